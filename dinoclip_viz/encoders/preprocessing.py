@@ -1,0 +1,118 @@
+"""How a picture becomes a model's input: the published centre crop bit for bit, or the whole picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dinoclip_viz.encoders.base import Fit
+from dinoclip_viz.images import MAXIMUM_SIDE, default_longer, whole_size
+
+Squares = Callable[[Sequence[Image.Image], int], Tensor]
+"""Pictures and a side in pixels -> (B, 3, side, side): a library's own preprocessing, where PIL cannot repeat it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens to one picture on its way into a model; pictures of one `shape` can share a batch.
+
+    Attributes:
+        resized: width and height that the picture is resized to.
+        corner: left and top of the crop within the resized picture.
+        crop: side of the square crop before it is cut to whole patches; None where the whole picture is kept.
+        shape: width and height of the model's input, whole patches.
+        box: the part of the picture that the input shows, (x0, y0, x1, y1) in the picture's pixels.
+    """
+
+    resized: tuple[int, int]
+    corner: tuple[int, int]
+    crop: int | None
+    shape: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """A model's published preprocessing.
+
+    Attributes:
+        size: side of the published square input in pixels.
+        short_side: what the shorter side is resized to before the centre crop; None where both sides are squeezed to `size`.
+        resample: PIL's filter of the published resize.
+        table: (3, 256) float32, the normalised value of each byte in each channel, made by the library's own function.
+        middle: how the library rounds the corner of a crop that does not sit in the middle exactly.
+        squares: the library's own crop, where it does not resize with PIL.
+    """
+
+    size: int
+    short_side: int | None
+    resample: Image.Resampling
+    table: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False)
+    middle: Literal["down", "nearest"] = "down"
+    squares: Squares | None = field(default=None, repr=False)
+
+    def plan(self, picture: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
+        """What to do with a picture of so many pixels.
+
+        Args:
+            picture: width and height in pixels.
+            patch: side of a patch in pixels.
+            size: as in `ImageEncoder.encode`.
+            fit: as in `ImageEncoder.encode`.
+
+        Raises:
+            ValueError: the size is smaller than a patch or too large, or the fit is unknown.
+        """
+        if size is not None and not patch <= size <= MAXIMUM_SIDE:
+            raise ValueError(f"size={size}; expected {patch} (one patch) to {MAXIMUM_SIDE} pixels")
+        if fit == "crop":
+            return self._crop(picture, patch, self.size if size is None else size)
+        if fit == "whole":
+            resized = whole_size(picture, patch, default_longer(picture, self.size) if size is None else size)
+            return Plan(resized, (0, 0), None, resized, (0.0, 0.0, float(picture[0]), float(picture[1])))
+        raise ValueError(f"fit={fit!r}; expected 'crop' or 'whole'")
+
+    def pixels(self, images: Sequence[Image.Image], plans: Sequence[Plan]) -> Tensor:
+        """(B, 3, height, width) normalised pixels of pictures whose plans share one shape."""
+        width, height = plans[0].shape
+        crop = plans[0].crop
+        if self.squares is not None and crop is not None:
+            return self.squares([_rgb(image) for image in images], crop)[..., :height, :width].contiguous()
+        pixels = np.empty((len(images), 3, height, width), dtype=np.float32)
+        for image, plan, rows in zip(images, plans, pixels, strict=True):
+            resample = self.resample if plan.crop is not None else Image.Resampling.BICUBIC
+            small = _rgb(image)
+            if small.size != plan.resized:
+                small = small.resize(plan.resized, resample)
+            left, top = plan.corner
+            values = np.asarray(small)[top : top + height, left : left + width]  # (height, width, 3)
+            for channel in range(3):
+                np.take(self.table[channel], values[..., channel], out=rows[channel], mode="clip")
+        return torch.from_numpy(pixels)
+
+    def _crop(self, picture: tuple[int, int], patch: int, size: int) -> Plan:
+        if self.short_side is None:
+            resized = (size, size)
+        else:
+            short = max(size, round(self.short_side * size / self.size))
+            longer = int(short * max(picture) / min(picture))
+            resized = (short, longer) if picture[0] <= picture[1] else (longer, short)
+        left, top = (self._middle(side - size) for side in resized)
+        side = size // patch * patch  # what is left over at the right and the bottom, a convolution does not see
+        across, down = picture[0] / resized[0], picture[1] / resized[1]
+        right, bottom = min((left + side) * across, picture[0]), min((top + side) * down, picture[1])
+        box = (left * across, top * down, right, bottom)
+        return Plan(resized, (left, top), size, (side, side), box)
+
+    def _middle(self, spare: int) -> int:
+        return spare // 2 if self.middle == "down" else round(spare / 2)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,155 @@
+"""Where things stand and what they wear: the geometry of a scene, and apart from it its look.
+
+The two have separate random streams, so that one layout can be drawn again in other clothes: a pair of views with exact
+dense correspondence.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinoclip_viz.playground.shapes import TURNS, Chance, Piece, build
+from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, TYPICAL_COLOURS
+
+MOST_OBJECTS = 8
+SCALES = {1: (0.28, 0.46), 2: (0.2, 0.34), 3: (0.165, 0.27), 4: (0.145, 0.23)}
+"""Number of objects -> smallest and largest half side of an object, as a share of the picture's side."""
+
+SMALL, BIG = 0.19, 0.36
+"""Half sides below and above which a caption may call an object small or big."""
+
+_COLOUR_NAMES = tuple(COLOURS)
+_BACKGROUND_NAMES = tuple(BACKGROUNDS)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object's geometry.
+
+    Attributes:
+        name: its class.
+        x, y: its centre, in shares of the picture's side.
+        scale: half its side, likewise.
+        pieces: its polygons in shares of the picture's side, back to front.
+    """
+
+    name: str
+    x: float
+    y: float
+    scale: float
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> str:
+        """ "small", "big" or "" in between."""
+        return "small" if self.scale < SMALL else "big" if self.scale > BIG else ""
+
+    @property
+    def bottom(self) -> float:
+        """Where it touches the ground: its lowest point, in shares of the picture's side."""
+        return float(max(piece.points[:, 1].max() for piece in self.pieces))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The geometry of a scene: objects as a caption lists them, and the horizon's height (0 top, 1 bottom)."""
+
+    things: tuple[Thing, ...]
+    horizon: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """The clothes of a scene.
+
+    Attributes:
+        background: one of `BACKGROUNDS`.
+        colours: a colour name for each thing.
+        seed: of the stream that scatters colours and picks textures.
+    """
+
+    background: str
+    colours: tuple[str, ...]
+    seed: tuple[int, ...]
+
+
+def _place(chance: Chance, scale: float, horizon: float, taken: list[Thing]) -> tuple[float, float]:
+    """The best of twelve tries to keep clear of what already stands there."""
+    low = max(horizon + 0.1 - 0.85 * scale, 0.88 * scale)
+    high = max(1 - 0.88 * scale, low)
+    best, where = -math.inf, (0.5, 0.5)
+    for _ in range(12):
+        x, y = chance(0.88 * scale, 1 - 0.88 * scale), chance(low, high)
+        gap = min((math.hypot(x - other.x, y - other.y) - 0.85 * (scale + other.scale) for other in taken), default=1.0)
+        if gap > best:
+            best, where = gap, (x, y)
+        if gap > 0:
+            break
+    return where
+
+
+def _stand(chance: Chance, name: str, x: float, y: float, scale: float) -> Thing:
+    """An object of the class, bent, turned, flipped and put in its place."""
+    pieces = build(name, chance)
+    wide, tall = scale * chance(0.88, 1.12), scale * chance(0.88, 1.12)
+    flip = -1.0 if chance() < 0.5 else 1.0
+    turn = chance(-TURNS[name], TURNS[name]) if name in TURNS else 0.1 * chance.normal()
+    cosine, sine = math.cos(turn), math.sin(turn)
+    affine = np.array([[cosine * wide * flip, -sine * tall], [sine * wide * flip, cosine * tall]])
+    points = np.concatenate([piece.points for piece in pieces]) @ affine.T + (x, y)  # (N, 2)
+    ends = np.cumsum([len(piece.points) for piece in pieces])[:-1]
+    placed = tuple(
+        Piece(piece.part, corners, piece.paint)
+        for piece, corners in zip(pieces, np.split(points, ends), strict=True)
+    )
+    return Thing(name, x, y, scale, placed)
+
+
+def sample_layout(generator: np.random.Generator, objects: int | None = None) -> Layout:
+    """A scene's geometry: 1 to 4 objects, or exactly `objects`."""
+    chance = Chance(generator)
+    draw = chance()
+    count = objects or (1 if draw < 0.4 else 2 if draw < 0.7 else 3 if draw < 0.9 else 4)
+    horizon = chance(0.1, 0.34)
+    low, high = SCALES.get(count, (0.5 / count, 0.85 / count))
+    twins = count > 1 and chance() < 0.25
+    things: list[Thing] = []
+    for index in range(count):
+        name = things[0].name if twins and index == 1 else CLASSES[chance.below(len(CLASSES))]
+        scale = chance(low, high)
+        x, y = _place(chance, scale, horizon, things)
+        things.append(_stand(chance, name, x, y, scale))
+    return Layout(tuple(things), horizon)
+
+
+def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
+    """Clothes for a layout: a background, and for each thing a colour, typical of its class every second time."""
+    chance = Chance(generator)
+    background = _BACKGROUND_NAMES[chance.below(len(_BACKGROUND_NAMES))]
+    colours: list[str] = []
+    for index, thing in enumerate(layout.things):
+        typical = TYPICAL_COLOURS.get(thing.name, ())
+        choices = typical if typical and chance() < 0.5 else _COLOUR_NAMES
+        colour = choices[chance.below(len(choices))]
+        if index == 1 and thing.name == layout.things[0].name and chance() < 0.6:
+            colour = colours[0]
+        colours.append(colour)
+    return Look(background, tuple(colours), tuple(int(v) for v in generator.integers(0, 2**31, 2)))
+
+
+def depth_at(row: float | NDArray[np.float32], horizon: float) -> float | NDArray[np.float32]:
+    """Metres to the ground at a height in the picture, for a camera 1.5 m above it with a focal length of one side.
+
+    Examples:
+        >>> round(depth_at(1.0, 0.25), 2)
+        2.0
+    """
+    return 1.5 / np.maximum(row - horizon, 1.5 / FAR)
+
+
+FAR = 40.0
+"""Metres to the sky, and to all that is farther."""

@@ -1,0 +1,78 @@
+"""The training pictures, drawn once into memory maps: every layout in two looks, with captions for each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinoclip_viz.playground.render import render
+from dinoclip_viz.playground.world import sample, words
+
+log = logging.getLogger(__name__)
+
+SIDE, LOOKS, CHUNK = 128, 2, 1000
+
+
+class Pictures:
+    """Drawn scenes on disk.
+
+    Attributes:
+        pixels: (N, 2, 3, 128, 128) uint8; the two looks of a layout share every edge and no colour.
+        captions: N lists of two lists of captions.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.pixels: NDArray[np.uint8] = np.load(folder / "pixels.npy", mmap_mode="r")
+        self.captions: list[list[list[str]]] = json.loads((folder / "captions.json").read_text())
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def draw_pictures(folder: Path, seed: int, count: int, workers: int) -> Pictures:
+    """Pictures of `count` layouts of a seed, drawn in chunks by `workers` processes; chunks already there are kept.
+
+    Raises:
+        ValueError: the folder holds pictures of another seed or count.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"seed": seed, "count": count, "side": SIDE, "looks": LOOKS}
+    record = folder / "settings.json"
+    if record.exists() and json.loads(record.read_text()) != settings:
+        raise ValueError(f"{folder} holds pictures drawn as {record.read_text()}; expected {settings}; name another folder")
+    record.write_text(json.dumps(settings))
+    shape = (count, LOOKS, 3, SIDE, SIDE)
+    target = folder / "pixels.npy"
+    if not target.exists():
+        np.lib.format.open_memmap(target, "w+", np.uint8, shape)
+    starts = [start for start in range(0, count, CHUNK) if not _captions_file(folder, start).exists()]
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_draw_chunk, folder, seed, start, min(start + CHUNK, count)) for start in starts]
+        for done, job in enumerate(jobs, start=1):
+            job.result()
+            log.info("drew %d of %d chunks of %d layouts", done, len(jobs), CHUNK)
+    every = [json.loads(_captions_file(folder, start).read_text()) for start in range(0, count, CHUNK)]
+    (folder / "captions.json").write_text(json.dumps([captions for chunk in every for captions in chunk]))
+    return Pictures(folder)
+
+
+def _captions_file(folder: Path, start: int) -> Path:
+    return folder / f"captions-{start:06d}.json"
+
+
+def _draw_chunk(folder: Path, seed: int, start: int, stop: int) -> None:
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "r+")
+    captions = []
+    for index in range(start, stop):
+        layout = sample(seed, index)[0]
+        looks = [sample(seed, index, look=look)[1] for look in range(LOOKS)]
+        for number, look in enumerate(looks):
+            pixels[index, number] = np.asarray(render(layout, look, SIDE)[0]).transpose(2, 0, 1)
+        captions.append([words(seed, index, layout, look) for look in looks])
+    pixels.flush()
+    _captions_file(folder, start).write_text(json.dumps(captions))

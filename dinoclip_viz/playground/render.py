@@ -1,0 +1,193 @@
+"""Drawing: one map of piece numbers a scene; colour, class, part, instance and depth are look-up tables over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from dinoclip_viz.playground.layout import FAR, Layout, Look, depth_at
+from dinoclip_viz.playground.shapes.geometry import Chance
+from dinoclip_viz.playground.textures import COATS, pattern
+from dinoclip_viz.playground.vocabulary import CLASSES, COLOURS, PARTS
+
+CLASS_NUMBER = {name: index + 1 for index, name in enumerate(CLASSES)}
+PART_NUMBER = {name: index + 1 for index, name in enumerate(PARTS)}
+
+FIXED_PAINTS: dict[str, tuple[int, int, int]] = {
+    "black": (30, 30, 35),
+    "white": (242, 242, 242),
+    "yellow": (245, 215, 70),
+    "orange": (240, 150, 40),
+    "glass": (170, 215, 240),
+    "gray": (170, 170, 175),
+    "wood": (115, 75, 45),
+    "leaf": (50, 135, 50),
+    "cream": (235, 220, 190),
+    "pink": (235, 140, 160),
+}
+"""Paints that are the same on every object; "main", "dark", "light", "second" and "grip" are mixed for each."""
+
+_COATED = {"main", "dark", "light", "second"}
+_COAT_NAMES = [name for name, _ in COATS]
+_COAT_LIMITS = np.cumsum([share for _, share in COATS]).tolist()
+
+GROUNDS: dict[str, tuple[tuple[float, ...], tuple[float, ...], str, float]] = {
+    "grass": ((70, 150, 60), (110, 185, 80), "blades", 20),
+    "sea": ((30, 90, 160), (80, 160, 205), "waves", 14),
+    "sand": ((225, 200, 140), (205, 175, 115), "grainy", 13),
+    "sky": ((110, 175, 235), (190, 222, 245), "clouds", 32),
+    "brick": ((150, 78, 62), (138, 68, 56), "bricks", 30),
+    "night": ((24, 28, 72), (48, 44, 96), "stars", 50),
+    "snow": ((225, 232, 240), (245, 248, 252), "rough", 7),
+}
+"""Background -> colour at the top, colour at the bottom, pattern and its strength; "plain" is mixed for each scene."""
+
+SKIES: dict[str, tuple[float, float, float]] = {
+    "grass": (150, 200, 240),
+    "sea": (175, 210, 240),
+    "sand": (170, 210, 240),
+    "snow": (190, 205, 225),
+}
+"""The strip above the horizon, for the backgrounds that show one."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is where: (side, side) arrays.
+
+    Attributes:
+        mask, parts: uint8, index into CLASSES or PARTS + 1, 0 background.
+        instances: uint8, index into the scene's objects + 1, 0 background.
+        depth: float32 metres; an object is as far as the ground that it touches.
+    """
+
+    mask: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    instances: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+
+
+def piece_map(layout: Layout, side: int) -> NDArray[np.uint8]:
+    """(side, side) number of the piece seen in each pixel, 0 background; pieces count from 1, far things first."""
+    canvas = Image.new("L", (side, side), 0)
+    draw = ImageDraw.Draw(canvas)
+    number = 0
+    for index in paint_order(layout):
+        for piece in layout.things[index].pieces:
+            number += 1
+            if number > 255:
+                raise ValueError(f"{len(layout.things)} objects have more than the 255 pieces that a scene can hold")
+            draw.polygon((piece.points * side).ravel().tolist(), fill=number)
+    return np.asarray(canvas)
+
+
+def paint_order(layout: Layout) -> list[int]:
+    """Indices of the things, farthest first: what touches the ground lower in the picture is nearer."""
+    return sorted(range(len(layout.things)), key=lambda index: layout.things[index].bottom)
+
+
+def _shade(colour: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    return np.clip(colour * factor + (18 if factor > 1 else 0), 0, 255).astype(np.float32)
+
+
+def _coat(chance: Chance) -> str:
+    draw = chance(0.0, _COAT_LIMITS[-1])
+    return next(name for name, limit in zip(_COAT_NAMES, _COAT_LIMITS, strict=True) if draw <= limit)
+
+
+def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArray[np.float32]:
+    """(side, side, 3) the picture without its objects."""
+    if look.background == "plain":
+        top = np.array([chance(30, 235) for _ in range(3)], np.float32)
+        bottom = np.clip(top + [30 * chance.normal() for _ in range(3)], 0, 255)
+        name, strength = _COAT_NAMES[chance.below(6)], chance(3, 16)
+    else:
+        top, bottom, name, strength = GROUNDS[look.background]
+        strength *= chance(0.6, 1.2)
+    scatter = np.array([8 * chance.normal() for _ in range(6)], np.float32)
+    top, bottom = np.asarray(top, np.float32) + scatter[:3], np.asarray(bottom, np.float32) + scatter[3:]
+    height = np.linspace(0, 1, side, dtype=np.float32)[:, None]
+    rows = top * (1 - height) + bottom * height  # (side, 3)
+    weight = np.full((side, 1), strength, np.float32)
+    if look.background in SKIES:
+        ground = np.clip((height - horizon) / 0.1 + 0.5, 0, 1)  # a haze, not an edge
+        rows = rows * ground + np.asarray(SKIES[look.background], np.float32) * (1 - ground)
+        weight *= ground
+    shift = int(chance() * side), int(chance() * side)
+    texture = np.roll(pattern(name, side), shift, (0, 1))
+    return rows[:, None, :] + (texture * weight)[..., None]  # (side, side, 3)
+
+
+def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """The picture (RGB, size x size) and its piece map at twice the size.
+
+    Drawn at twice the size and averaged down, so that edges are smooth.
+    """
+    side = 2 * size
+    pieces = piece_map(layout, side)
+    chance = Chance(np.random.default_rng(look.seed))
+    canvas = _background(look, layout.horizon, side, chance)
+    paints = np.zeros((256, 3), np.float32)
+    strengths = np.zeros(256, np.float32)
+    middles = np.zeros(256, np.float32)
+    coats = np.zeros(256, np.intp)
+    bank: dict[str, int] = {"flat": 0, "rough": 1}
+    number = 0
+    for index in paint_order(layout):
+        thing = layout.things[index]
+        main = np.array(COLOURS[look.colours[index]], np.float32) + [10 * chance.normal() for _ in range(3)]
+        main = np.clip(main, 0, 255).astype(np.float32)
+        names = list(COLOURS)
+        mixed = {
+            "main": main,
+            "dark": _shade(main, 0.7),
+            "light": _shade(main, 1.22),
+            "second": np.array(COLOURS[names[chance.below(len(names))]], np.float32) * 0.6 + main * 0.4,
+            "grip": np.array(FIXED_PAINTS["wood"] if chance() < 0.5 else (40, 40, 45), np.float32),
+        }
+        coat = bank.setdefault(_coat(chance), len(bank))
+        for piece in thing.pieces:
+            number += 1
+            paints[number] = mixed.get(piece.paint, FIXED_PAINTS.get(piece.paint))
+            coated = piece.paint in _COATED
+            coats[number] = coat if coated else 1
+            strengths[number] = chance(10, 26) if coated else 3
+            middles[number] = thing.y
+    where = np.flatnonzero(pieces)
+    seen = pieces.ravel()[where]
+    rows, columns = np.divmod(where, side)
+    textures = np.stack([pattern(name, side) for name in bank])  # (P, side, side)
+    roll_y, roll_x = int(chance() * side), int(chance() * side)
+    light = textures[coats[seen], (rows + roll_y) % side, (columns + roll_x) % side] * strengths[seen]
+    light -= (rows / np.float32(side) - middles[seen]) * 50
+    canvas.reshape(-1, 3)[where] = paints[seen] + light[:, None]
+    np.clip(canvas, 0, 255, out=canvas)
+    return Image.fromarray(canvas.astype(np.uint8)).reduce(2), pieces
+
+
+def truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> Truth:
+    """Class, part, instance and depth at half the piece map's side, read at one corner of each pixel's middle."""
+    seen = np.ascontiguousarray(pieces[1::2, 1::2])
+    side = seen.shape[0]
+    classes, parts, instances = (np.zeros(256, np.uint8) for _ in range(3))
+    depths = np.zeros(256, np.float32)
+    number = 0
+    for index in paint_order(layout):
+        thing = layout.things[index]
+        distance = depth_at(min(thing.bottom, 1.0), layout.horizon)
+        for piece in thing.pieces:
+            number += 1
+            classes[number], instances[number] = CLASS_NUMBER[thing.name], index + 1
+            parts[number], depths[number] = PART_NUMBER[piece.part], distance
+    rows = (np.arange(side, dtype=np.float32) + 0.5) / side
+    if look.background == "sky":
+        behind = np.full(side, FAR, np.float32)
+    elif look.background == "brick":
+        behind = np.full(side, depth_at(layout.horizon + 0.05, layout.horizon), np.float32)
+    else:
+        behind = np.asarray(depth_at(rows, layout.horizon), np.float32)
+    depth = np.where(seen > 0, depths[seen], behind[:, None]).astype(np.float32)
+    return Truth(classes[seen], parts[seen], instances[seen], depth)
