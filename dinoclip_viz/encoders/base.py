@@ -58,7 +58,12 @@ class ImageFeatures:
         count = self.patches.shape[0]
         wrong = [
             f"{name} {tuple(value.shape)}"
-            for name, value in (("pooled", self.pooled), ("mean", self.mean), ("boxes", self.boxes), ("sizes", self.sizes))
+            for name, value in (
+                ("pooled", self.pooled),
+                ("mean", self.mean),
+                ("boxes", self.boxes),
+                ("sizes", self.sizes),
+            )
             if value.ndim != 2 or value.shape[0] != count
         ]
         if wrong:
@@ -151,7 +156,9 @@ def same_space(left: str, right: str) -> str:
         SpaceError: the names differ.
     """
     if left != right:
-        raise SpaceError(f"features of {left!r} and of {right!r} live in different spaces; project one into the other first")
+        raise SpaceError(
+            f"features of {left!r} and of {right!r} live in different spaces; project one into the other first"
+        )
     return left
 
 

@@ -71,7 +71,9 @@ class BatchedImageEncoder:
         shapes = sorted({plan.shape for plan in plans})
         if len(shapes) > 1:
             named = ", ".join(f"{height // self.patch} x {width // self.patch}" for width, height in shapes[:4])
-            raise ValueError(f"the pictures have {len(shapes)} different patch grids ({named}); use encode_each, or fit='crop'")
+            raise ValueError(
+                f"the pictures have {len(shapes)} different patch grids ({named}); use encode_each, or fit='crop'"
+            )
         return concatenate(list(self._run(images, plans, _runs(range(len(images)), batch_size), methods)))
 
     def encode_each(
@@ -102,7 +104,9 @@ class BatchedImageEncoder:
         unknown = [method for method in methods if method not in self.methods]
         if unknown:
             served = ", ".join(self.methods) or "none"
-            raise ValueError(f"{self.name} does not serve the heat-map method {unknown[0]!r}; methods it serves: {served}")
+            raise ValueError(
+                f"{self.name} does not serve the heat-map method {unknown[0]!r}; methods it serves: {served}"
+            )
         return [self.preprocessing.plan(image.size, self.patch, size, fit) for image in images]
 
     def _run(
@@ -116,7 +120,9 @@ class BatchedImageEncoder:
             return self.preprocessing.pixels([images[index] for index in batch], [plans[index] for index in batch])
 
         for batch, pixels in zip(batches, _ahead(prepare, batches), strict=True):
-            yield self._features([images[index].size for index in batch], [plans[index] for index in batch], pixels, methods)
+            yield self._features(
+                [images[index].size for index in batch], [plans[index] for index in batch], pixels, methods
+            )
 
     def _features(
         self, sizes: Sequence[tuple[int, int]], plans: Sequence[Plan], pixels: Tensor, methods: Sequence[str]

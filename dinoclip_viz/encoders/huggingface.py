@@ -40,6 +40,7 @@ class Architecture:
         patches_are_joint: whether the patches live in the joint space as they are.
         padding: how texts are padded, as the model was trained.
         templates: prompts that the model is published with.
+        processor: which of transformers' image processors; PIL's meets the published pixels, but not all have one.
     """
 
     model: str
@@ -50,19 +51,27 @@ class Architecture:
     patches_are_joint: bool = False
     padding: Literal["longest", "max_length"] = "longest"
     templates: Literal["openai", "siglip"] = "openai"
+    processor: Literal["pil", "torchvision"] = "pil"
 
 
 ARCHITECTURES: dict[str, Architecture] = {
     "dinov2": Architecture("Dinov2Model"),
     "dinov2_with_registers": Architecture("Dinov2WithRegistersModel"),
-    "dinov3_vit": Architecture("DINOv3ViTModel"),
+    "dinov3_vit": Architecture("DINOv3ViTModel", processor="torchvision"),
     "vit": Architecture("ViTModel", asks_for_positions=True),
     "clip": Architecture("CLIPModel", asks_for_positions=True, joint=True, block="clip"),
     "metaclip_2": Architecture("MetaClip2Model", asks_for_positions=True, joint=True, block="clip"),
     "siglip": Architecture(
         "SiglipModel", prefix=0, asks_for_positions=True, joint=True, padding="max_length", templates="siglip"
     ),
-    "tipsv2": Architecture("Tipsv2Model", joint=True, block="tips", patches_are_joint=True, padding="max_length"),
+    "tipsv2": Architecture(
+        "Tipsv2Model",
+        joint=True,
+        block="tips",
+        patches_are_joint=True,
+        padding="max_length",
+        processor="torchvision",
+    ),
 }
 """Model type in config.json -> what we know of it."""
 
@@ -116,14 +125,24 @@ def load(
             **extra,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
-        raise EncoderError(f"{name}: the weights in {folder} cannot be read ({_one_line(error)}); fetch them again") from error
+        raise EncoderError(
+            f"{name}: the weights in {folder} cannot be read ({_one_line(error)}); fetch them again"
+        ) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise EncoderError(
             f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, {missing[0]} first; "
             "they are not a whole model of this kind"
         )
-    return Loaded(model.eval().requires_grad_(False).to(device), architecture, folder, name, space, device, dtype, revision)
+    return Loaded(
+        model.eval().requires_grad_(False).to(device), architecture, folder, name, space, device, dtype, revision
+    )
+
+
+def drop_text(loaded: Loaded) -> None:
+    """Frees the memory of a text tower that nobody will ask."""
+    if loaded.architecture.joint:
+        loaded.model.text_model = None
 
 
 def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
@@ -150,7 +169,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         methods=("maskclip",) if architecture.block else (),
         device=loaded.device,
         dtype=loaded.dtype,
-        preprocessing=_preprocessing(loaded.folder, loaded.name),
+        preprocessing=_preprocessing(loaded.folder, loaded.name, architecture.processor),
         tower=_vision_tower(loaded),
         revision=loaded.revision,
     )
@@ -167,14 +186,17 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     model, architecture, name = loaded.model, loaded.architecture, loaded.name
     if not architecture.joint:
         joint = ", ".join(kind for kind, known in ARCHITECTURES.items() if known.joint)
-        raise EncoderError(f"{name} is a vision model ({model.config.model_type}) and reads no text; kinds that do: {joint}")
+        raise EncoderError(
+            f"{name} is a vision model ({model.config.model_type}) and reads no text; kinds that do: {joint}"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(loaded.folder, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:
         raise EncoderError(f"{name}: no tokenizer can be read from {loaded.folder} ({_one_line(error)})") from error
     config = model.config.text_config
     if architecture.block == "clip":
-        _check_end_of_text(name, config.eos_token_id, tokenizer.eos_token_id, max(tokenizer.get_vocab().values()))
+        largest = max(tokenizer.get_vocab().values()) if model.config.model_type == "clip" else None
+        _check_end_of_text(name, config.eos_token_id, tokenizer.eos_token_id, largest)
     keep = ("input_ids",) if architecture.templates == "siglip" else ("input_ids", "attention_mask")
 
     def tower(texts: list[str]) -> Tensor:
@@ -227,7 +249,9 @@ def _vision_tower(loaded: Loaded) -> Tower:
     return tower
 
 
-def _last_block(model: PreTrainedModel, architecture: Architecture) -> tuple[nn.Module, Callable[[Tensor, int], LastBlock]]:
+def _last_block(
+    model: PreTrainedModel, architecture: Architecture
+) -> tuple[nn.Module, Callable[[Tensor, int], LastBlock]]:
     """The last layer of the vision tower, and what turns its input into a LastBlock."""
     vision = model.vision_model
     if architecture.block == "clip":
@@ -271,11 +295,11 @@ def _last_block(model: PreTrainedModel, architecture: Architecture) -> tuple[nn.
     return layer, take_tips_apart
 
 
-def _preprocessing(folder: Path, name: str) -> Preprocessing:
+def _preprocessing(folder: Path, name: str, backend: str) -> Preprocessing:
     from transformers import AutoImageProcessor
 
     try:
-        processor = AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(folder, backend=backend, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:
         raise EncoderError(
             f"{name}: {folder} has no preprocessor_config.json that can be read ({_one_line(error)})"
@@ -320,23 +344,33 @@ def _table(processor: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32
     return np.ascontiguousarray(table[:, 0], dtype=np.float32)
 
 
-def _config(folder: Path, name: str) -> PreTrainedConfig:
-    from transformers import AutoConfig
+def model_type(folder: Path, name: str) -> str | None:
+    """The model type in the folder's config.json, supported or not.
 
+    Raises:
+        EncoderError: the file is missing or not JSON.
+    """
     path = folder / "config.json"
     if not path.is_file():
         raise EncoderError(f"{name}: {folder} has no config.json; expected a folder written by save_pretrained")
     try:
         kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
-        raise EncoderError(f"{name}: {path} is not valid JSON ({_one_line(error)})") from error
+        raise EncoderError(f"{name}: {path} is not a JSON object ({_one_line(error)})") from error
+    return str(kind) if kind is not None else None
+
+
+def _config(folder: Path, name: str) -> PreTrainedConfig:
+    from transformers import AutoConfig
+
+    kind = model_type(folder, name)
     if kind not in ARCHITECTURES:
         hint = "; take a fixed-resolution SigLIP 2 such as google/siglip2-base-patch16-224" if kind == "siglip2" else ""
         raise EncoderError(f"{name}: model type {kind!r} is not supported{hint}; supported: {', '.join(ARCHITECTURES)}")
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise EncoderError(f"{name}: {path} cannot be read ({_one_line(error)})") from error
+        raise EncoderError(f"{name}: {folder / 'config.json'} cannot be read ({_one_line(error)})") from error
 
 
 def _refuse_pickles(folder: Path, name: str) -> None:
@@ -351,12 +385,12 @@ def _refuse_pickles(folder: Path, name: str) -> None:
     raise EncoderError(f"{name}: {folder} has no model.safetensors")
 
 
-def _check_end_of_text(name: str, expected: int, actual: int | None, largest: int) -> None:
+def _check_end_of_text(name: str, expected: int, actual: int | None, largest: int | None) -> None:
     """CLIP's text vector is read at the first end-of-text token; where that is not found, all texts are alike.
 
-    An id of 2 is a historic default that transformers reads as "the largest id in the text".
+    In a CLIP (`largest` is given) an id of 2 is a historic default that transformers reads as "the largest id in the text".
     """
-    if expected != actual and not (expected == 2 and actual == largest):
+    if expected != actual and not (expected == 2 and largest is not None and actual == largest):
         raise EncoderError(
             f"{name}: the tokenizer ends a text with token {actual}, but text_config.eos_token_id is {expected}, so every text "
             "would get the same vector; write the tokenizer's id into config.json"
@@ -364,14 +398,36 @@ def _check_end_of_text(name: str, expected: int, actual: int | None, largest: in
 
 
 def _templates(loaded: Loaded) -> tuple[str, ...]:
-    own = loaded.folder / "templates.json"
-    if own.is_file():
-        return tuple(json.loads(own.read_text(encoding="utf-8")))
+    own = own_templates(loaded.folder)
+    if own:
+        return own
     if loaded.architecture.templates == "siglip":
         return ("This is a photo of {}.",)
     if loaded.name.startswith("playground"):
         return ("a photo of a {}.",)
     return openai_templates()
+
+
+def own_templates(folder: Path) -> tuple[str, ...]:
+    """The prompts in a model folder's templates.json, a list of strings with one {} each; none without that file.
+
+    Raises:
+        EncoderError: the file holds something else.
+    """
+    path = folder / "templates.json"
+    if not path.is_file():
+        return ()
+    try:
+        templates = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{path} is not valid JSON ({_one_line(error)})") from error
+    if (
+        not isinstance(templates, list)
+        or not templates
+        or not all(isinstance(one, str) and "{}" in one for one in templates)
+    ):
+        raise EncoderError(f"{path} holds no list of prompts with {{}} in each")
+    return tuple(templates)
 
 
 def openai_templates() -> tuple[str, ...]:

@@ -1,0 +1,338 @@
+"""The models that are known by name: one row each, as data. Importing it loads no model and no library."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dinoclip_viz.encoders.base import EncoderError
+
+PLAYGROUND = Path(__file__).resolve().parent.parent / "playground" / "models"
+"""Where the embedded models are."""
+
+OPEN_CLIP = "open_clip"
+"""First part of the names open_clip/MODEL/PRETRAINED, which any of open_clip's weights can be asked for by."""
+
+_MIT, _APACHE, _NON_COMMERCIAL = "MIT", "Apache-2.0", "CC-BY-NC-4.0"
+_DINOV3, _APPLE = "DINOv3 License", "Apple ML research license"
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """One published model.
+
+    Attributes:
+        name: what a user types.
+        library: which adapter loads it.
+        weights: hub id, or folder of an embedded model; for open_clip the pair (model, pretrained).
+        kind: "image" sees pictures alone; "image-text" reads texts too, in the same space.
+        family: the models it was published with.
+        licence: of the weights.
+        dimension: D of the pooled vector.
+        patch: side of a patch in pixels; for a convolutional tower, pixels a cell of its last feature grid.
+        size: side of the published square input in pixels.
+        parameters: millions, both towers where there are two, rounded.
+        gated: whether its page must be visited and its licence accepted before a download.
+        revision: commit on the hub; None until `dinoclip models --pin` has read it there.
+        note: what a user should know.
+    """
+
+    name: str
+    library: Literal["transformers", "open_clip"]
+    weights: str | tuple[str, str]
+    kind: Literal["image", "image-text"]
+    family: str
+    licence: str
+    dimension: int
+    patch: int
+    size: int
+    parameters: float
+    gated: bool = False
+    revision: str | None = None
+    note: str = ""
+
+    @property
+    def source(self) -> str:
+        """The weights as one string, the name of the space their vectors live in."""
+        if self.family == "playground":
+            return self.name
+        return self.weights if isinstance(self.weights, str) else "/".join((OPEN_CLIP, *self.weights))
+
+    @property
+    def folder(self) -> Path | None:
+        """Where an embedded model is; None for one from the hub."""
+        return Path(self.weights) if self.family == "playground" and isinstance(self.weights, str) else None
+
+
+# name (and hub id within its owner), dimension, patch, size, millions of parameters
+_DINOV2 = (("small", 384, 22), ("base", 768, 87), ("large", 1024, 304), ("giant", 1536, 1137))
+_DINOV3_VITS = (
+    ("vits16", "lvd1689m", 384, 22),
+    ("vits16plus", "lvd1689m", 384, 29),
+    ("vitb16", "lvd1689m", 768, 86),
+    ("vitl16", "lvd1689m", 1024, 303),
+    ("vith16plus", "lvd1689m", 1280, 841),
+    ("vit7b16", "lvd1689m", 4096, 6716),
+)
+_DINO = (("vits8", 384, 8, 22), ("vits16", 384, 16, 22), ("vitb8", 768, 8, 86), ("vitb16", 768, 16, 86))
+_CLIP = (
+    ("clip-vit-base-patch32", 512, 32, 224, 151),
+    ("clip-vit-base-patch16", 512, 16, 224, 150),
+    ("clip-vit-large-patch14", 768, 14, 224, 428),
+    ("clip-vit-large-patch14-336", 768, 14, 336, 428),
+)
+_METACLIP2 = (
+    ("metaclip-2-worldwide-s16", 384, 16, 224, 400),
+    ("metaclip-2-worldwide-m16", 512, 16, 224, 500),
+    ("metaclip-2-worldwide-b32", 512, 32, 224, 600),
+    ("metaclip-2-worldwide-b16", 512, 16, 224, 600),
+    ("metaclip-2-worldwide-l14", 768, 14, 224, 1000),
+    ("metaclip-2-worldwide-huge-quickgelu", 1024, 14, 224, 1860),
+    ("metaclip-2-worldwide-huge-378", 1024, 14, 378, 1860),
+    ("metaclip-2-worldwide-giant", 1280, 14, 224, 3600),
+    ("metaclip-2-worldwide-giant-378", 1280, 14, 378, 3600),
+)
+_SIGLIP = (
+    ("siglip-base-patch16-224", 768, 16, 224, 203),
+    ("siglip-base-patch16-256", 768, 16, 256, 203),
+    ("siglip-base-patch16-256-multilingual", 768, 16, 256, 371),
+    ("siglip-base-patch16-384", 768, 16, 384, 203),
+    ("siglip-base-patch16-512", 768, 16, 512, 204),
+    ("siglip-large-patch16-256", 1024, 16, 256, 652),
+    ("siglip-large-patch16-384", 1024, 16, 384, 652),
+    ("siglip-so400m-patch14-224", 1152, 14, 224, 877),
+    ("siglip-so400m-patch14-384", 1152, 14, 384, 878),
+    ("siglip-so400m-patch16-256-i18n", 1152, 16, 256, 1129),
+)
+_SIGLIP2 = (
+    ("siglip2-base-patch32-256", 768, 32, 256, 377),
+    ("siglip2-base-patch16-224", 768, 16, 224, 375),
+    ("siglip2-base-patch16-256", 768, 16, 256, 375),
+    ("siglip2-base-patch16-384", 768, 16, 384, 376),
+    ("siglip2-base-patch16-512", 768, 16, 512, 376),
+    ("siglip2-large-patch16-256", 1024, 16, 256, 882),
+    ("siglip2-large-patch16-384", 1024, 16, 384, 882),
+    ("siglip2-large-patch16-512", 1024, 16, 512, 883),
+    ("siglip2-so400m-patch14-224", 1152, 14, 224, 1135),
+    ("siglip2-so400m-patch14-384", 1152, 14, 384, 1136),
+    ("siglip2-so400m-patch16-256", 1152, 16, 256, 1135),
+    ("siglip2-so400m-patch16-384", 1152, 16, 384, 1136),
+    ("siglip2-so400m-patch16-512", 1152, 16, 512, 1136),
+    ("siglip2-giant-opt-patch16-256", 1536, 16, 256, 1871),
+    ("siglip2-giant-opt-patch16-384", 1536, 16, 384, 1872),
+)
+_TIPS = (
+    ("tipsv2-b14", 768, 14, 448, 196),
+    ("tipsv2-l14", 1024, 14, 448, 488),
+    ("tipsv2-so400m14", 1152, 14, 448, 861),
+    ("tipsv2-g14", 1536, 14, 448, 1489),
+)
+
+# name, open_clip's model and pretrained, family, licence, dimension, patch, size, millions of parameters
+_OPEN_CLIP: tuple[tuple[str, str, str, str, str, int, int, int, int], ...] = (
+    ("openai-vit-b-32", "ViT-B-32-quickgelu", "openai", "CLIP", _MIT, 512, 32, 224, 151),
+    ("openai-vit-b-16", "ViT-B-16-quickgelu", "openai", "CLIP", _MIT, 512, 16, 224, 150),
+    ("openai-vit-l-14", "ViT-L-14-quickgelu", "openai", "CLIP", _MIT, 768, 14, 224, 428),
+    ("openai-vit-l-14-336", "ViT-L-14-336-quickgelu", "openai", "CLIP", _MIT, 768, 14, 336, 428),
+    ("laion2b-vit-b-32", "ViT-B-32", "laion2b_s34b_b79k", "OpenCLIP", _MIT, 512, 32, 224, 151),
+    ("laion2b-vit-b-16", "ViT-B-16", "laion2b_s34b_b88k", "OpenCLIP", _MIT, 512, 16, 224, 150),
+    ("laion2b-vit-l-14", "ViT-L-14", "laion2b_s32b_b82k", "OpenCLIP", _MIT, 768, 14, 224, 428),
+    ("laion2b-vit-h-14", "ViT-H-14", "laion2b_s32b_b79k", "OpenCLIP", _MIT, 1024, 14, 224, 986),
+    ("laion2b-vit-g-14", "ViT-g-14", "laion2b_s34b_b88k", "OpenCLIP", _MIT, 1024, 14, 224, 1367),
+    ("laion2b-vit-bigg-14", "ViT-bigG-14", "laion2b_s39b_b160k", "OpenCLIP", _MIT, 1280, 14, 224, 2540),
+    ("datacomp-vit-b-32", "ViT-B-32", "datacomp_xl_s13b_b90k", "DataComp", _MIT, 512, 32, 224, 151),
+    ("datacomp-vit-b-32-256", "ViT-B-32-256", "datacomp_s34b_b86k", "DataComp", _MIT, 512, 32, 256, 151),
+    ("datacomp-vit-b-16", "ViT-B-16", "datacomp_xl_s13b_b90k", "DataComp", _MIT, 512, 16, 224, 150),
+    ("datacomp-vit-l-14", "ViT-L-14", "datacomp_xl_s13b_b90k", "DataComp", _MIT, 768, 14, 224, 428),
+    ("dfn2b-vit-b-16", "ViT-B-16-quickgelu", "dfn2b", "DFN", _APPLE, 512, 16, 224, 150),
+    ("dfn2b-vit-l-14", "ViT-L-14-quickgelu", "dfn2b", "DFN", _APPLE, 768, 14, 224, 428),
+    ("dfn2b-39b-vit-l-14", "ViT-L-14", "dfn2b_s39b", "DFN", _APPLE, 768, 14, 224, 428),
+    ("dfn5b-vit-h-14", "ViT-H-14-quickgelu", "dfn5b", "DFN", _APPLE, 1024, 14, 224, 986),
+    ("dfn5b-vit-h-14-378", "ViT-H-14-378-quickgelu", "dfn5b", "DFN", _APPLE, 1024, 14, 378, 987),
+    ("metaclip-400m-vit-b-32", "ViT-B-32-quickgelu", "metaclip_400m", "MetaCLIP", _NON_COMMERCIAL, 512, 32, 224, 151),
+    ("metaclip-400m-vit-b-16", "ViT-B-16-quickgelu", "metaclip_400m", "MetaCLIP", _NON_COMMERCIAL, 512, 16, 224, 150),
+    ("metaclip-400m-vit-l-14", "ViT-L-14-quickgelu", "metaclip_400m", "MetaCLIP", _NON_COMMERCIAL, 768, 14, 224, 428),
+    ("metaclip-vit-b-32", "ViT-B-32-quickgelu", "metaclip_fullcc", "MetaCLIP", _NON_COMMERCIAL, 512, 32, 224, 151),
+    ("metaclip-vit-b-16", "ViT-B-16-quickgelu", "metaclip_fullcc", "MetaCLIP", _NON_COMMERCIAL, 512, 16, 224, 150),
+    ("metaclip-vit-l-14", "ViT-L-14-quickgelu", "metaclip_fullcc", "MetaCLIP", _NON_COMMERCIAL, 768, 14, 224, 428),
+    ("metaclip-vit-h-14", "ViT-H-14-quickgelu", "metaclip_fullcc", "MetaCLIP", _NON_COMMERCIAL, 1024, 14, 224, 986),
+    (
+        "metaclip-vit-bigg-14",
+        "ViT-bigG-14-quickgelu",
+        "metaclip_fullcc",
+        "MetaCLIP",
+        _NON_COMMERCIAL,
+        1280,
+        14,
+        224,
+        2540,
+    ),
+    ("mobileclip-s1", "MobileCLIP-S1", "datacompdr", "MobileCLIP", _APPLE, 512, 32, 256, 85),
+    ("mobileclip-s2", "MobileCLIP-S2", "datacompdr", "MobileCLIP", _APPLE, 512, 32, 256, 99),
+    ("mobileclip-b", "MobileCLIP-B", "datacompdr", "MobileCLIP", _APPLE, 512, 16, 224, 150),
+    ("mobileclip-b-lt", "MobileCLIP-B", "datacompdr_lt", "MobileCLIP", _APPLE, 512, 16, 224, 150),
+    ("mobileclip2-s0", "MobileCLIP2-S0", "dfndr2b", "MobileCLIP 2", _APPLE, 512, 32, 256, 75),
+    ("mobileclip2-s2", "MobileCLIP2-S2", "dfndr2b", "MobileCLIP 2", _APPLE, 512, 32, 256, 99),
+    ("mobileclip2-s3", "MobileCLIP2-S3", "dfndr2b", "MobileCLIP 2", _APPLE, 768, 64, 256, 249),
+    ("mobileclip2-s4", "MobileCLIP2-S4", "dfndr2b", "MobileCLIP 2", _APPLE, 768, 64, 256, 445),
+    ("mobileclip2-b", "MobileCLIP2-B", "dfndr2b", "MobileCLIP 2", _APPLE, 512, 16, 224, 150),
+    ("mobileclip2-l-14", "MobileCLIP2-L-14", "dfndr2b", "MobileCLIP 2", _APPLE, 768, 14, 224, 428),
+    ("openclip-siglip-b-16", "ViT-B-16-SigLIP", "webli", "SigLIP", _APACHE, 768, 16, 224, 203),
+    ("openclip-siglip2-b-32-256", "ViT-B-32-SigLIP2-256", "webli", "SigLIP 2", _APACHE, 768, 32, 256, 377),
+    ("pe-core-t-16-384", "PE-Core-T-16-384", "meta", "Perception Encoder", _APACHE, 512, 16, 384, 70),
+    ("pe-core-s-16-384", "PE-Core-S-16-384", "meta", "Perception Encoder", _APACHE, 512, 16, 384, 87),
+    ("pe-core-b-16", "PE-Core-B-16", "meta", "Perception Encoder", _APACHE, 1024, 16, 224, 448),
+    ("pe-core-l-14-336", "PE-Core-L-14-336", "meta", "Perception Encoder", _APACHE, 1024, 14, 336, 671),
+    ("pe-core-bigg-14-448", "PE-Core-bigG-14-448", "meta", "Perception Encoder", _APACHE, 1280, 14, 448, 2419),
+)
+
+
+def _rows() -> list[CatalogEntry]:
+    return [*_playground(), *_dinos(), *_image_text(), *_open_clips()]
+
+
+def _playground() -> list[CatalogEntry]:
+    note = "embedded, works offline; knows the drawn world alone"
+    dino, clip = (str(PLAYGROUND / name) for name in ("playground-dino", "playground-clip"))
+    return [
+        CatalogEntry("playground-dino", "transformers", dino, "image", "playground", _APACHE, 192, 8, 96, 3, note=note),
+        CatalogEntry(
+            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 192, 8, 96, 5, note=note
+        ),
+    ]
+
+
+def _dinos() -> list[CatalogEntry]:
+    rows = []
+    for infix, suffix, note in (("", "", ""), ("with-registers-", "-registers", "4 registers, smoother patches")):
+        for name, dimension, millions in _DINOV2:
+            hub, known = f"facebook/dinov2-{infix}{name}", f"dinov2-{name}{suffix}"
+            rows.append(
+                CatalogEntry(
+                    known, "transformers", hub, "image", "DINOv2", _APACHE, dimension, 14, 224, millions, note=note
+                )
+            )
+    for name, data, dimension, millions in _DINOV3_VITS:
+        hub = f"facebook/dinov3-{name}-pretrain-{data}"
+        rows.append(
+            CatalogEntry(
+                f"dinov3-{name}",
+                "transformers",
+                hub,
+                "image",
+                "DINOv3",
+                _DINOV3,
+                dimension,
+                16,
+                224,
+                millions,
+                gated=True,
+            )
+        )
+    for name, dimension, patch, millions in _DINO:
+        hub = f"facebook/dino-{name}"
+        rows.append(
+            CatalogEntry(f"dino-{name}", "transformers", hub, "image", "DINO", _APACHE, dimension, patch, 224, millions)
+        )
+    return rows
+
+
+def _image_text() -> list[CatalogEntry]:
+    families = (
+        ("openai", "CLIP", _MIT, "", _CLIP),
+        ("facebook", "MetaCLIP 2", _NON_COMMERCIAL, "300 languages", _METACLIP2),
+        ("google", "SigLIP", _APACHE, "", _SIGLIP),
+        ("google", "SigLIP 2", _APACHE, "many languages", _SIGLIP2),
+        ("google", "TIPSv2", _APACHE, "patches comparable with text as they are", _TIPS),
+    )
+    return [
+        CatalogEntry(
+            name,
+            "transformers",
+            f"{owner}/{name}",
+            "image-text",
+            family,
+            licence,
+            dimension,
+            patch,
+            size,
+            millions,
+            note=note,
+        )
+        for owner, family, licence, note, models in families
+        for name, dimension, patch, size, millions in models
+    ]
+
+
+def _open_clips() -> list[CatalogEntry]:
+    return [
+        CatalogEntry(
+            name, "open_clip", (model, pretrained), "image-text", family, licence, dimension, patch, size, millions
+        )
+        for name, model, pretrained, family, licence, dimension, patch, size, millions in _OPEN_CLIP
+    ]
+
+
+CATALOG: dict[str, CatalogEntry] = {entry.name: entry for entry in _rows()}
+"""Name -> row."""
+
+_BY_HUB_ID = {entry.weights: entry for entry in CATALOG.values() if isinstance(entry.weights, str) and not entry.folder}
+
+
+def find(name: str) -> CatalogEntry:
+    """The row of a catalogue name or hub id.
+
+    Raises:
+        EncoderError: no row has it; names the nearest ones.
+
+    Examples:
+        >>> find("facebook/dinov2-small").name
+        'dinov2-small'
+        >>> find("dinov2-smal")
+        Traceback (most recent call last):
+        ...
+        dinoclip_viz.encoders.base.EncoderError: no model is called 'dinov2-smal'; the nearest names are dinov2-small, ...
+    """
+    entry = CATALOG.get(name) or _BY_HUB_ID.get(name)
+    if entry is not None:
+        return entry
+    near = nearest(name) or ["playground-dino", "playground-clip"]
+    raise EncoderError(
+        f"no model is called {name!r}; the nearest names are {', '.join(near)} (`dinoclip models` lists all), "
+        "or give a hub id (org/name) or a local folder"
+    )
+
+
+def nearest(name: str) -> list[str]:
+    """Catalogue names and hub ids that look like the name, the likest first, at most three."""
+    known = [*CATALOG, *(hub_id for hub_id in _BY_HUB_ID if "/" in name)]
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+
+
+def on_disk(entry: CatalogEntry) -> bool:
+    """Whether the model can be loaded without the network: embedded, or its weights are in the hub's cache."""
+    if entry.folder is not None:
+        return (entry.folder / "config.json").is_file() and any(entry.folder.glob("*.safetensors"))
+    from huggingface_hub import constants
+
+    repository = entry.weights if isinstance(entry.weights, str) else _open_clip_repository(*entry.weights)
+    if repository is None:
+        return False
+    cached = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
+    pattern = "*model*.safetensors" if entry.library == "transformers" else "open_clip*.safetensors"
+    return any(cached.glob(f"*/{pattern}"))
+
+
+def _open_clip_repository(model: str, pretrained: str) -> str | None:
+    """Hub id of a pair, read from open_clip's table of weights; open_clip itself stays unimported where nothing is cached."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    if not any(cache.glob("models--*/snapshots/*/open_clip*.safetensors")):
+        return None
+    from open_clip.pretrained import get_pretrained_cfg
+
+    hub = str(get_pretrained_cfg(model, pretrained).get("hf_hub", ""))
+    return "/".join(hub.split("/")[:2]) or None

@@ -1,0 +1,143 @@
+"""A hub repository becomes a local folder: safetensors and settings alone, never a pickle or code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from dinoclip_viz.encoders.base import EncoderError
+from dinoclip_viz.encoders.catalog import nearest
+
+OFFLINE = "playground-dino, playground-clip and local folders work without it"
+
+Library = Literal["transformers", "open_clip"]
+
+_WEIGHTS = {
+    "transformers": ["model.safetensors", "model-*.safetensors"],
+    "open_clip": ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"],
+}
+_SETTINGS = [
+    "model.safetensors.index.json",
+    "config.json",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "templates.json",
+]
+
+
+def fetch(
+    name: str, repository: str, library: Library, revision: str | None = None, gated: bool = False
+) -> tuple[Path, str]:
+    """The repository's files in the hub's cache, and the commit they are of.
+
+    Some repositories (openai/clip-vit-base-patch32 for one) hold a pickle alone on their main branch, and safetensors in
+    a pull request by the hub's own conversion bot. Those are taken then, as transformers does.
+
+    Args:
+        name: as the user wrote it, for messages.
+        repository: hub id.
+        library: whose weights to take, where a repository has both.
+        revision: branch, tag or commit; the main branch unless given.
+        gated: whether its licence must be accepted first.
+
+    Raises:
+        EncoderError: the hub cannot be reached, has no such repository or revision, asks for a login, or has no safetensors.
+    """
+    folder = _download(name, repository, library, revision, gated)
+    if not _has_weights(folder, library):
+        converted = _in_cache(folder, library) if _offline() else _converted(name, repository, library, gated)
+        if converted is None:
+            hint = f"; its open_clip files, if any, are hf-hub:{repository}" if library == "transformers" else ""
+            raise EncoderError(
+                f"{name}: {repository} has no {_WEIGHTS[library][0]}, and a pickle is never loaded; "
+                f"save the model with save_pretrained and give that folder{hint}"
+            )
+        folder = converted
+    return folder, folder.name
+
+
+def _download(name: str, repository: str, library: Library, revision: str | None, gated: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_WEIGHTS[library] + _SETTINGS))
+    except GatedRepoError as error:
+        raise EncoderError(_gated(name, repository)) from error
+    except RevisionNotFoundError as error:
+        raise EncoderError(f"{name}: {repository} has no revision {revision!r}") from error
+    except RepositoryNotFoundError as error:
+        if gated:
+            raise EncoderError(_gated(name, repository)) from error
+        near = nearest(repository)
+        hint = f"; the nearest known ones are {', '.join(near)}" if near else ""
+        raise EncoderError(f"{name}: the hub has no repository {repository!r}, or it is private{hint}") from error
+    except HFValidationError as error:
+        raise EncoderError(f"{name}: {repository!r} is not a hub id; expected org/name") from error
+    except LocalEntryNotFoundError as error:
+        reason = "HF_HUB_OFFLINE is set" if _offline() else "the Hugging Face hub cannot be reached"
+        raise EncoderError(f"{name}: {repository} is not on this disk and {reason}; {OFFLINE}") from error
+    except HfHubHTTPError as error:
+        line = " ".join(str(error).split())[:160]
+        raise EncoderError(f"{name}: the hub refused {repository} ({line}); {OFFLINE}") from error
+    except OSError as error:  # no route, no name server, a full disk
+        line = " ".join(str(error).split())[:160] or type(error).__name__
+        raise EncoderError(f"{name}: {repository} could not be fetched ({line}); {OFFLINE}") from error
+
+
+def _converted(name: str, repository: str, library: Library, gated: bool) -> Path | None:
+    """The repository's files with safetensors from the conversion bot's pull request; None without one."""
+    from huggingface_hub import get_repo_discussions
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        requests = [
+            request
+            for request in get_repo_discussions(repository, author="SFconvertbot", discussion_type="pull_request")
+            if request.title == "Adding `safetensors` variant of this model"
+        ]
+    except (HfHubHTTPError, OSError) as error:
+        line = " ".join(str(error).split())[:160] or type(error).__name__
+        raise EncoderError(f"{name}: the pull requests of {repository} cannot be read ({line}); {OFFLINE}") from error
+    for request in requests:
+        folder = _download(name, repository, library, f"refs/pr/{request.num}", gated)
+        if _has_weights(folder, library):
+            return folder
+    return None
+
+
+def _in_cache(folder: Path, library: Library) -> Path | None:
+    """Another snapshot of the same repository that has weights; None without one."""
+    return next((other for other in sorted(folder.parent.iterdir()) if _has_weights(other, library)), None)
+
+
+def _has_weights(folder: Path, library: Library) -> bool:
+    return any(path for pattern in _WEIGHTS[library] for path in folder.glob(pattern))
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _gated(name: str, repository: str) -> str:
+    return (
+        f"{name}: {repository} is gated; accept its licence on https://huggingface.co/{repository}, run `hf auth login` "
+        f"and try again; {OFFLINE}"
+    )

@@ -1,0 +1,109 @@
+"""A training loop that can be stopped at any moment and goes on where it was: seeded steps, checkpoints, a PAUSE file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dinoclip_viz.playground.recipe.optimiser import Optimiser
+
+log = logging.getLogger(__name__)
+
+PAUSE = "PAUSE"
+"""While a file of this name lies in the run's folder or in the one above it, training halts."""
+
+
+class Loop:
+    """Counts the steps of one run, keeps its average weights and its checkpoint.
+
+    Attributes:
+        modules: name -> what is trained.
+        average: the moving average of `modules["model"]`, what the run is for.
+        step: steps done.
+        seconds: time spent training, over all sittings.
+    """
+
+    def __init__(self, folder: Path, modules: dict[str, nn.Module], optimiser: Optimiser, steps: int, seed: int) -> None:
+        self.folder, self.modules, self.optimiser, self.steps, self.seed = folder, modules, optimiser, steps, seed
+        self.average = copy.deepcopy(modules["model"]).requires_grad_(False)
+        self.step, self.seconds = 0, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint.exists():
+            self._restore()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run is kept."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        return self.step / self.steps
+
+    def generator(self) -> torch.Generator:
+        """The chance of this step alone: the same whether or not the run was interrupted."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+
+    def run(self, save_every: float = 180.0) -> Iterator[int]:
+        """The steps that are left, one by one; the caller computes gradients and calls `update`."""
+        saved = time.monotonic()
+        while self.step < self.steps:
+            self._wait_while_paused()
+            begun = time.monotonic()
+            yield self.step
+            self.seconds += time.monotonic() - begun
+            self.step += 1
+            if time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def update(self) -> None:
+        """One step of the optimiser on a warmed-up cosine, then of the average."""
+        warm = min(1.0, (self.step + 1) / 60)
+        self.optimiser.step(warm * (0.5 * (1 + math.cos(math.pi * self.progress)) + 0.005))
+        keep = min(0.99 + 0.009 * self.progress, 1 - 1 / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.modules["model"].parameters()), 1 - keep)
+
+    def record(self, **values: float) -> None:
+        """A line of the run's log."""
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), **{k: round(v, 4) for k, v in values.items()}}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        log.info("%s: %s", self.folder.name, line)
+
+    def save(self) -> None:
+        """Write the checkpoint aside, then put it in place."""
+        state = {
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        aside = self.checkpoint.with_suffix(".new")
+        torch.save(state, aside)
+        aside.replace(self.checkpoint)
+
+    def _restore(self) -> None:
+        state = torch.load(self.checkpoint, weights_only=True)
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.restore(state["optimiser"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        log.info("%s goes on at step %d of %d", self.folder, self.step, self.steps)
+
+    def _wait_while_paused(self) -> None:
+        while (self.folder / PAUSE).exists() or (self.folder.parent / PAUSE).exists():
+            time.sleep(1)

@@ -1,0 +1,37 @@
+"""Arrays in, pictures out: colours, overlays, legends and layouts that know nothing of models.
+
+Whoever calls gives the range of every colour scale, so that two maps can be compared. NaN means "unknown" and is drawn
+grey or hatched, never as a value. Importing this package loads Pillow and numpy only; matplotlib is loaded by the
+functions that need it.
+"""
+
+from dinoclip_viz.viz.bars import score_bars
+from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
+from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
+from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
+from dinoclip_viz.viz.layout import picture_grid, side_by_side
+from dinoclip_viz.viz.legend import class_legend, rgb_legend, scale_bar, with_legend
+from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
+from dinoclip_viz.viz.palette import class_palette
+from dinoclip_viz.viz.pca import pca_picture
+
+__all__ = [
+    "COLOUR_MAPS",
+    "class_legend",
+    "class_palette",
+    "colour_map",
+    "component_histogram",
+    "enlarge",
+    "enlarge_values",
+    "figure_to_image",
+    "heat_overlay",
+    "mask_outline",
+    "mask_overlay",
+    "pca_picture",
+    "picture_grid",
+    "rgb_legend",
+    "scale_bar",
+    "score_bars",
+    "side_by_side",
+    "with_legend",
+]

@@ -1,0 +1,62 @@
+"""The colours of patches, from a PCA to three components, as a picture."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from dinoclip_viz.viz.enlarge import enlarge, enlarged_size
+from dinoclip_viz.viz.inputs import as_bytes
+
+BACKGROUND = (232, 232, 232)
+
+
+def pca_picture(
+    colours: ArrayLike,
+    size: int | tuple[int, int],
+    smooth: bool = False,
+    foreground: ArrayLike | None = None,
+) -> Image.Image:
+    """One coloured square a patch, or a smooth picture, with the background in flat grey.
+
+    Args:
+        colours: (H, W, 3) in [0, 1], one colour a patch; NaN is drawn grey.
+        size: the least length of the longer side in pixels, or (width, height) met exactly, as in `enlarge`.
+        smooth: bicubic instead of squares.
+        foreground: (H, W) bool, False where a patch is background; None colours every patch.
+
+    Raises:
+        ValueError: another shape, colours outside [0, 1], or a foreground of another grid.
+
+    Examples:
+        >>> shown = pca_picture([[[1, 0, 0], [0, 0, 1]]], size=4, foreground=[[True, False]])
+        >>> shown.size, shown.getpixel((1, 1)), shown.getpixel((2, 0))
+        ((4, 2), (255, 0, 0), (232, 232, 232))
+    """
+    array = np.asarray(colours)
+    if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
+        raise ValueError(f"colours of shape {array.shape}; expected (H, W, 3): pass one picture's patches at a time")
+    levels = as_bytes(array.astype(np.float64), "colours")  # (H, W, 3)
+    if foreground is not None:
+        front = np.asarray(foreground)
+        if front.dtype != np.bool_ or front.shape != array.shape[:2]:
+            raise ValueError(
+                f"a foreground of {front.dtype} {front.shape}; expected bool {array.shape[:2]}, as the colours"
+            )
+        if smooth:
+            return _smooth(levels, front, enlarged_size(array.shape[1], array.shape[0], size))
+        levels[~front] = BACKGROUND
+    return enlarge(levels, size, smooth)
+
+
+def _smooth(levels: NDArray[np.uint8], front: NDArray[np.bool_], size: tuple[int, int]) -> Image.Image:
+    """The foreground alone enlarged, then laid on the background: no colour of one bleeds into the other."""
+    share = _bicubic(front.astype(np.float32), size)
+    weighted = np.where(front[..., None], levels, 0).astype(np.float32)  # (H, W, 3)
+    channels = [_bicubic(weighted[..., channel], size) for channel in range(3)]
+    colours = (np.stack(channels, axis=-1) / np.maximum(share, 1e-3)[..., None]).clip(0, 255)
+    share = share.clip(0, 1)[..., None]
+    return Image.fromarray(np.round(share * colours + (1 - share) * np.array(BACKGROUND)).astype(np.uint8))
+
+
+def _bicubic(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BICUBIC))

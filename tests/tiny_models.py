@@ -1,0 +1,148 @@
+"""Tiny random models in the real file formats, so that tests go through the real loading code without a network.
+
+Each function writes a model into the folder and returns the folder.
+"""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+WORDS = ["a", "photo", "of", "the", "red", "blue", "green", "cat", "dog", "bird", "tree", "house", "on", "and", ",", "."]
+
+
+def pictures(*sizes, seed=0):
+    """Random smooth pictures of the sizes (width, height) given."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for width, height in sizes:
+        noise = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
+        made.append(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+    return made
+
+
+def tiny_dinov2(folder, seed=0):
+    from transformers import Dinov2Config, Dinov2Model
+
+    return _vision(
+        folder, Dinov2Model, Dinov2Config(**_SMALL, patch_size=14, image_size=56), seed, "BitImageProcessorPil", 64, 56
+    )
+
+
+def tiny_dinov2_with_registers(folder, seed=0):
+    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+    config = Dinov2WithRegistersConfig(**_SMALL, patch_size=14, image_size=56, num_register_tokens=4)
+    return _vision(folder, Dinov2WithRegistersModel, config, seed, "BitImageProcessorPil", 64, 56)
+
+
+def tiny_dinov3(folder, seed=0):
+    from transformers import DINOv3ViTConfig, DINOv3ViTImageProcessor, DINOv3ViTModel
+
+    config = DINOv3ViTConfig(**_SMALL, intermediate_size=64, patch_size=16, image_size=64, num_register_tokens=4)
+    torch.manual_seed(seed)
+    DINOv3ViTModel(config).save_pretrained(folder)
+    DINOv3ViTImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
+    return Path(folder)
+
+
+def tiny_dino(folder, seed=0):
+    from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
+
+    config = ViTConfig(**_SMALL, intermediate_size=64, patch_size=8, image_size=32)
+    torch.manual_seed(seed)
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return Path(folder)
+
+
+def tiny_clip(folder, seed=0, eos_token_id=None):
+    from transformers import CLIPConfig, CLIPModel
+
+    return _clip_like(folder, CLIPConfig, CLIPModel, seed, eos_token_id)
+
+
+def tiny_metaclip2(folder, seed=0):
+    from transformers import MetaClip2Config, MetaClip2Model
+
+    return _clip_like(folder, MetaClip2Config, MetaClip2Model, seed, None)
+
+
+def tiny_siglip(folder, seed=0):
+    from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel
+
+    tokenizer = _words_tokenizer()
+    torch.manual_seed(seed)
+    text = {**_TEXT, "vocab_size": len(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    vision = {**_SMALL, "intermediate_size": 64, "patch_size": 16, "image_size": 64}
+    SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    SiglipImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def tiny_tips(folder, seed=0):
+    from transformers import Tipsv2Config, Tipsv2ImageProcessor, Tipsv2Model
+
+    tokenizer = _words_tokenizer()
+    torch.manual_seed(seed)
+    text = {**_TEXT, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    vision = {**_SMALL, "patch_size": 14, "image_size": 56, "num_register_tokens": 1, "layerscale_value": 0.5}
+    Tipsv2Model(Tipsv2Config(text_config=text, vision_config=vision)).save_pretrained(folder)
+    Tipsv2ImageProcessor(size={"height": 56, "width": 56}).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+_TEXT = {**_SMALL, "intermediate_size": 64}
+
+
+def _vision(folder, model_class, config, seed, processor, short_side, size):
+    import transformers
+
+    torch.manual_seed(seed)
+    model_class(config).save_pretrained(folder)
+    crop = {"height": size, "width": size}
+    getattr(transformers, processor)(
+        size={"shortest_edge": short_side}, crop_size=crop, resample=3, do_center_crop=True
+    ).save_pretrained(folder)
+    return Path(folder)
+
+
+def _clip_like(folder, config_class, model_class, seed, eos_token_id):
+    from transformers import CLIPImageProcessorPil
+
+    tokenizer = _words_tokenizer()
+    torch.manual_seed(seed)
+    text = {
+        **_TEXT,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 16,
+        "projection_dim": 24,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id if eos_token_id is None else eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {**_SMALL, "intermediate_size": 64, "patch_size": 8, "image_size": 32, "projection_dim": 24}
+    model_class(config_class(text_config=text, vision_config=vision, projection_dim=24)).save_pretrained(folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def _words_tokenizer():
+    """A word-level fast tokenizer that frames each text as CLIP's does; the end token is not the largest id."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: index for index, word in enumerate(["<pad>", "<unk>", "<mask>", "<start>", "<end>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", vocabulary["<start>"]), ("<end>", vocabulary["<end>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>"
+    )
