@@ -8,7 +8,24 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-WORDS = ["a", "photo", "of", "the", "red", "blue", "green", "cat", "dog", "bird", "tree", "house", "on", "and", ",", "."]
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "the",
+    "red",
+    "blue",
+    "green",
+    "cat",
+    "dog",
+    "bird",
+    "tree",
+    "house",
+    "on",
+    "and",
+    ",",
+    ".",
+]
 
 
 def pictures(*sizes, seed=0):
@@ -146,3 +163,58 @@ def _words_tokenizer():
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<start>", eos_token="<end>"
     )
+
+
+def tiny_openclip(folder, seed=0):
+    """open_clip's own ViT with open_clip's own tokenizer."""
+    vision = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+    return _open_clip(folder, seed, vision, custom_text=False)
+
+
+def tiny_openclip_timm(folder, seed=0):
+    """A timm ViT whose vector is a projection of CLS, as MobileCLIP2-L-14's is."""
+    return _open_clip(folder, seed, _timm("vit_tiny_patch16_224", "token", 224))
+
+
+def tiny_openclip_map(folder, seed=0):
+    """A timm ViT with rotary positions and attention pooling: the smallest PE-Core."""
+    return _open_clip(folder, seed, _timm("vit_pe_core_tiny_patch16_384", "map", 384))
+
+
+def tiny_openclip_convolutional(folder, seed=0):
+    """The smallest MobileCLIP image tower, convolutional."""
+    return _open_clip(folder, seed, _timm("fastvit_mci0", "avg", 256), interpolation="bilinear")
+
+
+def _timm(name, pool, size):
+    return {"image_size": size, "timm_model_name": name, "timm_pool": pool, "timm_proj": None}
+
+
+def _open_clip(folder, seed, vision, custom_text=True, interpolation="bicubic"):
+    from open_clip.model import CLIP, CustomTextCLIP
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    model = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
+    torch.manual_seed(seed)
+    made = (CustomTextCLIP if custom_text else CLIP)(**model)
+    save_file({key: value.contiguous() for key, value in made.state_dict().items()}, folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.48, 0.45, 0.4], "std": [0.26, 0.26, 0.27], "interpolation": interpolation}
+    settings = {
+        "model_cfg": {**model, "custom_text": custom_text},
+        "preprocess_cfg": {**preprocess, "resize_mode": "shortest"},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def real_clip_tokenizer():
+    """CLIP's own tokenizer, built from the list of merges inside open_clip."""
+    from open_clip.tokenizer import SimpleTokenizer
+    from transformers import CLIPTokenizer
+
+    simple = SimpleTokenizer()
+    vocabulary = {("<|startoftext|>" if k == "<start_of_text>" else "<|endoftext|>" if k == "<end_of_text>" else k): v for k, v in simple.encoder.items()}
+    return CLIPTokenizer(vocab=vocabulary, merges=list(simple.bpe_ranks))

@@ -1,4 +1,4 @@
-"""Encoders: pictures or texts in, features out. The contract is in `base`; the models known by name are in `catalog`."""
+"""Encoders: pictures or texts in, features out. The contract is in `base`, the models known by name in `catalog`."""
 
 from dinoclip_viz.encoders.base import (
     EncoderError,

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 Fit = Literal["crop", "whole"]
-"""How a picture becomes the encoder's input: the published centre crop, or all of it with its sides rounded to the patch."""
+"""How a picture becomes the encoder's input: the published centre crop, or all of it, sides rounded to the patch."""
 
 
 class EncoderError(ValueError):

@@ -1,4 +1,4 @@
-"""What every encoder does alike, whatever library its model is from: pictures and texts in batches, features on the CPU."""
+"""What every encoder does alike, whatever library its model is from: batches in, features on the CPU out."""
 
 from __future__ import annotations
 

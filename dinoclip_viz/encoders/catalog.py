@@ -199,7 +199,7 @@ def _playground() -> list[CatalogEntry]:
     return [
         CatalogEntry("playground-dino", "transformers", dino, "image", "playground", _APACHE, 192, 8, 96, 3, note=note),
         CatalogEntry(
-            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 192, 8, 96, 5, note=note
+            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 128, 8, 96, 3, note=note
         ),
     ]
 
@@ -293,7 +293,7 @@ def find(name: str) -> CatalogEntry:
         >>> find("dinov2-smal")
         Traceback (most recent call last):
         ...
-        dinoclip_viz.encoders.base.EncoderError: no model is called 'dinov2-smal'; the nearest names are dinov2-small, ...
+        dinoclip_viz.encoders.base.EncoderError: no model is called 'dinov2-smal'; the nearest names are ...
     """
     entry = CATALOG.get(name) or _BY_HUB_ID.get(name)
     if entry is not None:
@@ -326,7 +326,7 @@ def on_disk(entry: CatalogEntry) -> bool:
 
 
 def _open_clip_repository(model: str, pretrained: str) -> str | None:
-    """Hub id of a pair, read from open_clip's table of weights; open_clip itself stays unimported where nothing is cached."""
+    """Hub id of a pair by open_clip's table; None where nothing of open_clip is cached: it then stays unimported."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)

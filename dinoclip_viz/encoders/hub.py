@@ -38,8 +38,8 @@ def fetch(
 ) -> tuple[Path, str]:
     """The repository's files in the hub's cache, and the commit they are of.
 
-    Some repositories (openai/clip-vit-base-patch32 for one) hold a pickle alone on their main branch, and safetensors in
-    a pull request by the hub's own conversion bot. Those are taken then, as transformers does.
+    Some repositories (openai/clip-vit-base-patch32 for one) hold a pickle alone on their main branch, and safetensors
+    in a pull request by the hub's own conversion bot. Those are taken then, as transformers does.
 
     Args:
         name: as the user wrote it, for messages.
@@ -49,7 +49,8 @@ def fetch(
         gated: whether its licence must be accepted first.
 
     Raises:
-        EncoderError: the hub cannot be reached, has no such repository or revision, asks for a login, or has no safetensors.
+        EncoderError: the hub cannot be reached, has no such repository or revision or no safetensors in it, or asks
+            for a login.
     """
     folder = _download(name, repository, library, revision, gated)
     if not _has_weights(folder, library):
@@ -138,6 +139,6 @@ def _offline() -> bool:
 
 def _gated(name: str, repository: str) -> str:
     return (
-        f"{name}: {repository} is gated; accept its licence on https://huggingface.co/{repository}, run `hf auth login` "
-        f"and try again; {OFFLINE}"
+        f"{name}: {repository} is gated; accept its licence on https://huggingface.co/{repository}, run "
+        f"`hf auth login` and try again; {OFFLINE}"
     )

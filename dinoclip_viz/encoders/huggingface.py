@@ -131,8 +131,8 @@ def load(
     missing = sorted(report["missing_keys"])
     if missing:
         raise EncoderError(
-            f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, {missing[0]} first; "
-            "they are not a whole model of this kind"
+            f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, "
+            f"{missing[0]} first; they are not a whole model of this kind"
         )
     return Loaded(
         model.eval().requires_grad_(False).to(device), architecture, folder, name, space, device, dtype, revision
@@ -388,12 +388,12 @@ def _refuse_pickles(folder: Path, name: str) -> None:
 def _check_end_of_text(name: str, expected: int, actual: int | None, largest: int | None) -> None:
     """CLIP's text vector is read at the first end-of-text token; where that is not found, all texts are alike.
 
-    In a CLIP (`largest` is given) an id of 2 is a historic default that transformers reads as "the largest id in the text".
+    In a CLIP (`largest` is given) an id of 2 is a historic default that transformers reads as "the largest id".
     """
     if expected != actual and not (expected == 2 and largest is not None and actual == largest):
         raise EncoderError(
-            f"{name}: the tokenizer ends a text with token {actual}, but text_config.eos_token_id is {expected}, so every text "
-            "would get the same vector; write the tokenizer's id into config.json"
+            f"{name}: the tokenizer ends a text with token {actual}, but text_config.eos_token_id is {expected}, so "
+            "every text would get the same vector; write the tokenizer's id into config.json"
         )
 
 

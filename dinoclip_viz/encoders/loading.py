@@ -14,7 +14,7 @@ import torch
 
 from dinoclip_viz.encoders import huggingface, openclip
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
-from dinoclip_viz.encoders.catalog import OPEN_CLIP, find
+from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, find
 from dinoclip_viz.encoders.hub import fetch
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -112,15 +112,27 @@ def _load(
 
 
 def _resolve(name: str) -> Source:
+    if name in CATALOG:
+        return _by_name(name)
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Source(name, f"{folder.resolve().name}-{_fingerprint(folder)}", folder)
+    if not folder.is_dir():
+        _refuse_paths(name, folder)
+        return _by_name(name)
+    if folder.resolve().parent == PLAYGROUND:
+        return _by_name(folder.resolve().name)
+    return Source(name, f"{folder.resolve().name}-{_fingerprint(folder)}", folder)
+
+
+def _refuse_paths(name: str, folder: Path) -> None:
     if folder.is_file():
         raise EncoderError(
             f"{name} is a file; expected a catalogue name, a hub id or the folder that a model was saved in"
         )
     if name.startswith((".", "/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", name):
         raise EncoderError(f"there is no folder {name}; expected a folder with config.json and model.safetensors")
+
+
+def _by_name(name: str) -> Source:
     if name.startswith(f"{OPEN_CLIP}/") and name.count("/") == 2:
         _, model, pretrained = name.split("/")
         return _published(name, name, model, pretrained, None)

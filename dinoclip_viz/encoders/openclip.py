@@ -301,7 +301,7 @@ def _timm_block(visual: Any, layer: Any, tokens: Tensor, prefix: int) -> LastBlo
 
 
 def _any_size(trunk: Any, name: str) -> None:
-    """Lets a timm ViT take any grid, as if it had been made with dynamic_img_size=True, which open_clip cannot ask for."""
+    """Lets a timm ViT take any grid, as if made with dynamic_img_size=True, which open_clip cannot ask for."""
     from timm.layers import Format
 
     embedding = trunk.patch_embed

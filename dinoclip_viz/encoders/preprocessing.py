@@ -43,7 +43,7 @@ class Preprocessing:
 
     Attributes:
         size: side of the published square input in pixels.
-        short_side: what the shorter side is resized to before the centre crop; None where both sides are squeezed to `size`.
+        short_side: what the shorter side is resized to before the centre crop; None: both sides are squeezed to `size`.
         resample: PIL's filter of the published resize.
         table: (3, 256) float32, the normalised value of each byte in each channel, made by the library's own function.
         middle: how the library rounds the corner of a crop that does not sit in the middle exactly.
