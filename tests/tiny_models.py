@@ -3,6 +3,7 @@
 Each function writes a model into the folder and returns the folder.
 """
 
+import json
 from pathlib import Path
 
 import torch
@@ -200,7 +201,9 @@ def _open_clip(folder, seed, vision, custom_text=True, interpolation="bicubic"):
     model = {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text}
     torch.manual_seed(seed)
     made = (CustomTextCLIP if custom_text else CLIP)(**model)
-    save_file({key: value.contiguous() for key, value in made.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in made.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     preprocess = {"mean": [0.48, 0.45, 0.4], "std": [0.26, 0.26, 0.27], "interpolation": interpolation}
     settings = {
         "model_cfg": {**model, "custom_text": custom_text},
@@ -216,5 +219,6 @@ def real_clip_tokenizer():
     from transformers import CLIPTokenizer
 
     simple = SimpleTokenizer()
-    vocabulary = {("<|startoftext|>" if k == "<start_of_text>" else "<|endoftext|>" if k == "<end_of_text>" else k): v for k, v in simple.encoder.items()}
+    renamed = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+    vocabulary = {renamed.get(token, token): index for token, index in simple.encoder.items()}
     return CLIPTokenizer(vocab=vocabulary, merges=list(simple.bpe_ranks))

@@ -14,16 +14,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.encoders.errors import EncoderError, SpaceError
+
+__all__ = [
+    "EncoderError",
+    "Fit",
+    "ImageEncoder",
+    "ImageFeatures",
+    "SpaceError",
+    "TextEncoder",
+    "TextFeatures",
+    "concatenate",
+    "same_space",
+]
+
 Fit = Literal["crop", "whole"]
 """How a picture becomes the encoder's input: the published centre crop, or all of it, sides rounded to the patch."""
-
-
-class EncoderError(ValueError):
-    """An encoder cannot be found, loaded or used; one line says what to do next."""
-
-
-class SpaceError(ValueError):
-    """Vectors of two different spaces were about to be compared."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dinoclip_viz.encoders.base import EncoderError
+from dinoclip_viz.encoders.errors import EncoderError
 
 PLAYGROUND = Path(__file__).resolve().parent.parent / "playground" / "models"
 """Where the embedded models are."""
@@ -197,9 +197,11 @@ def _playground() -> list[CatalogEntry]:
     note = "embedded, works offline; knows the drawn world alone"
     dino, clip = (str(PLAYGROUND / name) for name in ("playground-dino", "playground-clip"))
     return [
-        CatalogEntry("playground-dino", "transformers", dino, "image", "playground", _APACHE, 192, 8, 96, 3, note=note),
         CatalogEntry(
-            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 128, 8, 96, 3, note=note
+            "playground-dino", "transformers", dino, "image", "playground", _APACHE, 128, 8, 96, 1.2, note=note
+        ),
+        CatalogEntry(
+            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 128, 8, 96, 1.9, note=note
         ),
     ]
 
@@ -293,7 +295,7 @@ def find(name: str) -> CatalogEntry:
         >>> find("dinov2-smal")
         Traceback (most recent call last):
         ...
-        dinoclip_viz.encoders.base.EncoderError: no model is called 'dinov2-smal'; the nearest names are ...
+        dinoclip_viz.encoders.errors.EncoderError: no model is called 'dinov2-smal'; the nearest names are ...
     """
     entry = CATALOG.get(name) or _BY_HUB_ID.get(name)
     if entry is not None:

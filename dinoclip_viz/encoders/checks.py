@@ -14,21 +14,11 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, TextEncoder, same_space
 
 _TOLERANCE = 1e-4  # a picture alone against the same picture in a batch, relative to the largest value
-_IMAGE_ATTRIBUTES = [
-    "name",
-    "space",
-    "patch_space",
-    "dimension",
-    "patch_dimension",
-    "patch",
-    "size",
-    "methods",
-    "device",
-    "dtype",
-    "encode",
-    "encode_each",
-]
-_TEXT_ATTRIBUTES = ["name", "space", "dimension", "templates", "logit_scale", "device", "dtype", "encode"]
+_IMAGE_ATTRIBUTES = (
+    *("name", "space", "patch_space", "dimension", "patch_dimension", "patch", "size", "methods", "device", "dtype"),
+    *("encode", "encode_each"),
+)
+_TEXT_ATTRIBUTES = ("name", "space", "dimension", "templates", "logit_scale", "device", "dtype", "encode")
 
 
 class ContractError(Exception):
@@ -175,7 +165,7 @@ def _spaces(encoder: ImageEncoder, features: ImageFeatures, what: str) -> None:
             raise ContractError(f"{what}: {name} of the features is not the encoder's: {error}") from error
 
 
-def _attributes(encoder: object, names: list[str]) -> None:
+def _attributes(encoder: object, names: tuple[str, ...]) -> None:
     missing = [name for name in names if not hasattr(encoder, name)]
     _expect(not missing, f"{type(encoder).__name__} lacks {', '.join(missing)}")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.catalog import nearest
+from dinoclip_viz.encoders.errors import EncoderError
 
 OFFLINE = "playground-dino, playground-clip and local folders work without it"
 

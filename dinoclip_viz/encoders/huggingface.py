@@ -75,6 +75,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 """Model type in config.json -> what we know of it."""
 
+# Without one of these, transformers makes an empty tokenizer and says nothing.
+_TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -189,6 +192,8 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         raise EncoderError(
             f"{name} is a vision model ({model.config.model_type}) and reads no text; kinds that do: {joint}"
         )
+    if not any((loaded.folder / file).is_file() for file in _TOKENIZERS):
+        raise EncoderError(f"{name}: {loaded.folder} has no tokenizer; expected one of {', '.join(_TOKENIZERS)}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(loaded.folder, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:

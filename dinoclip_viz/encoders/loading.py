@@ -198,13 +198,15 @@ def _fingerprint(folder: Path) -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Transformers without its progress bars, as it was before afterwards."""
+    """Transformers without progress bars and reports, as it was before afterwards: what matters is raised by us."""
     from transformers.utils import logging as transformers_logging
 
-    showed = transformers_logging.is_progress_bar_enabled()
+    showed, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(verbosity)
         if showed:
             transformers_logging.enable_progress_bar()

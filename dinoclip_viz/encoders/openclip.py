@@ -353,7 +353,6 @@ def _preprocessing(published: dict[str, Any], name: str) -> Preprocessing:
         short_side=int(height) if published["resize_mode"] == "shortest" else None,
         resample=Image.Resampling.BILINEAR if published["interpolation"] == "bilinear" else Image.Resampling.BICUBIC,
         table=table,
-        middle="nearest",
     )
 
 

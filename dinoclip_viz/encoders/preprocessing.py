@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -46,7 +45,6 @@ class Preprocessing:
         short_side: what the shorter side is resized to before the centre crop; None: both sides are squeezed to `size`.
         resample: PIL's filter of the published resize.
         table: (3, 256) float32, the normalised value of each byte in each channel, made by the library's own function.
-        middle: how the library rounds the corner of a crop that does not sit in the middle exactly.
         squares: the library's own crop, where it does not resize with PIL.
     """
 
@@ -54,7 +52,6 @@ class Preprocessing:
     short_side: int | None
     resample: Image.Resampling
     table: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False)
-    middle: Literal["down", "nearest"] = "down"
     squares: Squares | None = field(default=None, repr=False)
 
     def plan(self, picture: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
@@ -103,15 +100,13 @@ class Preprocessing:
             short = max(size, round(self.short_side * size / self.size))
             longer = int(short * max(picture) / min(picture))
             resized = (short, longer) if picture[0] <= picture[1] else (longer, short)
-        left, top = (self._middle(side - size) for side in resized)
+        # torchvision's rounding, with which CLIP and DINOv2 were published; transformers rounds down, up to 1 pixel off
+        left, top = (round((side - size) / 2) for side in resized)
         side = size // patch * patch  # what is left over at the right and the bottom, a convolution does not see
         across, down = picture[0] / resized[0], picture[1] / resized[1]
         right, bottom = min((left + side) * across, picture[0]), min((top + side) * down, picture[1])
         box = (left * across, top * down, right, bottom)
         return Plan(resized, (left, top), size, (side, side), box)
-
-    def _middle(self, spare: int) -> int:
-        return spare // 2 if self.middle == "down" else round(spare / 2)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from dinoclip_viz.encoders import TextFeatures, load_encoder, load_pair
 from dinoclip_viz.encoders.checks import ContractError, check_image_encoder, check_text_encoder
 

@@ -1,0 +1,1 @@
+"""What can be asked of features: pure functions, tensors in, tensors or numbers out."""
