@@ -1,1 +1,71 @@
-"""stub"""
+"""See, question and align the features of frozen vision models.
+
+The public names, each imported when it is first asked for: importing this package loads no model library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dinoclip_viz import playground as playground
+    from dinoclip_viz.encoders import load_encoder as load_encoder
+    from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
+    from dinoclip_viz.encoders.base import EncoderError as EncoderError
+    from dinoclip_viz.encoders.base import ImageFeatures as ImageFeatures
+    from dinoclip_viz.encoders.base import SpaceError as SpaceError
+    from dinoclip_viz.encoders.base import TextFeatures as TextFeatures
+    from dinoclip_viz.encoders.checks import check_image_encoder as check_image_encoder
+    from dinoclip_viz.encoders.checks import check_text_encoder as check_text_encoder
+    from dinoclip_viz.features import encode_sources as encode_sources
+    from dinoclip_viz.images import ImageError as ImageError
+    from dinoclip_viz.images import load_image as load_image
+    from dinoclip_viz.models import HEATMAP_METHODS as HEATMAP_METHODS
+    from dinoclip_viz.models import ImageTextModel as ImageTextModel
+    from dinoclip_viz.models import load_model as load_model
+    from dinoclip_viz.projector import Projector as Projector
+    from dinoclip_viz.tasks.heatmap import heatmap as heatmap
+    from dinoclip_viz.tasks.pca import PatchPCA as PatchPCA
+    from dinoclip_viz.tasks.retrieval import recall as recall
+    from dinoclip_viz.tasks.zero_shot import classify as classify
+    from dinoclip_viz.tasks.zero_shot import classify_or_none as classify_or_none
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_encoder": "encoders",
+    "load_text_encoder": "encoders",
+    "EncoderError": "encoders.errors",
+    "SpaceError": "encoders.errors",
+    "ImageFeatures": "encoders.base",
+    "TextFeatures": "encoders.base",
+    "check_image_encoder": "encoders.checks",
+    "check_text_encoder": "encoders.checks",
+    "encode_sources": "features",
+    "ImageError": "images",
+    "load_image": "images",
+    "HEATMAP_METHODS": "models",
+    "ImageTextModel": "models",
+    "load_model": "models",
+    "Projector": "projector",
+    "heatmap": "tasks.heatmap",
+    "PatchPCA": "tasks.pca",
+    "recall": "tasks.retrieval",
+    "classify": "tasks.zero_shot",
+    "classify_or_none": "tasks.zero_shot",
+}
+
+__all__ = [*_HOMES, "playground"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name == "playground":
+        return import_module("dinoclip_viz.playground")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dinoclip_viz' has no attribute {name!r}")
+    return getattr(import_module(f"dinoclip_viz.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,7 +14,15 @@ from torch import Tensor
 
 from dinoclip_viz.dense import guided_pooling
 from dinoclip_viz.encoders import load_encoder, load_pair, load_text_encoder
-from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures, TextEncoder, TextFeatures, same_space
+from dinoclip_viz.encoders.base import (
+    EncoderError,
+    Fit,
+    ImageEncoder,
+    ImageFeatures,
+    TextEncoder,
+    TextFeatures,
+    same_space,
+)
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.projector import Projector
 
@@ -143,7 +151,11 @@ class ImageTextModel:
             if "maskclip" in wanted:
                 dense["maskclip"] = values
             if "dinoiser-pooling" in wanted and self.guide is not None:
-                guide = features.patches if self.guide is self.images else self._beside(self.guide, images, features, batch_size)
+                guide = (
+                    features.patches
+                    if self.guide is self.images
+                    else self._beside(self.guide, images, features, batch_size)
+                )
                 dense["dinoiser-pooling"] = guided_pooling(values, guide)
         pooled = features.pooled if self.projector is None else self.projector.project(features)
         return replace(features, pooled=pooled, space=self.space, dense={m: dense[m] for m in wanted})
@@ -158,7 +170,9 @@ class ImageTextModel:
     ) -> Tensor:
         """(B, H, W, D) another encoder's patches of the very part of the pictures that the features cover."""
         boxes = [tuple(round(edge) for edge in box) for box in features.boxes.tolist()]
-        parts = [image if box == (0, 0, *image.size) else image.crop(box) for image, box in zip(images, boxes, strict=True)]
+        parts = [
+            image if box == (0, 0, *image.size) else image.crop(box) for image, box in zip(images, boxes, strict=True)
+        ]
         longer = max(features.grid) * _patch_of(features, encoder)
         each = encoder.encode_each(parts, longer, "whole", [method] if method else [], batch_size)
         return torch.cat([one.dense[method] if method else one.patches for one in each])
@@ -227,7 +241,9 @@ def _projector_settings(folder: Path) -> dict[str, object] | None:
 
 def _load_projector(folder: Path) -> Projector:
     if not (folder / "model.safetensors").is_file():
-        raise EncoderError(f"{folder} has config.json but no model.safetensors; save the projector with save_pretrained")
+        raise EncoderError(
+            f"{folder} has config.json but no model.safetensors; save the projector with save_pretrained"
+        )
     projector: Projector = Projector.from_pretrained(str(folder)).eval()
     return projector.requires_grad_(False)
 

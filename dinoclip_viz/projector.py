@@ -134,7 +134,9 @@ class Projector(
             out: Tensor = self.patch_head((patches - self.patch_mean) / self.patch_deviation)
             return out
         if not self.serves_patches:
-            raise ValueError(f"this projector reads {self.inputs!r} and has no patch head; train one with patch_head=True")
+            raise ValueError(
+                f"this projector reads {self.inputs!r} and has no patch head; train one with patch_head=True"
+            )
         return self.forward(patches)
 
     @torch.no_grad()

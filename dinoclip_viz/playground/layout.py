@@ -103,8 +103,7 @@ def _stand(chance: Chance, name: str, x: float, y: float, scale: float) -> Thing
     points = np.concatenate([piece.points for piece in pieces]) @ affine.T + (x, y)  # (N, 2)
     ends = np.cumsum([len(piece.points) for piece in pieces])[:-1]
     placed = tuple(
-        Piece(piece.part, corners, piece.paint)
-        for piece, corners in zip(pieces, np.split(points, ends), strict=True)
+        Piece(piece.part, corners, piece.paint) for piece, corners in zip(pieces, np.split(points, ends), strict=True)
     )
     return Thing(name, x, y, scale, placed)
 

@@ -145,9 +145,7 @@ def classify_or_none(
     return probabilities(torch.cat([scores, none], dim=1), model.texts.logit_scale, temperature)
 
 
-def _scores(
-    model: ImageTextModel, images: Pictures, labels: Sequence[str], templates: Sequence[str] | None
-) -> Tensor:
+def _scores(model: ImageTextModel, images: Pictures, labels: Sequence[str], templates: Sequence[str] | None) -> Tensor:
     features = images if isinstance(images, ImageFeatures) else model.encode_images(images, methods=())
     same_space(features.space, model.space)
     return cosines(features.pooled, label_vectors(model.texts, labels, templates))

@@ -42,7 +42,16 @@ BACKGROUND_PROMPTS = {
     "plain": ("a plain background", "plain background", "on a plain background"),
     "snow": ("snow", "in the snow", "the snow"),
 }
-CLASS_PROMPTS = ("{}", "{}", "a {}", "the {}", "a photo of a {}", "a picture of a {}", "a drawing of a {}", "an image of a {}")
+CLASS_PROMPTS = (
+    "{}",
+    "{}",
+    "a {}",
+    "the {}",
+    "a photo of a {}",
+    "a picture of a {}",
+    "a drawing of a {}",
+    "an image of a {}",
+)
 WORDS = (*CLASSES, *COLOURS, *BACKGROUNDS)
 
 
@@ -156,7 +165,10 @@ def word_prompts(chance: torch.Generator) -> list[str]:
 
     names = [choose(CLASS_PROMPTS).format(name) for name in CLASSES]
     names = [text.replace(" a e", " an e").replace(" a u", " an u") for text in names]
-    names = [text if torch.rand(1, generator=chance) < 0.9 else plural(name) for text, name in zip(names, CLASSES, strict=True)]
+    names = [
+        text if torch.rand(1, generator=chance) < 0.9 else plural(name)
+        for text, name in zip(names, CLASSES, strict=True)
+    ]
     return [*names, *COLOURS, *(choose(BACKGROUND_PROMPTS[name]) for name in BACKGROUNDS)]
 
 

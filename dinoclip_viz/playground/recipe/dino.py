@@ -229,7 +229,9 @@ def info_nce(left: Tensor, right: Tensor, temperature: float, bias: Tensor | flo
 def dense_bias(picture: Tensor, cell: Tensor, side: int) -> Tensor:
     """(M, M) log weights of the negatives: patches of the same picture count half, neighbours not at all."""
     same = picture[:, None] == picture[None]
-    near = ((cell[:, None] // side - cell[None] // side).abs() < 2) & ((cell[:, None] % side - cell[None] % side).abs() < 2)
+    near = ((cell[:, None] // side - cell[None] // side).abs() < 2) & (
+        (cell[:, None] % side - cell[None] % side).abs() < 2
+    )
     bias = torch.zeros(len(picture), len(picture))
     bias[same] = math.log(0.5)
     bias[same & near] = -1e4
@@ -259,7 +261,17 @@ def swapped_clusters(left: Tensor, right: Tensor, prototypes: Tensor, queue: Ten
 def position_share(patches: Tensor, places: Tensor) -> Tensor:
     """Share of the patches' variance that smooth functions of their position explain, 0 to 1."""
     x, y = places.flatten(0, 1).unbind(1)
-    waves = [x, y, x * x, y * y, x * y, (math.pi * x).cos(), (math.pi * y).cos(), (math.pi * x).sin(), (math.pi * y).sin()]
+    waves = [
+        x,
+        y,
+        x * x,
+        y * y,
+        x * y,
+        (math.pi * x).cos(),
+        (math.pi * y).cos(),
+        (math.pi * x).sin(),
+        (math.pi * y).sin(),
+    ]
     basis = torch.stack(waves, dim=1)
     basis = torch.linalg.qr(basis - basis.mean(0)).Q  # (B * N, 9)
     tokens = patches.flatten(0, 1)

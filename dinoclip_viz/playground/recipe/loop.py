@@ -31,7 +31,9 @@ class Loop:
         seconds: time spent training, over all sittings.
     """
 
-    def __init__(self, folder: Path, modules: dict[str, nn.Module], optimiser: Optimiser, steps: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, modules: dict[str, nn.Module], optimiser: Optimiser, steps: int, seed: int
+    ) -> None:
         self.folder, self.modules, self.optimiser, self.steps, self.seed = folder, modules, optimiser, steps, seed
         self.average = copy.deepcopy(modules["model"]).requires_grad_(False)
         self.step, self.seconds = 0, 0.0
@@ -77,7 +79,11 @@ class Loop:
 
     def record(self, **values: float) -> None:
         """A line of the run's log."""
-        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), **{k: round(v, 4) for k, v in values.items()}}
+        line = {
+            "step": self.step,
+            "minutes": round(self.seconds / 60, 2),
+            **{k: round(v, 4) for k, v in values.items()},
+        }
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         log.info("%s: %s", self.folder.name, line)

@@ -44,7 +44,9 @@ def draw_pictures(folder: Path, seed: int, count: int, workers: int) -> Pictures
     settings = {"seed": seed, "count": count, "side": SIDE, "looks": LOOKS}
     record = folder / "settings.json"
     if record.exists() and json.loads(record.read_text()) != settings:
-        raise ValueError(f"{folder} holds pictures drawn as {record.read_text()}; expected {settings}; name another folder")
+        raise ValueError(
+            f"{folder} holds pictures drawn as {record.read_text()}; expected {settings}; name another folder"
+        )
     record.write_text(json.dumps(settings))
     shape = (count, LOOKS, 3, SIDE, SIDE)
     target = folder / "pixels.npy"

@@ -47,7 +47,9 @@ def dog(chance: Chance) -> list[Piece]:
         *_legs(chance, length, height, 0.17),
         Piece("body", ellipse(0, -0.02, length + 0.08, depth), "main"),
         Piece("head", ellipse(x, y, 0.26, 0.235), "main"),
-        Piece("nose", polygon((x + 0.08, y - 0.08), (x + snout, y), (x + snout, y + 0.16), (x + 0.05, y + 0.21)), "light"),
+        Piece(
+            "nose", polygon((x + 0.08, y - 0.08), (x + snout, y), (x + snout, y + 0.16), (x + 0.05, y + 0.21)), "light"
+        ),
         Piece("nose", ellipse(x + snout, y + 0.04, 0.08, 0.07), "black"),
         Piece("ear", ellipse(x - 0.12, y + 0.1, 0.12, 0.3, 0.25), "dark"),
         Piece("eye", ellipse(x + 0.1, y - 0.07, 0.055, 0.06), "black"),

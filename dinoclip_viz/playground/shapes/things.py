@@ -25,7 +25,9 @@ def cup(chance: Chance) -> list[Piece]:
     taper, height, band = chance(0.0, 0.2), chance(0.52, 0.78), chance(-0.1, 0.15)
     return [
         Piece("handle", arc(0.5, 0.0, 0.32, -1.5, 1.5, 0.16), "dark"),
-        Piece("body", polygon((-0.57, -height), (0.57, -height), (0.57 - taper, height), (-0.57 + taper, height)), "main"),
+        Piece(
+            "body", polygon((-0.57, -height), (0.57, -height), (0.57 - taper, height), (-0.57 + taper, height)), "main"
+        ),
         Piece("body", ellipse(0, -height, 0.57, 0.14), "dark"),
         Piece("body", ellipse(0, -height + 0.02, 0.47, 0.09), "wood"),
         Piece("body", box(-0.52 + taper / 2, band - 0.09, 0.52 - taper / 2, band + 0.09), "second"),
@@ -36,9 +38,17 @@ def knife(chance: Chance) -> list[Piece]:
     """A knife: a pointed blade with a light edge, a handle with two rivets."""
     height = chance(0.17, 0.25)
     return [
-        Piece("blade", polygon((-0.1, -height), (0.7, -height), (1.0, 0), (0.85, height * 0.7), (-0.1, height)), "main"),
-        Piece("blade", polygon((-0.1, height * 0.4), (0.92, height * 0.4), (0.85, height * 0.7), (-0.1, height)), "light"),
-        Piece("handle", polygon((-1.0, -height * 0.8), (-0.12, -height * 0.9), (-0.12, height * 1.1), (-1.0, height * 0.9)), "grip"),
+        Piece(
+            "blade", polygon((-0.1, -height), (0.7, -height), (1.0, 0), (0.85, height * 0.7), (-0.1, height)), "main"
+        ),
+        Piece(
+            "blade", polygon((-0.1, height * 0.4), (0.92, height * 0.4), (0.85, height * 0.7), (-0.1, height)), "light"
+        ),
+        Piece(
+            "handle",
+            polygon((-1.0, -height * 0.8), (-0.12, -height * 0.9), (-0.12, height * 1.1), (-1.0, height * 0.9)),
+            "grip",
+        ),
         Piece("handle", ellipse(-0.8, 0, 0.06, 0.06), "yellow"),
         Piece("handle", ellipse(-0.4, 0, 0.06, 0.06), "yellow"),
     ]
@@ -75,7 +85,11 @@ def chair(chance: Chance) -> list[Piece]:
         Piece("leg", bar(-width + 0.05, 0.1, -width, 0.95, leg), "dark"),
         Piece("leg", bar(width - 0.2, 0.1, width - 0.2, 0.85, leg), "dark"),
         Piece("back", box(-width - 0.02, -back, -width + 0.14, 0.15), "main"),
-        Piece("back", polygon((-width, -back), (-width + 0.48, -back + 0.1), (-width + 0.48, 0.05), (-width, 0.0)), "light"),
+        Piece(
+            "back",
+            polygon((-width, -back), (-width + 0.48, -back + 0.1), (-width + 0.48, 0.05), (-width, 0.0)),
+            "light",
+        ),
         Piece("seat", polygon((-width, 0.0), (width - 0.05, 0.0), (width + 0.16, 0.22), (-width + 0.05, 0.25)), "main"),
         Piece("leg", bar(-width + 0.22, 0.2, -width + 0.22, 0.98, leg), "main"),
         Piece("leg", bar(width + 0.05, 0.15, width + 0.08, 0.98, leg), "main"),

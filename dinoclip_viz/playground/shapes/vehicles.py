@@ -21,12 +21,22 @@ def car(chance: Chance) -> list[Piece]:
     return [
         Piece(
             "roof",
-            polygon((rear - 0.14, 0.02), (rear + 0.08, -height - 0.05), (front - 0.1, -height - 0.05), (front + 0.24, 0.02)),
+            polygon(
+                (rear - 0.14, 0.02), (rear + 0.08, -height - 0.05), (front - 0.1, -height - 0.05), (front + 0.24, 0.02)
+            ),
             "main",
         ),
         Piece("window", polygon((rear, 0), (rear + 0.13, -height + 0.05), (-0.1, -height + 0.05), (-0.1, 0)), "glass"),
-        Piece("window", polygon((-0.02, 0), (-0.02, -height + 0.05), (front - 0.13, -height + 0.05), (front + 0.1, 0)), "glass"),
-        Piece("body", polygon((-0.98, 0.0), (-0.93, -0.06), (0.75, -0.02), (0.98, 0.12), (0.98, 0.4), (-0.98, 0.4)), "main"),
+        Piece(
+            "window",
+            polygon((-0.02, 0), (-0.02, -height + 0.05), (front - 0.13, -height + 0.05), (front + 0.1, 0)),
+            "glass",
+        ),
+        Piece(
+            "body",
+            polygon((-0.98, 0.0), (-0.93, -0.06), (0.75, -0.02), (0.98, 0.12), (0.98, 0.4), (-0.98, 0.4)),
+            "main",
+        ),
         Piece("door", box(-0.34, 0.03, 0.1, 0.34), "dark"),
         Piece("body", ellipse(0.92, 0.17, 0.07, 0.08), "yellow"),
         *_wheel(-0.55, 0.4, wheel),

@@ -1,0 +1,155 @@
+"""How the projector between playground-dino and playground-clip was trained, both frozen.
+
+Its first head carries CLS and mean tokens to CLIP's picture vectors (cosine, and CLIP's contrastive loss against the
+captions). Its second carries each patch to where words are: a picture has a word of its caption if some patch has it
+(multiple-instance learning), scored against the frozen text tower. Captions are the only labels.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from dinoclip_viz.encoders import load_encoder, load_pair
+from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.playground.recipe.clip import WORDS, WordScores, word_prompts, word_targets
+from dinoclip_viz.playground.recipe.pictures import Pictures
+from dinoclip_viz.projector import Projector, unit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProjectorRecipe:
+    """Settings of the training.
+
+    Attributes:
+        pictures: how many drawn pictures are encoded.
+        epochs: of the first head; patch_epochs: of the second.
+        batch: pictures an update of the first head; patch_batch: of the second.
+        patches: patches a picture that the second head sees in an update.
+        hidden, blocks: of both heads.
+        rate: learning rate of AdamW; decay: weight decay; seed: of weights and order.
+    """
+
+    pictures: int = 16000
+    epochs: int = 30
+    patch_epochs: int = 4
+    batch: int = 512
+    patch_batch: int = 64
+    patches: int = 64
+    hidden: int = 256
+    blocks: int = 1
+    rate: float = 2e-3
+    decay: float = 0.05
+    seed: int = 3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What both frozen models make of the training pictures."""
+
+    vectors: Tensor  # (N, 2 D) CLS and mean of the DINO
+    patches: Tensor  # (N, H * W, D) float16
+    targets: Tensor  # (N, E) CLIP's unit vectors
+    captions: Tensor  # (N, E) unit vectors of the first captions
+    words: Tensor  # (N, W) 1 where the caption uses the word
+
+
+def encode_pictures(
+    pictures: Pictures, dino: ImageEncoder, clip: ImageEncoder, texts: TextEncoder, count: int
+) -> Encoded:
+    """The first look of the first `count` layouts through both models, at 96 px."""
+    vectors, patches, targets, captions = [], [], [], []
+    for start in range(0, count, 500):
+        rows = range(start, min(start + 500, count))
+        images = [Image.fromarray(np.ascontiguousarray(pictures.pixels[i, 0].transpose(1, 2, 0))) for i in rows]
+        seen = dino.encode(images)
+        vectors.append(torch.cat([seen.pooled, seen.mean], dim=1))
+        patches.append(seen.patches.flatten(1, 2).half())
+        targets.append(unit(clip.encode(images).pooled))
+        captions.append(unit(texts.encode([pictures.captions[i][0][0] for i in rows]).pooled))
+        log.info("encoded %d of %d pictures", len(rows) + start, count)
+    words = word_targets(pictures.captions[:count])[:, 0]
+    return Encoded(*(torch.cat(parts) for parts in (vectors, patches, targets, captions)), words)
+
+
+def train_projector(pictures: Pictures, folder: Path, recipe: ProjectorRecipe) -> Path:
+    """Train the projector; its folder, as `load_model` reads it."""
+    torch.manual_seed(recipe.seed)
+    dino = load_encoder("playground-dino")
+    clip, texts = load_pair("playground-clip")
+    data = encode_pictures(pictures, dino, clip, texts, recipe.pictures)
+    projector = Projector(
+        image_encoder="playground-dino", text_encoder="playground-clip",
+        image_space=dino.patch_space, text_space=texts.space,
+        width=dino.patch_dimension, outputs=texts.dimension,
+        head="residual-mlp", inputs="pooled+mean", hidden=recipe.hidden, blocks=recipe.blocks, patch_head=True,
+    )  # fmt: skip
+    projector.measure_input(data.vectors, data.patches[:2000].flatten(0, 1).float())
+    _fit_pooled(projector, data, recipe)
+    _fit_patches(projector, data, texts, recipe)
+    target = folder / "model"
+    projector.save_pretrained(target)
+    (target / "training.json").write_text(json.dumps({"recipe": asdict(recipe)}, indent=1))
+    return target
+
+
+def _fit_pooled(projector: Projector, data: Encoded, recipe: ProjectorRecipe) -> None:
+    chance = torch.Generator().manual_seed(recipe.seed)
+    steps = recipe.epochs * len(data.vectors) // recipe.batch
+    optimiser = torch.optim.AdamW(projector.pooled_head.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.rate, total_steps=steps)
+    same = torch.arange(recipe.batch)
+    for step in range(steps):
+        rows = torch.randint(len(data.vectors), (recipe.batch,), generator=chance)
+        out = unit(projector(data.vectors[rows]))
+        near = 1 - (out * data.targets[rows]).sum(-1).mean()
+        logits = out @ data.captions[rows].T / 0.05
+        loss = 2 * near + 0.25 * (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        if step % 200 == 199:
+            log.info(
+                "pooled head, step %d of %d: cosine %.3f, loss %.3f", step + 1, steps, 1 - near.item(), loss.item()
+            )
+
+
+def _fit_patches(projector: Projector, data: Encoded, texts: TextEncoder, recipe: ProjectorRecipe) -> None:
+    chance = torch.Generator().manual_seed(recipe.seed + 1)
+    frequency = data.words.float().mean(0).clamp(min=1e-3)
+    scores = WordScores(frequency)
+    weights = (1 / frequency.clamp(min=0.02)).sqrt()
+    prompts = torch.stack([unit(texts.encode(word_prompts(chance)).pooled) for _ in range(32)])  # (32, W, E)
+    steps = recipe.patch_epochs * len(data.patches) // recipe.patch_batch
+    head = projector.patch_head
+    if head is None:
+        raise ValueError("the projector has no patch head to train")
+    optimiser = torch.optim.AdamW([*head.parameters(), *scores.parameters()], lr=recipe.rate, weight_decay=recipe.decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=recipe.rate, total_steps=steps)
+    for step in range(steps):
+        rows = torch.randint(len(data.patches), (recipe.patch_batch,), generator=chance)
+        some = torch.randperm(data.patches.shape[1], generator=chance)[: recipe.patches]
+        patches = unit(projector.project_patches(data.patches[rows][:, some].float()))
+        words = prompts[int(torch.randint(len(prompts), (1,), generator=chance))]
+        _, found = scores(patches.mean(1), patches, words)
+        loss = F.binary_cross_entropy_with_logits(found, data.words[rows].float(), pos_weight=weights)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+        if step % 200 == 199:
+            log.info("patch head, step %d of %d: loss %.4f", step + 1, steps, loss.item())
+
+
+__all__ = ["WORDS", "ProjectorRecipe", "train_projector"]
