@@ -24,10 +24,11 @@ from dinoclip_viz.encoders.base import (
     same_space,
 )
 from dinoclip_viz.encoders.catalog import PLAYGROUND
+from dinoclip_viz.images import MAXIMUM_SIDE
 from dinoclip_viz.projector import Projector
 
 HEATMAP_METHODS: tuple[str, ...] = ("projector", "maskclip", "dinoiser-pooling")
-"""How patches become comparable with text: DINO's through a projector, CLIP's own values, and these pooled by a DINO."""
+"""How patches become comparable with text: DINO's through a projector, CLIP's values, and these pooled by a DINO."""
 
 log = logging.getLogger(__name__)
 
@@ -173,14 +174,9 @@ class ImageTextModel:
         parts = [
             image if box == (0, 0, *image.size) else image.crop(box) for image, box in zip(images, boxes, strict=True)
         ]
-        longer = max(features.grid) * _patch_of(features, encoder)
+        longer = min(max(features.grid) * encoder.patch, MAXIMUM_SIDE)
         each = encoder.encode_each(parts, longer, "whole", [method] if method else [], batch_size)
         return torch.cat([one.dense[method] if method else one.patches for one in each])
-
-
-def _patch_of(features: ImageFeatures, encoder: ImageEncoder) -> int:
-    """Pixels a patch side for the second encoder, so that its grid is about the first one's."""
-    return encoder.patch
 
 
 def load_model(
@@ -214,7 +210,7 @@ def load_model(
     else:
         texts = load_text_encoder(projector.text_encoder, device, dtype)
     same_space(projector.text_space, texts.space)
-    return ImageTextModel(name, images, texts, projector, clip, beside, **_measured(folder))
+    return ImageTextModel(name, images, texts, projector, clip, beside, *_measured(folder))
 
 
 def _load_clip(
@@ -224,7 +220,7 @@ def _load_clip(
     if guide is None and images.space == "playground-clip":
         guide = "playground-dino"
     beside = load_encoder(guide, device, dtype) if guide else None
-    return ImageTextModel(name, images, texts, clip=images, guide=beside, **_measured(Path(PLAYGROUND / name)))
+    return ImageTextModel(name, images, texts, None, images, beside, *_measured(PLAYGROUND / name))
 
 
 def _projector_settings(folder: Path) -> dict[str, object] | None:
@@ -248,10 +244,8 @@ def _load_projector(folder: Path) -> Projector:
     return projector.requires_grad_(False)
 
 
-def _measured(folder: Path) -> dict[str, float | str]:
-    """What was measured of an embedded model: measured.json beside its weights."""
+def _measured(folder: Path) -> tuple[float, str]:
+    """`none_cosine` and `best_method` of a model, from measured.json beside its weights; defaults without one."""
     file = folder / "measured.json"
-    if not file.is_file():
-        return {}
-    values = json.loads(file.read_text())
-    return {key: values[key] for key in ("none_cosine", "best_method") if key in values}
+    values = json.loads(file.read_text()) if file.is_file() else {}
+    return float(values.get("none_cosine", 0.2)), str(values.get("best_method", ""))

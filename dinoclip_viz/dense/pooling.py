@@ -24,5 +24,5 @@ def guided_pooling(patches: Tensor, guide: Tensor, least: float = 0.2) -> Tensor
     unit = F.normalize(guide.flatten(1, 2), dim=-1)  # (B, N, D')
     alike = unit @ unit.mT  # (B, N, N)
     alike = alike.where(alike >= least, alike.new_zeros(()))
-    pooled = alike @ patches.flatten(1, 2) / (alike.sum(-1, keepdim=True) + 1e-6)
-    return pooled.unflatten(1, (rows, columns))
+    pooled: Tensor = alike @ patches.flatten(1, 2) / (alike.sum(-1, keepdim=True) + 1e-6)
+    return pooled.reshape(len(pooled), rows, columns, -1)

@@ -10,12 +10,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dinoclip_viz.playground.shapes import TURNS, Chance, Piece, build
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, TYPICAL_COLOURS
 
 MOST_OBJECTS = 8
+FAR = 40.0
+"""Metres to the sky, and to all that is farther."""
 SCALES = {1: (0.28, 0.46), 2: (0.2, 0.34), 3: (0.165, 0.27), 4: (0.145, 0.23)}
 """Number of objects -> smallest and largest half side of an object, as a share of the picture's side."""
 
@@ -45,7 +46,7 @@ class Thing:
 
     @property
     def size(self) -> str:
-        """ "small", "big" or "" in between."""
+        """What a caption may call it: "small", "big", or nothing in between."""
         return "small" if self.scale < SMALL else "big" if self.scale > BIG else ""
 
     @property
@@ -140,15 +141,11 @@ def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
     return Look(background, tuple(colours), tuple(int(v) for v in generator.integers(0, 2**31, 2)))
 
 
-def depth_at(row: float | NDArray[np.float32], horizon: float) -> float | NDArray[np.float32]:
+def depth_at(row: float, horizon: float) -> float:
     """Metres to the ground at a height in the picture, for a camera 1.5 m above it with a focal length of one side.
 
     Examples:
         >>> round(depth_at(1.0, 0.25), 2)
         2.0
     """
-    return 1.5 / np.maximum(row - horizon, 1.5 / FAR)
-
-
-FAR = 40.0
-"""Metres to the sky, and to all that is farther."""
+    return 1.5 / max(row - horizon, 1.5 / FAR)

@@ -16,6 +16,8 @@ from dinoclip_viz.playground.vocabulary import CLASSES, COLOURS, PARTS
 CLASS_NUMBER = {name: index + 1 for index, name in enumerate(CLASSES)}
 PART_NUMBER = {name: index + 1 for index, name in enumerate(PARTS)}
 
+Colour = NDArray[np.float32]
+
 FIXED_PAINTS: dict[str, tuple[int, int, int]] = {
     "black": (30, 30, 35),
     "white": (242, 242, 242),
@@ -89,8 +91,13 @@ def paint_order(layout: Layout) -> list[int]:
     return sorted(range(len(layout.things)), key=lambda index: layout.things[index].bottom)
 
 
-def _shade(colour: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    return np.clip(colour * factor + (18 if factor > 1 else 0), 0, 255).astype(np.float32)
+def _shade(colour: Colour, factor: float) -> Colour:
+    shaded: Colour = np.clip(colour * factor + (18 if factor > 1 else 0), 0, 255).astype(np.float32)
+    return shaded
+
+
+def _scatter(chance: Chance, deviation: float) -> Colour:
+    return np.array([deviation * chance.normal() for _ in range(3)], np.float32)
 
 
 def _coat(chance: Chance) -> str:
@@ -101,14 +108,14 @@ def _coat(chance: Chance) -> str:
 def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArray[np.float32]:
     """(side, side, 3) the picture without its objects."""
     if look.background == "plain":
-        top = np.array([chance(30, 235) for _ in range(3)], np.float32)
-        bottom = np.clip(top + [30 * chance.normal() for _ in range(3)], 0, 255)
+        top: Colour = np.array([chance(30, 235) for _ in range(3)], np.float32)
+        bottom: Colour = np.clip(top + _scatter(chance, 30), 0, 255)
         name, strength = _COAT_NAMES[chance.below(6)], chance(3, 16)
     else:
-        top, bottom, name, strength = GROUNDS[look.background]
+        high, low, name, strength = GROUNDS[look.background]
+        top, bottom = np.array(high, np.float32), np.array(low, np.float32)
         strength *= chance(0.6, 1.2)
-    scatter = np.array([8 * chance.normal() for _ in range(6)], np.float32)
-    top, bottom = np.asarray(top, np.float32) + scatter[:3], np.asarray(bottom, np.float32) + scatter[3:]
+    top, bottom = top + _scatter(chance, 8), bottom + _scatter(chance, 8)
     height = np.linspace(0, 1, side, dtype=np.float32)[:, None]
     rows = top * (1 - height) + bottom * height  # (side, 3)
     weight = np.full((side, 1), strength, np.float32)
@@ -118,7 +125,8 @@ def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArra
         weight *= ground
     shift = int(chance() * side), int(chance() * side)
     texture = np.roll(pattern(name, side), shift, (0, 1))
-    return rows[:, None, :] + (texture * weight)[..., None]  # (side, side, 3)
+    canvas: NDArray[np.float32] = rows[:, None, :] + (texture * weight)[..., None]  # (side, side, 3)
+    return canvas
 
 
 def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
@@ -138,10 +146,9 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
     number = 0
     for index in paint_order(layout):
         thing = layout.things[index]
-        main = np.array(COLOURS[look.colours[index]], np.float32) + [10 * chance.normal() for _ in range(3)]
-        main = np.clip(main, 0, 255).astype(np.float32)
+        main: Colour = np.clip(np.array(COLOURS[look.colours[index]], np.float32) + _scatter(chance, 10), 0, 255)
         names = list(COLOURS)
-        mixed = {
+        mixed: dict[str, Colour] = {
             "main": main,
             "dark": _shade(main, 0.7),
             "light": _shade(main, 1.22),
@@ -151,7 +158,7 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
         coat = bank.setdefault(_coat(chance), len(bank))
         for piece in thing.pieces:
             number += 1
-            paints[number] = mixed.get(piece.paint, FIXED_PAINTS.get(piece.paint))
+            paints[number] = mixed[piece.paint] if piece.paint in mixed else FIXED_PAINTS[piece.paint]
             coated = piece.paint in _COATED
             coats[number] = coat if coated else 1
             strengths[number] = chance(10, 26) if coated else 3
@@ -182,12 +189,11 @@ def truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> Truth:
             number += 1
             classes[number], instances[number] = CLASS_NUMBER[thing.name], index + 1
             parts[number], depths[number] = PART_NUMBER[piece.part], distance
-    rows = (np.arange(side, dtype=np.float32) + 0.5) / side
     if look.background == "sky":
-        behind = np.full(side, FAR, np.float32)
+        behind = [FAR] * side
     elif look.background == "brick":
-        behind = np.full(side, depth_at(layout.horizon + 0.05, layout.horizon), np.float32)
+        behind = [depth_at(layout.horizon + 0.05, layout.horizon)] * side
     else:
-        behind = np.asarray(depth_at(rows, layout.horizon), np.float32)
-    depth = np.where(seen > 0, depths[seen], behind[:, None]).astype(np.float32)
+        behind = [depth_at((row + 0.5) / side, layout.horizon) for row in range(side)]
+    depth = np.where(seen > 0, depths[seen], np.array(behind, np.float32)[:, None]).astype(np.float32)
     return Truth(classes[seen], parts[seen], instances[seen], depth)

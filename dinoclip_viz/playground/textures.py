@@ -27,7 +27,8 @@ def _axes(side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _stripes(angle: float, frequency: float) -> Callable[[int], NDArray[np.float64]]:
     def draw(side: int) -> NDArray[np.float64]:
         x, y = _axes(side)
-        return np.sign(np.sin(2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle))))
+        waves: NDArray[np.float64] = np.sign(np.sin(2 * np.pi * frequency * (x * np.cos(angle) + y * np.sin(angle))))
+        return waves
 
     return draw
 

@@ -73,7 +73,7 @@ AFFORDANCES: dict[tuple[str, str], str] = {
     ("bus", "door"): "open",
     ("house", "door"): "open",
 }
-"""(class, part) -> the action that this region of the object invites; a mask of it is `mask == class & parts == part`."""
+"""(class, part) -> the action that this region of the object invites."""
 
 
 def plural(name: str) -> str:

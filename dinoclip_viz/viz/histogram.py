@@ -94,7 +94,7 @@ def figure_to_image(figure: "Figure") -> Image.Image:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # (H, W, 4)
+    canvas.draw()
+    pixels = np.array(canvas.buffer_rgba())  # (H, W, 4)
     drawn = Image.fromarray(pixels)
     return Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")

@@ -209,7 +209,7 @@ def train_clip(pictures: Pictures, folder: Path, recipe: ClipRecipe) -> Path:
             whole, wanted, pos_weight=weights
         ) + F.binary_cross_entropy_with_logits(some, wanted, pos_weight=weights)
         loss = contrast + recipe.word_weight * (1 - 0.6 * loop.progress) * word_loss
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         loop.update()
         if step % 100 == 99:
             loop.record(contrast=contrast.item(), words=word_loss.item(), scale=scale.item())

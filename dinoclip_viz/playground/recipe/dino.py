@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +98,8 @@ def new_model(patches: Tensor, recipe: DinoRecipe) -> Dinov2Model:
         waves = [f(axis.reshape(-1, 1) * rate) for axis in (y, x) for f in (torch.sin, torch.cos)]
         model.embeddings.position_embeddings[0, 1:] = torch.cat(waves, dim=1) * recipe.position
         for layer in model.encoder.layer:
-            _mimetic(layer.attention)
+            own = layer.attention
+            _mimetic([own.q_proj, own.k_proj, own.v_proj, own.o_proj])
     return model
 
 
@@ -106,22 +108,24 @@ def _whiten(projection: nn.Conv2d, patches: Tensor) -> None:
     _, singular, components = torch.linalg.svd(patches - patches.mean(0), full_matrices=False)
     weight = components[:WIDTH] / (singular[:WIDTH, None] / len(patches) ** 0.5 + 0.15)
     projection.weight.copy_(0.5 * weight.view_as(projection.weight))
-    projection.bias.zero_()
+    if projection.bias is not None:
+        projection.bias.zero_()
 
 
-def _mimetic(attention: nn.Module) -> None:
+def _mimetic(projections: Sequence[nn.Linear]) -> None:
     """Attention weights as trained ones look: q k^T near the identity, v o near minus it (Trockman and Kolter 2023)."""
+    query, key, value, out = projections
     head = WIDTH // HEADS
     for index in range(HEADS):
         left, singular, right = torch.linalg.svd(0.7 * torch.randn(WIDTH, WIDTH) / WIDTH**0.5 + 0.7 * torch.eye(WIDTH))
         root = singular[:head].sqrt()
         rows = slice(index * head, (index + 1) * head)
-        attention.q_proj.weight[rows] = (left[:, :head] * root).T
-        attention.k_proj.weight[rows] = (right[:head].T * root).T
+        query.weight[rows] = (left[:, :head] * root).T
+        key.weight[rows] = (right[:head].T * root).T
     left, singular, right = torch.linalg.svd(0.4 * torch.randn(WIDTH, WIDTH) / WIDTH**0.5 - 0.4 * torch.eye(WIDTH))
     root = singular.sqrt()
-    attention.v_proj.weight.copy_((right.T * root).T)
-    attention.o_proj.weight.copy_(left * root)
+    value.weight.copy_((right.T * root).T)
+    out.weight.copy_(left * root)
 
 
 class Heads(nn.Module):
@@ -173,7 +177,8 @@ def encode(model: Dinov2Model, tokens: Tensor) -> Tensor:
     for layer in model.encoder.layer:
         out = layer(tokens)
         tokens = out[0] if isinstance(out, tuple) else out
-    return model.layernorm(tokens)
+    normed: Tensor = model.layernorm(tokens)
+    return normed
 
 
 def matched_places(first: Tensor, second: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -276,7 +281,8 @@ def position_share(patches: Tensor, places: Tensor) -> Tensor:
     basis = torch.linalg.qr(basis - basis.mean(0)).Q  # (B * N, 9)
     tokens = patches.flatten(0, 1)
     tokens = tokens - tokens.mean(0)
-    return (basis.T @ tokens).square().sum() / tokens.square().sum()
+    share: Tensor = (basis.T @ tokens).square().sum() / tokens.square().sum()
+    return share
 
 
 def picture_energy(pictures: Pictures, folder: Path) -> Tensor:
@@ -311,7 +317,7 @@ def train_dino(pictures: Pictures, folder: Path, recipe: DinoRecipe) -> Path:
             "cls_clusters": clusters, "patch_clusters": clusters, "position": recipe.position_weight,
         }  # fmt: skip
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         loop.update()
         if step % 50 == 49:
             loop.record(**{name: value.item() for name, value in losses.items()})

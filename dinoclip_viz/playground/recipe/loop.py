@@ -1,4 +1,4 @@
-"""A training loop that can be stopped at any moment and goes on where it was: seeded steps, checkpoints, a PAUSE file."""
+"""A training loop that may be stopped at any moment and goes on where it was: seeded steps, checkpoints, PAUSE."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def orthogonalise(gradients: Tensor, steps: int = 5) -> Tensor:
         gradients: (N, A, B) with A <= B, any scale.
         steps: iterations; five bring every singular value to about 0.7 to 1.2.
     """
-    x = gradients / (gradients.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x: Tensor = gradients / (gradients.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         square = x @ x.mT  # (N, A, A)
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x

@@ -79,18 +79,29 @@ def encode_pictures(
         captions.append(unit(texts.encode([pictures.captions[i][0][0] for i in rows]).pooled))
         log.info("encoded %d of %d pictures", len(rows) + start, count)
     words = word_targets(pictures.captions[:count])[:, 0]
-    return Encoded(*(torch.cat(parts) for parts in (vectors, patches, targets, captions)), words)
+    return Encoded(torch.cat(vectors), torch.cat(patches), torch.cat(targets), torch.cat(captions), words)
 
 
-def train_projector(pictures: Pictures, folder: Path, recipe: ProjectorRecipe) -> Path:
-    """Train the projector; its folder, as `load_model` reads it."""
+def train_projector(
+    pictures: Pictures, folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path, Path] | None = None
+) -> Path:
+    """Train the projector; its folder, as `load_model` reads it.
+
+    Args:
+        pictures: what it is trained on.
+        folder: where it is kept.
+        recipe: settings.
+        encoders: folders of the CLIP and the DINO that it joins, by default the embedded ones. The finished folder
+            names the embedded ones all the same: it belongs beside them.
+    """
     torch.manual_seed(recipe.seed)
-    dino = load_encoder("playground-dino")
-    clip, texts = load_pair("playground-clip")
+    clip_name, dino_name = (str(path) for path in encoders) if encoders else ("playground-clip", "playground-dino")
+    dino = load_encoder(dino_name)
+    clip, texts = load_pair(clip_name)
     data = encode_pictures(pictures, dino, clip, texts, recipe.pictures)
     projector = Projector(
         image_encoder="playground-dino", text_encoder="playground-clip",
-        image_space=dino.patch_space, text_space=texts.space,
+        image_space="playground-dino", text_space="playground-clip",
         width=dino.patch_dimension, outputs=texts.dimension,
         head="residual-mlp", inputs="pooled+mean", hidden=recipe.hidden, blocks=recipe.blocks, patch_head=True,
     )  # fmt: skip
@@ -116,7 +127,7 @@ def _fit_pooled(projector: Projector, data: Encoded, recipe: ProjectorRecipe) ->
         logits = out @ data.captions[rows].T / 0.05
         loss = 2 * near + 0.25 * (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
         if step % 200 == 199:
@@ -145,7 +156,7 @@ def _fit_patches(projector: Projector, data: Encoded, texts: TextEncoder, recipe
         _, found = scores(patches.mean(1), patches, words)
         loss = F.binary_cross_entropy_with_logits(found, data.words[rows].float(), pos_weight=weights)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
         if step % 200 == 199:

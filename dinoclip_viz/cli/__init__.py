@@ -1,0 +1,96 @@
+"""The command line `dinoclip`: finds the verb, runs it, prints its answer; every error ends here, in one line.
+
+Standard output carries the answer alone; whatever a library prints, progress and logs go to standard error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import TextIO
+
+from dinoclip_viz.cli.answer import Answer
+from dinoclip_viz.cli.parser import build_parser
+
+DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code: 0 done, 1 some inputs failed and are listed, 2 nothing could be done, 130 interrupted.
+
+    Args:
+        argv: the words after `dinoclip`; None takes the process's own.
+    """
+    answers = sys.stdout
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what a terminal cannot show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        arguments = build_parser().parse_args(argv)
+    except SystemExit as end:  # --help, --version, or bad usage, already told in one line
+        _print(answers, "")
+        return end.code if isinstance(end.code, int) else NOTHING_DONE
+    try:
+        with _logs(arguments.verbose), contextlib.redirect_stdout(sys.stderr):
+            answer: Answer = arguments.run(arguments)
+            _print(answers, answer.json() if arguments.json else answer.text)
+            if answer.afterwards is not None:
+                answer.afterwards()
+    except KeyboardInterrupt:
+        print("dinoclip: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
+        print(f"dinoclip: {_one_line(error)}", file=sys.stderr)
+        return NOTHING_DONE
+    for failure in answer.failed:
+        print(f"dinoclip: failed: {' '.join(failure.reason.split())}", file=sys.stderr)
+    return SOME_FAILED if answer.failed else DONE
+
+
+def _print(stream: TextIO, text: str) -> None:
+    """The text and a line end, if there is any; a reader that has left, as `head` does, is no error."""
+    try:
+        if text:
+            stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter complains as it ends
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        return f"{where}: {error.strerror}; expected a place that can be read or written: check the path and its rights"
+    if isinstance(error, ImportError) and error.name:
+        return f"the Python package {error.name!r} cannot be imported ({error}); install it with pip"
+    return " ".join(str(error).split()) or f"{type(error).__name__}; run again with --verbose for more"
+
+
+@contextlib.contextmanager
+def _logs(verbose: bool) -> Iterator[None]:
+    """Logs on standard error while a verb runs: the package's warnings and others' errors, or everything."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root, ours = logging.getLogger(), logging.getLogger("dinoclip_viz")
+    before = root.level, ours.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if verbose else logging.ERROR)
+    ours.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not verbose and not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        log.debug("the error's traceback", exc_info=error)
+        raise
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        ours.setLevel(before[1])

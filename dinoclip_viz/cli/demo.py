@@ -1,0 +1,54 @@
+"""`dinoclip demo`: the app in the browser."""
+
+from __future__ import annotations
+
+import socket
+from argparse import ArgumentParser, Namespace
+
+from dinoclip_viz.cli.answer import Answer
+
+SUMMARY = "open the app in the browser"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
+    parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's and draw PCA maps")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s, this machine alone)")
+    parser.add_argument("--port", type=int, default=7860, help="port to serve on (%(default)s)")
+
+
+def run(arguments: Namespace) -> Answer:
+    """Where the app is; it is served once that is printed."""
+    host, port = arguments.host, arguments.port
+    _check_free(host, port)
+    from dinoclip_viz.app import build_demo, launch
+
+    demo = build_demo(arguments.model, arguments.guide)
+    address = f"http://{host}:{port}"
+
+    def serve() -> None:
+        launch(demo, host=host, port=port)
+
+    return Answer(
+        {"address": address, "model": arguments.model, "guide": arguments.guide},
+        f"the app is at {address}; stop it with Ctrl+C",
+        afterwards=serve,
+    )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Nothing, if the port can be served on: a taken one is told before a model is loaded."""
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port is {port}; expected 1 to 65535, such as 7860")
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"{host} port {port} cannot be served on ({reason}); expected a free port of this machine: "
+            f"try --port {port % 65535 + 1}"
+        ) from error

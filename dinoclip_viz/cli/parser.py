@@ -1,0 +1,96 @@
+"""The verbs and their options; whatever is wrong with the words ends in one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from dinoclip_viz import __version__
+
+VERBS = ("demo", "models", "classify", "pca", "heatmap")
+PLAYGROUND_VERBS = ("draw", "train", "measure")
+PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+_DETAILS = """exit codes: 0 done; 1 some inputs failed and are listed, the rest done; 2 bad usage or nothing could be done.
+NAME is a catalogue name (`dinoclip models`), a hub id or a local folder; the playground works offline."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line that says where to read on."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        print(f"{self.prog}: {' '.join(message.split())}; see `{self.prog} --help`", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def build_parser() -> Parser:
+    """The parser of all verbs; it sets `run` to the verb's function."""
+    parser = Parser("dinoclip", description="See, question and align the features of frozen vision models.")
+    parser.epilog, parser.formatter_class = _DETAILS, argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False
+    parser.add_argument("--version", action="version", version=f"dinoclip {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
+    for verb in VERBS:
+        _add(verbs, verb, verb)
+    summary = "draw the playground's scenes, train its models, measure them"
+    playground = verbs.add_parser("playground", help=summary, description=_sentence(summary), allow_abbrev=False)
+    below = playground.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
+    for verb in PLAYGROUND_VERBS:
+        _add(below, verb, f"playground_{verb}")
+    return parser
+
+
+def whole_number(text: str) -> int:
+    """The number 1 or more that the text is."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too small; expected 1 or more")
+    return number
+
+
+whole_number.__name__ = "whole number"
+
+
+def picture_file(text: str) -> Path:
+    """The path of a picture to write."""
+    path = output_file(text)
+    if path.suffix.lower() not in PICTURE_FILES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no picture file; expected a name in {', '.join(PICTURE_FILES)}")
+    return path
+
+
+def output_file(text: str) -> Path:
+    """The path of a file to write."""
+    path = Path(text).expanduser()
+    if not text.strip() or path.is_dir():
+        found = "a folder" if text.strip() else "no name"
+        raise argparse.ArgumentTypeError(f"{text!r} is {found}; expected the name of a file to write")
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """The path of a folder to write to."""
+    path = Path(text).expanduser()
+    if not text.strip() or (path.exists() and not path.is_dir()):
+        found = "a file" if text.strip() else "no name"
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is {found}; expected a folder, which is created where it is missing"
+        )
+    return path
+
+
+def _add(verbs: argparse._SubParsersAction[Parser], verb: str, home: str) -> None:
+    module = importlib.import_module(f"dinoclip_viz.cli.{home}")
+    parser = verbs.add_parser(verb, help=module.SUMMARY, description=_sentence(module.SUMMARY), allow_abbrev=False)
+    module.add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--verbose", action="store_true", help="show logs on standard error")
+    parser.set_defaults(run=module.run)
+
+
+def _sentence(summary: str) -> str:
+    return summary[0].upper() + summary[1:].replace("%", "%%") + "."

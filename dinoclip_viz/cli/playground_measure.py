@@ -1,0 +1,36 @@
+"""`dinoclip playground measure`: how good the embedded models are, against the truth."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+
+from dinoclip_viz.cli.answer import Answer, table
+from dinoclip_viz.cli.parser import whole_number
+
+SUMMARY = "measure the embedded models on scenes that they have not seen"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--seed", type=int, default=1000, help="1000 or more: not trained on (%(default)s)")
+    parser.add_argument("--count", type=whole_number, default=500, help="how many scenes (%(default)s)")
+
+
+def run(arguments: Namespace) -> Answer:
+    """All figures."""
+    from dinoclip_viz.playground.recipe.measure import measure_all
+
+    if arguments.seed < 1000:
+        raise ValueError(f"--seed is {arguments.seed}, which the models were trained on; expected 1000 or more")
+    figures = measure_all(seed=arguments.seed, count=arguments.count)
+    return Answer(figures, table(list(_lines(figures))))
+
+
+def _lines(figures: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:
+    """Name and value of each figure, nested names joined by dots."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{prefix}{name}.")
+        else:
+            yield [f"{prefix}{name}", f"{value:.4f}" if isinstance(value, float) else str(value)]

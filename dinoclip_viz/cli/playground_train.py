@@ -1,0 +1,37 @@
+"""`dinoclip playground train`: the whole recipe of the embedded models."""
+
+from __future__ import annotations
+
+import logging
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from dinoclip_viz.cli.answer import Answer
+from dinoclip_viz.cli.parser import output_folder, whole_number
+
+SUMMARY = "train the embedded models anew; a run that was cut off goes on where it stopped"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        default=Path("runs/playground"),
+        metavar="FOLDER",
+        help="where models and progress are kept (%(default)s)",
+    )
+    parser.add_argument(
+        "--threads", type=whole_number, default=os.cpu_count() or 1, metavar="N", help="of the processor (%(default)s)"
+    )
+
+
+def run(arguments: Namespace) -> Answer:
+    """Where the trained models are."""
+    from dinoclip_viz.playground.recipe.train import train_all
+
+    logging.getLogger("dinoclip_viz").setLevel(logging.INFO)  # it takes hours: show how far it is
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    train_all(arguments.out, arguments.threads)
+    return Answer({"out": str(arguments.out)}, f"the models are in {arguments.out}")

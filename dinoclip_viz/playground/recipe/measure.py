@@ -1,0 +1,234 @@
+"""What the embedded models can do, measured on scenes of seeds that they were never trained on."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dinoclip_viz.encoders import load_encoder
+from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.models import ImageTextModel, load_model
+from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS
+from dinoclip_viz.playground.world import Scene, draw
+from dinoclip_viz.tasks.heatmap import heatmap
+from dinoclip_viz.tasks.pca import PatchPCA
+from dinoclip_viz.tasks.retrieval import recall
+from dinoclip_viz.tasks.zero_shot import classify
+
+log = logging.getLogger(__name__)
+
+Numbers = dict[str, float]
+
+
+def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
+    """Every figure of the embedded models' cards, on scenes of `seed` and the seeds after it.
+
+    Args:
+        seed: 1000 or more; seeds below were trained on.
+        count: scenes a figure; dense figures take a fifth of it, galleries twice.
+
+    Raises:
+        ValueError: a seed that was trained on, or fewer than 50 scenes.
+    """
+    if seed < 1000:
+        raise ValueError(f"seed is {seed}, but seeds below 1000 were trained on; expected 1000 or more")
+    if count < 50:
+        raise ValueError(f"count is {count}; expected 50 scenes or more")
+    model, clip = load_model("playground"), load_model("playground-clip")
+    encoders = {
+        "playground-dino": load_encoder("playground-dino"),
+        "playground-clip": clip.images,
+        "random": random_dino(),
+    }
+    single = draw(seed, count, 96, objects=1)
+    gallery = draw(seed + 1, 2 * count, 96, objects=1)
+    scenes = draw(seed + 2, count, 96)
+    dense = count // 5
+    train, test = draw(seed + 3, 2 * dense, 192), draw(seed + 4, dense, 192)
+    one = draw(seed + 5, dense, 192, objects=1)
+    figures: dict[str, object] = {"seed": seed, "count": count}
+    figures["zero_shot"] = {
+        name: zero_shot(m, single) for name, m in (("playground-clip", clip), ("playground", model))
+    }
+    figures["retrieval"] = {
+        name: retrieval(m, scenes) for name, m in (("playground-clip", clip), ("playground", model))
+    }
+    figures["retrieval_ceiling"] = caption_ceiling(scenes)
+    figures["probes"] = {name: probes(encoder, gallery, single) for name, encoder in encoders.items()}
+    figures["segmentation_192px"] = {name: segmentation(encoder, train, test) for name, encoder in encoders.items()}
+    figures["pca_foreground_192px"] = {name: pca_foreground(encoder, one) for name, encoder in encoders.items()}
+    figures["pointing_96px"] = pointing(model, scenes[: 2 * dense])
+    figures["pointing_192px"] = pointing(model, test)
+    return figures
+
+
+def random_dino() -> ImageEncoder:
+    """playground-dino's architecture with random weights: what the training added is what it scores above this."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    from dinoclip_viz.encoders.catalog import PLAYGROUND
+
+    source = PLAYGROUND / "playground-dino"
+    with tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        Dinov2Model(Dinov2Config.from_pretrained(str(source))).save_pretrained(folder)
+        shutil.copy(source / "preprocessor_config.json", folder)
+        return load_encoder(folder)
+
+
+def zero_shot(model: ImageTextModel, scenes: Sequence[Scene]) -> Numbers:
+    """Top-1 of the 20 bare class names on single-object scenes, and with the model's own templates."""
+    features = model.encode_images([scene.image for scene in scenes], methods=())
+    truth = class_numbers(scenes)
+    scores = {"bare_names": classify(model, features, CLASSES, ["{}"]), "templates": classify(model, features, CLASSES)}
+    return {f"top1_{name}": (values.argmax(1) == truth).float().mean().item() for name, values in scores.items()}
+
+
+def retrieval(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:
+    """Recall of caption 0 by the picture, and of the picture by caption 0."""
+    images = model.encode_images([scene.image for scene in scenes], methods=()).pooled
+    texts = model.encode_texts([scene.captions[0] for scene in scenes]).pooled
+    return recall(images, texts, range(len(scenes)))
+
+
+def caption_ceiling(scenes: Sequence[Scene]) -> float:
+    """R@1 of an oracle, both ways: scenes that share caption 0 are told apart by luck alone."""
+    captions = [scene.captions[0] for scene in scenes]
+    return float(np.mean([1 / captions.count(caption) for caption in captions]))
+
+
+def probes(encoder: ImageEncoder, gallery: Sequence[Scene], queries: Sequence[Scene]) -> Numbers:
+    """k-NN class on `pooled` (k 20, temperature .07); linear class, colour, background on `pooled` and `mean`."""
+    seen = [encoder.encode([scene.image for scene in group]) for group in (gallery, queries)]
+    labels = [class_numbers(group) for group in (gallery, queries)]
+    numbers = {"knn_class": knn(seen[0].pooled, labels[0], seen[1].pooled, labels[1], len(CLASSES))}
+    both = [torch.cat([part.pooled, part.mean], dim=1) for part in seen]
+    colours, backgrounds = list(COLOURS), list(BACKGROUNDS)
+    targets = {
+        "class": labels,
+        "colour": [torch.tensor([colours.index(s.objects[0]["colour"]) for s in g]) for g in (gallery, queries)],
+        "background": [torch.tensor([backgrounds.index(s.background) for s in g]) for g in (gallery, queries)],
+    }
+    for name, (known, asked) in targets.items():
+        numbers[f"linear_{name}"] = linear_probe(both[0], known, both[1], asked)
+    return numbers
+
+
+def class_numbers(scenes: Sequence[Scene]) -> Tensor:
+    """(B,) class index of the first object of each scene."""
+    return torch.tensor([CLASSES.index(scene.objects[0]["name"]) for scene in scenes])
+
+
+def knn(gallery: Tensor, known: Tensor, queries: Tensor, asked: Tensor, classes: int, k: int = 20) -> float:
+    """Accuracy of DINO's weighted k-nearest-neighbour classifier (temperature .07)."""
+    similar, index = (F.normalize(queries, dim=-1) @ F.normalize(gallery, dim=-1).T).topk(k, dim=1)
+    votes = torch.zeros(len(queries), classes).scatter_add_(1, known[index], (similar / 0.07).exp())
+    return (votes.argmax(1) == asked).float().mean().item()
+
+
+def linear_probe(gallery: Tensor, known: Tensor, queries: Tensor, asked: Tensor) -> float:
+    """Accuracy of a logistic regression on standardised features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    return float(probe.fit(gallery.numpy(), known.numpy()).score(queries.numpy(), asked.numpy()))
+
+
+def patch_labels(masks: Sequence[NDArray[np.uint8]], rows: int, columns: int, labels: int) -> Tensor:
+    """(B, rows, columns) the label that most pixels of each patch have; the lowest of equals."""
+    stacked = torch.from_numpy(np.stack(masks)).long()
+    count, height, width = stacked.shape
+    cells = stacked.reshape(count, rows, height // rows, columns, width // columns).permute(0, 1, 3, 2, 4).flatten(3)
+    return F.one_hot(cells, labels).sum(3).argmax(-1)
+
+
+def segmentation(encoder: ImageEncoder, train: Sequence[Scene], test: Sequence[Scene]) -> Numbers:
+    """A linear layer on frozen patches: mIoU of class, of foreground and of part; the background is a class of each."""
+    features = [encoder.encode([scene.image for scene in group], fit="whole") for group in (train, test)]
+    rows, columns = features[0].grid
+    numbers: Numbers = {}
+    for name, labels in (("mask", len(CLASSES) + 1), ("parts", 29)):
+        known, asked = (
+            patch_labels([getattr(s, name) for s in g], rows, columns, labels).flatten() for g in (train, test)
+        )
+        predicted = linear_patches(features[0].patches.flatten(0, 2), known, features[1].patches.flatten(0, 2), labels)
+        if name == "mask":
+            numbers["class_miou"] = mean_iou(predicted, asked, labels)
+            numbers["foreground_miou"] = mean_iou((predicted > 0).long(), (asked > 0).long(), 2)
+        else:
+            numbers["part_miou"] = mean_iou(predicted, asked, labels)
+    return numbers
+
+
+def linear_patches(patches: Tensor, known: Tensor, queries: Tensor, labels: int, epochs: int = 25) -> Tensor:
+    """(Q,) labels that a linear layer, trained on standardised patches, gives the queries."""
+    chance = torch.Generator().manual_seed(0)
+    mean, deviation = patches.mean(0), patches.std(0) + 1e-5
+    layer = torch.nn.Linear(patches.shape[1], labels)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    scaled = (patches - mean) / deviation
+    optimiser = torch.optim.AdamW(layer.parameters(), lr=2e-2, weight_decay=1e-3)
+    steps = epochs * len(scaled) // 4096
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, steps)
+    for _ in range(steps):
+        rows = torch.randint(len(scaled), (4096,), generator=chance)
+        loss = F.cross_entropy(layer(scaled[rows]), known[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        predicted: Tensor = layer((queries - mean) / deviation).argmax(-1)
+    return predicted
+
+
+def mean_iou(predicted: Tensor, truth: Tensor, labels: int) -> float:
+    """Intersection over union, averaged over the labels that occur in the truth."""
+    table = torch.bincount(truth * labels + predicted, minlength=labels * labels).view(labels, labels).double()
+    union = table.sum(0) + table.sum(1) - table.diag()
+    there = table.sum(1) > 0
+    return (table.diag()[there] / union[there]).mean().item()
+
+
+def pca_foreground(encoder: ImageEncoder, scenes: Sequence[Scene]) -> Numbers:
+    """IoU of PatchPCA's foreground, fitted jointly, with the mask's patches, and the share of right polarity."""
+    features = encoder.encode([scene.image for scene in scenes], fit="whole")
+    found = PatchPCA(components=3).fit(features).foreground(features).flatten(1)
+    truth = patch_labels([(s.mask > 0).astype(np.uint8) for s in scenes], *features.grid, 2).flatten(1).bool()
+
+    def overlap(mask: Tensor) -> Tensor:
+        return (mask & truth).sum(1) / (mask | truth).sum(1).clamp(min=1)
+
+    return {
+        "iou": overlap(found).mean().item(),
+        "right_polarity": (overlap(found) > overlap(~found)).float().mean().item(),
+    }
+
+
+def pointing(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:
+    """Share of the classes in a scene whose hottest pixel lies on them, for every method, and the share by chance."""
+    hits: dict[str, list[float]] = {method: [] for method in model.methods}
+    chance: list[float] = []
+    for scene in scenes:
+        present = sorted({CLASSES[number - 1] for number in np.unique(scene.mask) if number})
+        if not present:
+            continue
+        features = model.encode_images([scene.image], fit="whole")
+        places = [scene.mask == CLASSES.index(name) + 1 for name in present]
+        chance += [float(place.mean()) for place in places]
+        for method in model.methods:
+            maps = heatmap(model, features, present, method)
+            hits[method] += [bool(p.flat[int(m.argmax())]) for m, p in zip(maps, places, strict=True)]
+    named = {method: {"hit": float(np.mean(values))} for method, values in hits.items()}
+    return {**named, "chance": {"hit": float(np.mean(chance))}, "default": named[model.default_method]}
