@@ -166,7 +166,7 @@ class PatchPCA:
         """
         self._check_fitted()
         tensors = {
-            name: torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+            name: torch.from_numpy(np.array(getattr(self, name), order="C"))
             for name in ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_")
         }
         tensors["threshold_"] = torch.tensor([self.threshold_], dtype=torch.float64)

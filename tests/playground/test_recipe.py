@@ -1,0 +1,127 @@
+"""The recipe: its parts against plain rewrites, and a run that is cut short goes on as if it had not been."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dinoclip_viz import load_encoder
+from dinoclip_viz.playground import draw
+from dinoclip_viz.playground.recipe import measure
+from dinoclip_viz.playground.recipe.clip import WORDS, ClipRecipe, train_clip, word_prompts, word_targets
+from dinoclip_viz.playground.recipe.dino import DinoRecipe, matched_places, position_share, sinkhorn, train_dino
+from dinoclip_viz.playground.recipe.loop import Loop
+from dinoclip_viz.playground.recipe.optimiser import orthogonalise
+from dinoclip_viz.playground.recipe.pictures import draw_pictures
+from dinoclip_viz.playground.recipe.views import cell_centres, crop
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return draw_pictures(tmp_path_factory.mktemp("pictures"), seed=990, count=40, workers=1)
+
+
+def test_pictures_are_drawn_once_and_kept(pictures, tmp_path):
+    first = draw_pictures(tmp_path, seed=990, count=3, workers=1)
+    assert np.array_equal(first.pixels, pictures.pixels[:3]) and first.captions == pictures.captions[:3]
+    with pytest.raises(ValueError, match="expected"):
+        draw_pictures(tmp_path, seed=991, count=3, workers=1)
+
+
+def test_word_targets_read_the_first_caption():
+    targets = word_targets([[["two red cats on grass", "a dog"], ["a gray bus at night", "x"]]])
+    named = [[WORDS[i] for i in row.nonzero()[:, 0].tolist()] for row in targets[0]]
+    assert named == [["cat", "red", "grass"], ["bus", "gray", "night"]]
+    assert len(word_prompts(torch.Generator().manual_seed(0))) == len(WORDS)
+
+
+def test_muon_makes_updates_nearly_orthogonal():
+    out = orthogonalise(torch.randn(2, 32, 64, generator=torch.Generator().manual_seed(0)))
+    singular = torch.linalg.svdvals(out)
+    assert singular.min() > 0.5 and singular.max() < 1.4
+
+
+def test_sinkhorn_uses_every_prototype_equally():
+    share = sinkhorn(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)) * 0.1, rounds=50)
+    assert torch.allclose(share.sum(1), torch.ones(64), atol=1e-4)
+    assert torch.allclose(share.sum(0), torch.full((8,), 8.0), atol=0.1)
+
+
+def test_a_patch_is_found_at_the_same_place_of_the_other_crop():
+    first, second = torch.tensor([[0.5, 0.5, 0.1, -0.2]]), torch.tensor([[-0.6, 0.7, 0.0, 0.1]])
+    there, inside = matched_places(first, second, 4)
+    ramp = torch.stack(torch.meshgrid(torch.linspace(-1, 1, 129), torch.linspace(-1, 1, 129), indexing="xy"))[None]
+    shown = crop(ramp, second, 64)
+    wanted = cell_centres(first, 4).flatten(1, 2)
+    found = torch.nn.functional.grid_sample(shown, there[:, None], align_corners=False)[0, :, 0].T[None]
+    assert inside.any() and (found - wanted)[inside].abs().max() < 0.02
+
+
+def test_position_share_is_one_for_positions_and_small_for_noise():
+    places = cell_centres(torch.tensor([[1.0, 1.0, 0.0, 0.0]]).expand(8, -1), 8).flatten(1, 2)
+    chance = torch.Generator().manual_seed(0)
+    assert position_share(places @ torch.randn(2, 16, generator=chance), places) > 0.999
+    assert position_share(torch.randn(8, 64, 16, generator=chance), places) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["clip", "dino"])
+def test_a_run_that_was_cut_short_goes_on_where_it_was(kind, pictures, tmp_path, monkeypatch):
+    phases = ((0.0, 48, 0.5),)
+    recipe = ClipRecipe(4, 4, phases=phases) if kind == "clip" else DinoRecipe(4, 4, phases=phases, cluster_from=0.5)
+    train = train_clip if kind == "clip" else train_dino
+    update, saved = Loop.update, tmp_path / "checkpoint.pt"
+
+    def killed(self):
+        if self.step == 2:
+            raise KeyboardInterrupt
+        update(self)
+        self.step += 1
+        self.save()
+        self.step -= 1
+
+    def resumed(self):
+        if self.step == 2:
+            before = torch.load(saved, weights_only=True)
+            self.save()
+            after = torch.load(saved, weights_only=True)
+            before["modules"].get("heads", {}).pop("queue", None)  # it moves on before the update
+            after["modules"].get("heads", {}).pop("queue", None)
+            assert same(before, after)
+        update(self)
+
+    monkeypatch.setattr(Loop, "update", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, tmp_path, recipe)
+    monkeypatch.setattr(Loop, "update", resumed)
+    folder = train(pictures, tmp_path, recipe)
+    assert json.loads((folder / "training.json").read_text())["steps"] == 4
+    assert load_encoder(str(folder)).encode([draw(1, 1, 96)[0].image]).patches.isfinite().all()
+
+
+def same(left, right):
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left if key != "seconds")
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+    return left == right
+
+
+def test_mean_iou_worked_by_hand():
+    predicted, truth = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
+    assert math.isclose(measure.mean_iou(predicted, truth, 3), (1 / 2 + 2 / 3) / 2)
+
+
+def test_patch_labels_take_the_majority():
+    mask = np.zeros((4, 4), np.uint8)
+    mask[:2, :2] = [[1, 1], [1, 0]]
+    mask[3, 3] = 2
+    assert measure.patch_labels([mask], 2, 2, 3).tolist() == [[[1, 0], [0, 0]]]
+
+
+def test_measuring_on_training_seeds_is_refused():
+    with pytest.raises(ValueError, match="trained on"):
+        measure.measure_all(seed=5)
