@@ -1,0 +1,112 @@
+"""The model cards beside the embedded weights, written from what `measure_all` found."""
+
+# ruff: noqa: E501 (the cards are Markdown, whose lines are long)
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dinoclip_viz.encoders.catalog import PLAYGROUND
+
+_HEAD = """---
+license: apache-2.0
+library_name: {library}
+tags: [{tags}]
+---
+# {name}
+
+{about}
+
+It knows the drawn world of `dinoclip_viz.playground` alone: photographs are out of its world.
+
+## Training
+{training}
+
+## Measured
+On drawn scenes of seeds {seed} to {last} (training seeds are below 1000), {count} scenes a figure, {dense} for dense ones,
+by `dinoclip playground measure --seed {seed} --count {count}`, once.
+
+{table}
+"""
+
+_CLIP = """`CLIPModel`, 1.9 M parameters: vision width 128, 6 layers, 4 heads, patch 8, 96 px; text width 128, 3 layers, its own
+byte-pair tokeniser; joint space of 128."""
+_CLIP_TRAINING = """Drawn pictures and their captions: CLIP's loss, and a binary loss a word on the picture and, as
+multiple-instance learning, on the patches of MaskCLIP's value path; no mask, box or part. `dinoclip_viz/playground/recipe/clip.py`."""
+_DINO = "`Dinov2Model`, 1.2 M parameters: width 128, 6 layers, 4 heads, patch 8, 96 px."
+_DINO_TRAINING = """Self-supervised, from pictures alone; **not DINOv2's own training**. Every layout is drawn in two looks; patches
+and CLS tokens are matched across them (InfoNCE, SwAV clusters), shared edges are predicted (also where patches are masked
+or dropped), CLS keeps colours and textures, what patches carry of their position is penalised. No label of any kind.
+`dinoclip_viz/playground/recipe/dino.py`."""
+_PROJECTOR = """Two small residual MLPs from `playground-dino` into `playground-clip`'s space: one for CLS and mean tokens, one for
+patches. A first version: it shows the path, it is not tuned."""
+_PROJECTOR_TRAINING = """Both encoders frozen, 16,000 pictures with captions: cosine to CLIP's vectors and CLIP's loss; words as
+multiple-instance labels for the patches. `dinoclip_viz/playground/recipe/projectors.py`."""
+
+
+def write_cards(figures: Mapping[str, Any], machine: str) -> list[Path]:
+    """README.md beside each embedded model.
+
+    Args:
+        figures: what `measure_all` returned.
+        machine: where the models were trained, in words.
+    """
+    probes, dense, foreground = (figures[k] for k in ("probes", "segmentation_192px", "pca_foreground_192px"))
+    shared = {
+        "k-NN class, k 20 (`pooled`)": {n: p["knn_class"] for n, p in probes.items()},
+        "linear class (`pooled` and `mean`)": {n: p["linear_class"] for n, p in probes.items()},
+        "linear colour, 11": {n: p["linear_colour"] for n, p in probes.items()},
+        "linear background, 8": {n: p["linear_background"] for n, p in probes.items()},
+        "linear segmentation at 192 px, foreground mIoU": {n: p["foreground_miou"] for n, p in dense.items()},
+        "linear segmentation at 192 px, class mIoU": {n: p["class_miou"] for n, p in dense.items()},
+        "linear segmentation at 192 px, part mIoU": {n: p["part_miou"] for n, p in dense.items()},
+        "PatchPCA foreground at 192 px, IoU": {n: p["iou"] for n, p in foreground.items()},
+        "PatchPCA foreground at 192 px, right polarity": {n: p["right_polarity"] for n, p in foreground.items()},
+    }
+    texts: dict[str, dict[str, float]] = {}
+    for model in ("playground-clip", "playground"):
+        for name, value in figures["zero_shot"][model].items():
+            texts.setdefault(f"zero-shot, 20 classes, {name}", {})[model] = value
+        for way, values in figures["retrieval"][model].items():
+            row = f"{way.replace('_', ' ')}, caption 0, R@1 (oracle {100 * figures['retrieval_ceiling']:.1f})"
+            texts.setdefault(row, {})[model] = values["R@1"]
+    pointing = {
+        f"hottest pixel on the object, {size} (chance {100 * figures[f'pointing_{size}']['chance']['hit']:.1f})": {
+            method: value["hit"]
+            for method, value in figures[f"pointing_{size}"].items()
+            if method not in ("chance", "default")
+        }
+        for size in ("96px", "192px")
+    }
+    cards = {
+        "playground-clip": ("transformers", "clip", _CLIP, _CLIP_TRAINING, [texts, pointing, shared]),
+        "playground-dino": ("transformers", "dinov2", _DINO, _DINO_TRAINING, [shared]),
+        "playground-projector": ("dinoclip_viz", "dinov2, clip", _PROJECTOR, _PROJECTOR_TRAINING, [texts, pointing]),
+    }
+    written = []
+    for name, (library, tags, about, training, tables) in cards.items():
+        record = json.loads((PLAYGROUND / name / "training.json").read_text())
+        seed, count = figures["seed"], figures["count"]
+        recipe = record["recipe"]
+        facts = f"Seed {recipe['seed']}, {record.get('minutes', '?')} minutes on {machine}."
+        card = _HEAD.format(
+            library=library, tags=tags, name=name, about=about, training=f"{training}\n{facts}", seed=seed,
+            last=seed + 5, count=count, dense=count // 5, table="\n\n".join(_table(rows) for rows in tables),
+        )  # fmt: skip
+        path = PLAYGROUND / name / "README.md"
+        path.write_text(card)
+        written.append(path)
+    return written
+
+
+def _table(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A Markdown table of percentages, one column a model or method."""
+    columns = list(dict.fromkeys(name for values in rows.values() for name in values))
+    lines = ["| % | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for row, values in rows.items():
+        cells = [f"{100 * values[name]:.1f}" if name in values else "" for name in columns]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
