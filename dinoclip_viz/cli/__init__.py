@@ -1,6 +1,7 @@
 """The command line `dinoclip`: finds the verb, runs it, prints its answer; every error ends here, in one line.
 
-Standard output carries the answer alone; whatever a library prints, progress and logs go to standard error.
+Standard output carries the answer alone. Progress and logs go to standard error; what libraries print is shown there
+with --verbose alone.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         _print(answers, "")
         return end.code if isinstance(end.code, int) else NOTHING_DONE
     try:
-        with _logs(arguments.verbose), contextlib.redirect_stdout(sys.stderr):
+        with _logs(arguments.verbose), _quiet(arguments.verbose):
             answer: Answer = arguments.run(arguments)
             _print(answers, answer.json() if arguments.json else answer.text)
             if answer.afterwards is not None:
@@ -70,6 +71,13 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, ImportError) and error.name:
         return f"the Python package {error.name!r} cannot be imported ({error}); install it with pip"
     return " ".join(str(error).split()) or f"{type(error).__name__}; run again with --verbose for more"
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Nothing of what libraries print; with --verbose, on standard error."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(sys.stderr if verbose else nowhere):
+        yield
 
 
 @contextlib.contextmanager

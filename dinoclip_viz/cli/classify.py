@@ -55,9 +55,9 @@ def run(arguments: Namespace) -> Answer:
     ask = classify_or_none if arguments.none else classify
     chances = ask(model, concatenate(parts), labels, arguments.template, arguments.temperature).tolist()
     shown = [*labels, NONE] if arguments.none else labels
-    scores = [dict(zip(shown, row, strict=True)) for row in chances]
+    scores: list[dict[str, float]] = [dict(zip(shown, row, strict=True)) for row in chances]
     results = [
-        {"image": name, "label": max(row, key=row.__getitem__), "scores": row}
+        {"image": name, "label": max(row.items(), key=lambda item: item[1])[0], "scores": row}
         for name, row in zip(names, scores, strict=True)
     ]
     lines = [

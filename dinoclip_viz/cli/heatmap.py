@@ -84,7 +84,8 @@ def _range(maps: NDArray[np.float32], low: float | None, high: float | None) -> 
     last = max(highest, first + 0.01) if high is None else high  # a flat map still needs a scale
     if not first < last:
         raise ValueError(
-            f"--low {first:g} is not below --high {last:g}; the cosines are {lowest:.3f} to {highest:.3f}: give ends around them"
+            f"--low {first:g} is not below --high {last:g}; the cosines are {lowest:.3f} to {highest:.3f}: "
+            "give ends around them"
         )
     return first, last
 

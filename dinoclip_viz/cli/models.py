@@ -54,14 +54,13 @@ def _list() -> Answer:
 
 def _pin() -> Answer:
     """Raises EncoderError where the hub does not answer at all; what it refuses is listed."""
-    import httpx
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import HfApi, errors
 
     from dinoclip_viz.encoders.catalog import CATALOG
     from dinoclip_viz.encoders.errors import EncoderError
 
     hub = HfApi()
+    unanswered = errors.HTTPError  # type: ignore[attr-defined]  # httpx's or httpx2's, as the hub's release uses
     revisions: dict[str, str] = {}
     failed: list[Failure] = []
     for entry in CATALOG.values():
@@ -75,10 +74,10 @@ def _pin() -> Answer:
             continue
         try:
             revisions[entry.name] = str(hub.model_info(repository, timeout=SECONDS).sha)
-        except HfHubHTTPError as error:
+        except errors.HfHubHTTPError as error:
             reason = str(error).strip().partition("\n")[0]
             failed.append(Failure(entry.name, f"{entry.name}: the hub refused {repository} ({reason})"))
-        except (OSError, httpx.HTTPError) as error:
+        except (OSError, unanswered) as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise EncoderError(
                 f"the hub is out of reach ({reason}), so no revision can be read; expected a connection to "

@@ -14,7 +14,8 @@ VERBS = ("demo", "models", "classify", "pca", "heatmap")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
-_DETAILS = """exit codes: 0 done; 1 some inputs failed and are listed, the rest done; 2 bad usage or nothing could be done.
+_DETAILS = """\
+exit codes: 0 done; 1 some inputs failed and are listed, the rest done; 2 bad usage or nothing could be done.
 NAME is a catalogue name (`dinoclip models`), a hub id or a local folder; the playground works offline."""
 
 

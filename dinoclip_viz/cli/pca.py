@@ -83,7 +83,7 @@ def _draw(
         picture = enlarge(image, SHOWN, smooth=True)
         shown = front[0].numpy() if pca.subject == "foreground" else None
         pictures += [picture, pca_picture(colour[0].numpy(), picture.size, foreground=shown)]
-        captions += [name, "patches"]
+        captions += [name.rsplit("/", 1)[-1], "patches"]
     if len(images) == 1:
         sheet = side_by_side(pictures, captions, height=min(pictures[0].height, 1024))
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from dinoclip_viz.cli.answer import Answer
+from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import output_folder, whole_number
 
 SUMMARY = "train the embedded models anew; a run that was cut off goes on where it stopped"
@@ -23,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="where models and progress are kept (%(default)s)",
     )
     parser.add_argument(
-        "--threads", type=whole_number, default=os.cpu_count() or 1, metavar="N", help="of the processor (%(default)s)"
+        "--threads", type=whole_number, default=1, metavar="N", help="of each of the two trainings (%(default)s)"
     )
 
 
@@ -33,5 +32,5 @@ def run(arguments: Namespace) -> Answer:
 
     logging.getLogger("dinoclip_viz").setLevel(logging.INFO)  # it takes hours: show how far it is
     arguments.out.mkdir(parents=True, exist_ok=True)
-    train_all(arguments.out, arguments.threads)
-    return Answer({"out": str(arguments.out)}, f"the models are in {arguments.out}")
+    finished = train_all(arguments.out, arguments.threads)
+    return Answer({"out": str(arguments.out), "models": finished}, table([*finished.items()]))

@@ -43,8 +43,8 @@ or dropped), CLS keeps colours and textures, what patches carry of their positio
 `dinoclip_viz/playground/recipe/dino.py`."""
 _PROJECTOR = """Two small residual MLPs from `playground-dino` into `playground-clip`'s space: one for CLS and mean tokens, one for
 patches. A first version: it shows the path, it is not tuned."""
-_PROJECTOR_TRAINING = """Both encoders frozen, 16,000 pictures with captions: cosine to CLIP's vectors and CLIP's loss; words as
-multiple-instance labels for the patches. `dinoclip_viz/playground/recipe/projectors.py`."""
+_PROJECTOR_TRAINING = """Both encoders frozen, 16,000 pictures with captions: cosine to CLIP's vectors and CLIP's loss; patches
+follow CLIP's own patches of the same place (MaskCLIP's value path) on 5,000 of them. `dinoclip_viz/playground/recipe/projectors.py`."""
 
 
 def write_cards(figures: Mapping[str, Any], machine: str) -> list[Path]:

@@ -1,0 +1,15 @@
+"""The app as a Hugging Face Space."""
+
+import contextlib
+
+with contextlib.suppress(ImportError):  # ZeroGPU wants it before torch; elsewhere it is not installed
+    import spaces  # noqa: F401
+
+import os
+
+from dinoclip_viz.app import build_demo, launch
+
+demo = build_demo(os.environ.get("DINOCLIP_MODEL", "playground"), os.environ.get("DINOCLIP_GUIDE"))
+
+if __name__ == "__main__":
+    launch(demo, host="0.0.0.0", port=7860)

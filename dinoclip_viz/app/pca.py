@@ -1,0 +1,190 @@
+"""The PCA tab: the patches of several pictures in common colours, DINO's beside CLIP's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+
+from dinoclip_viz import viz
+from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.pictures import FIRST_SEED, MOST_PICTURES, SHOWN, Drawn, Picture, notice, read_all, shown
+from dinoclip_viz.app.workbench import Workbench
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
+from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.tasks.pca import PatchPCA
+
+ALL, FOREGROUND = "all patches", "the foreground"
+OWN_SIZE = "the encoder's own"
+SIZES = [OWN_SIZE, "96", "192", "224", "336", "448", "672"]
+COUNT = 3
+STEP = 100
+LEGEND = ("first principal component", "second component", "third component")
+WORDS = "Alike colours mean alike patches, across all pictures of one encoder; two encoders' colours are unrelated."
+
+
+def encoders_of(model: ImageTextModel, beside: bool) -> list[tuple[str, ImageEncoder]]:
+    """(title, encoder) of each column: the guide or the model's own, then CLIP where it is another."""
+    first = model.guide or model.images
+    pairs = [(first.name, first)]
+    if beside and model.clip is not None and model.clip is not first:
+        pairs.append((f"CLIP: {model.clip.name}", model.clip))
+    return pairs
+
+
+def bases_for(
+    bench: Workbench,
+    kept: str | None,
+    columns: Sequence[Sequence[ImageFeatures]],
+    subject: str,
+    flip: bool,
+) -> list[PatchPCA]:
+    """A basis a column: the kept one where it belongs to the same encoder, else one fitted on these pictures."""
+    old = {basis.space_: basis for basis in bench.bases.get(kept) or []}
+    wanted = "foreground" if subject == FOREGROUND else "all"
+    return [
+        old.get(features[0].patch_space)
+        or PatchPCA(3, "foreground" if wanted == "foreground" else "all", flip).fit(list(features))
+        for features in columns
+    ]
+
+
+def answer(
+    bench: Workbench,
+    key: str,
+    items: Sequence[tuple[str, str | None]] | None,
+    basis: str | None = None,
+    keep: bool = False,
+    beside: bool = True,
+    subject: str = ALL,
+    hide: bool = False,
+    automatic: bool = True,
+    threshold: float = 0.0,
+    flip: bool = False,
+    size: str = OWN_SIZE,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple[list[tuple[Image.Image, str]], Image.Image, Image.Image, Any, str, str]:
+    """Maps with captions, their legend, the histogram, the threshold's slider, the basis's id, and a notice or "".
+
+    Raises:
+        ValueError: pictures that cannot be used, or too many.
+    """
+    pictures, model = read_all(items), bench.model(key)
+    longer = None if size == OWN_SIZE else int(size)
+    pairs = encoders_of(model, beside)
+    steps = [(encoder, picture) for _, encoder in pairs for picture in pictures]
+    encoded = [
+        bench.patches(key, encoder, picture, longer) for encoder, picture in progress.tqdm(steps, desc="encoding")
+    ]
+    columns = [encoded[start : start + len(pictures)] for start in range(0, len(encoded), len(pictures))]
+    fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
+    level = fitted[0].threshold_ if automatic else threshold
+    levels = [level, *(each.threshold_ for each in fitted[1:])]
+    maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
+    gallery = rows_of(pictures, [title for title, _ in pairs], maps)
+    first = torch.cat([values.flatten() for values in fitted[0].first_component(list(columns[0]))])
+    histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
+    low, high = first.min().item(), first.max().item()
+    slider = gr.Slider(minimum=low, maximum=high, value=min(max(level, low), high), step=(high - low) / STEP or 1)
+    shares = ", ".join(f"{share:.0%}" for share in fitted[0].explained_variance_.tolist())
+    legend = viz.rgb_legend(LEGEND, f"{WORDS} First column: {shares} of the variance.")
+    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, pictures)
+
+
+def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
+    """The map of each picture in the basis's colours, the background grey if it is hidden."""
+    colours = basis.transform(list(features))
+    fronts = basis.foreground(list(features), level)
+    return [
+        viz.pca_picture(colour[0].numpy(), SHOWN, foreground=front[0].numpy() if hide else None)
+        for colour, front in zip(colours, fronts, strict=True)
+    ]
+
+
+def rows_of(
+    pictures: Sequence[Picture], titles: Sequence[str], maps: Sequence[Sequence[Image.Image]]
+) -> list[tuple[Image.Image, str]]:
+    """Picture by picture: the picture, then its map in each column."""
+    rows = []
+    for index, picture in enumerate(pictures):
+        rows.append((shown(picture.image), f"picture {index + 1}"))
+        rows.extend((column[index], f"{title}") for title, column in zip(titles, maps, strict=True))
+    return rows
+
+
+def draw_some(drawn: Drawn, last: int) -> tuple[int, list[Image.Image]]:
+    """The last seed used, and the next scenes."""
+    return last + COUNT, [drawn.draw(seed) for seed in range(last + 1, last + COUNT + 1)]
+
+
+def build(bench: Workbench, key: gr.State) -> tuple[Any, list[Any], list[Any], Any]:
+    """The tab, inside the page that is being built: its pictures, inputs, outputs and handler."""
+    gr.Markdown(
+        "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
+        "fitted on all pictures jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
+    )
+    last, begin = draw_some(bench.drawn, FIRST_SEED - 1)
+    with gr.Row(elem_classes=["halves"]):
+        with gr.Column(scale=2, elem_classes=["inputs"]):
+            pictures = gr.Gallery(
+                begin,
+                label=f"Pictures, up to {MOST_PICTURES}",
+                type="filepath",
+                format="png",
+                columns=3,
+                height=220,
+                object_fit="contain",
+                file_types=["image"],
+                sources=["upload", "webcam", "clipboard"],
+                interactive=True,
+                elem_id="pca-pictures",
+            )
+            draw = gr.Button("Draw others", size="sm")
+            keep = gr.Checkbox(False, label="Keep these colours for the next pictures")
+            beside = gr.Checkbox(True, label="CLIP's own patches beside")
+            hide = gr.Checkbox(False, label="Grey out the background")
+            with gr.Accordion("Foreground, colours and resolution", open=False):
+                automatic = gr.Checkbox(True, label="Find the foreground's threshold (Otsu)")
+                threshold = gr.Slider(-10, 10, 0, label="Foreground above, first component")
+                flip = gr.Checkbox(False, label="Flip foreground and background")
+                subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
+                size = gr.Dropdown(SIZES, value=OWN_SIZE, label="Resolution, longer side in pixels", filterable=False)
+            run = gr.Button("Draw the maps", variant="primary")
+        with gr.Column(scale=3, elem_classes=["results"]):
+            note = gr.Markdown(elem_classes=["notice"])
+            maps = gr.Gallery(
+                label="Each picture and its patch maps",
+                columns=3,
+                height="auto",
+                object_fit="contain",
+                format="png",
+                buttons=["download", "download_all", "fullscreen"],
+                interactive=False,
+                elem_id="pca-result",
+            )
+            still: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
+            legend = gr.Image(label="What the colours mean", alt_text="Red, green and blue are components", **still)
+            histogram = gr.Image(
+                label="First component: foreground and background",
+                alt_text="Histogram of the first component, split at the threshold",
+                **still,
+            )
+    basis = gr.State(None)
+    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, size]
+    outputs = [maps, legend, histogram, threshold, basis, note]
+    handler = told(functools.partial(answer, bench))
+    run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
+    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
+    changes = [beside.input, subject.input, hide.input, automatic.input, flip.input, size.input, pictures.upload]
+    gr.on(changes, handler, inputs, outputs, **again)
+    threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **again)
+    seed = gr.State(last)
+    draw.click(
+        functools.partial(draw_some, bench.drawn), seed, [seed, pictures], show_progress="hidden", **HELPER
+    ).then(handler, inputs, outputs, **again)
+    beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
+    return pictures, inputs, outputs, handler

@@ -1,0 +1,131 @@
+"""How pictures come in and how they are shown: uploads through our own loader, drawn ones, and the notice between."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from dinoclip_viz import playground, viz
+from dinoclip_viz.app.cache import Shelf
+from dinoclip_viz.images import load_image
+from dinoclip_viz.models import ImageTextModel
+
+LONGEST = 1536
+"""Pixels of the longer side that are kept of a picture: encoders take at most 1024."""
+SHOWN = 768
+"""Least longer side in pixels of a picture that is shown: Gradio enlarges none."""
+DRAWN_SIZE = 192
+FIRST_SEED = 1002
+"""A scene with a car, a flower and two mushrooms; the seeds after it are drawn next."""
+MOST_PICTURES = 12
+NOTICE = (
+    "*The playground's models know their drawn world alone, and this picture is from outside it: what they answer "
+    "here tells little. For photographs load another model above.*"
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with the hash of its content."""
+
+    image: Image.Image
+    digest: str
+
+
+class Drawn:
+    """Which pictures the playground has drawn here, by content."""
+
+    def __init__(self, most: int = 4096) -> None:
+        self._known: Shelf[bool] = Shelf(most)
+
+    def draw(self, seed: int) -> Image.Image:
+        """The scene of a seed, remembered as drawn."""
+        image = playground.draw(seed, 1, DRAWN_SIZE)[0].image
+        self._known.put(True, digest_of(image))
+        return image
+
+    def __contains__(self, picture: Picture) -> bool:
+        return self._known.get(picture.digest) is True
+
+
+def picture_input(label: str, value: Image.Image | None = None) -> gr.Image:
+    """An input for one picture: upload, camera or clipboard, handed over as it came.
+
+    Gradio opens a file even where it only passes its path on, and fails on a broken one without a word that helps; here
+    our own loader is the first to open it. Its security checks of paths come before this step and stay.
+    """
+    picture = gr.Image(
+        value,
+        label=label,
+        alt_text=label,
+        type="filepath",
+        image_mode=None,
+        format="png",
+        height=320,
+        sources=["upload", "webcam", "clipboard"],
+        elem_classes=["picture-input"],
+    )
+    decode = picture.preprocess
+
+    def as_it_came(payload: Any) -> str | None:
+        inline = payload is None or payload.path is None or (payload.url or "").startswith("data:")
+        path: str | None = decode(payload) if inline else payload.path
+        return path
+
+    picture.preprocess = as_it_came
+    return picture
+
+
+def read(path: str | None) -> Picture:
+    """The picture of a file, at most `LONGEST` pixels long.
+
+    Raises:
+        ImageError: it is no picture that can be used.
+        ValueError: there is none.
+    """
+    if not path:
+        raise ValueError("there is no picture yet: upload one, or press “Draw another”")
+    image = load_image(path)
+    if max(image.size) > LONGEST:
+        image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+    return Picture(image, digest_of(image))
+
+
+def read_all(items: Sequence[tuple[str, str | None]] | None) -> list[Picture]:
+    """The pictures of a gallery, in order.
+
+    Raises:
+        ImageError: one is no picture that can be used.
+        ValueError: there is none, or more than `MOST_PICTURES`.
+    """
+    if not items:
+        raise ValueError("there are no pictures yet: upload some, or press “Draw others”")
+    if len(items) > MOST_PICTURES:
+        raise ValueError(f"{len(items)} pictures are more than the {MOST_PICTURES} that are fitted at once; take fewer")
+    return [read(path) for path, _ in items]
+
+
+def digest_of(image: Image.Image) -> str:
+    """Hash of the pixels.
+
+    Examples:
+        >>> digest_of(Image.new("RGB", (1, 2))) == digest_of(Image.new("RGB", (2, 1)))
+        False
+    """
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
+
+
+def shown(image: Image.Image) -> Image.Image:
+    """The picture, large enough to look at."""
+    return viz.enlarge(image, SHOWN, smooth=True)
+
+
+def notice(model: ImageTextModel, drawn: Drawn, pictures: Sequence[Picture]) -> str:
+    """One line where a playground model meets a picture that was not drawn; "" elsewhere."""
+    stranger = any(picture not in drawn for picture in pictures)
+    return NOTICE if stranger and model.images.space.startswith("playground") else ""

@@ -1,0 +1,78 @@
+"""Serving the page: its looks, its limits, and the address it listens at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+CSS = """
+.picture-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
+.results .image-container, .results .grid-wrap, .picture-input .image-container { padding-top: 34px; }
+#pca-pictures .grid-wrap { padding-top: 34px; }
+#pca-result .grid-wrap, #heatmap-result .grid-wrap { max-height: none !important; overflow: visible !important; }
+#heatmap-result .grid-wrap .caption-label { display: none; }
+#pca-result .caption-label { max-width: 100%; }
+.notice:empty, .notice:has(.prose:empty) { display: none; }
+.block.notice { border-left: 4px solid var(--color-accent); padding-left: 12px; }
+#status { opacity: .85; }
+.chooser button { align-self: end; }
+@media (max-width: 700px) {
+  .halves, .chooser { flex-direction: column !important; }
+  .halves > *, .chooser > * { min-width: 0 !important; width: 100% !important; }
+  #heatmap-result .grid-container { grid-template-columns: 1fr !important; }
+  #pca-result .caption-label { font-size: 9px; padding: 1px 3px; }
+}
+"""
+
+HEAD = """<style>
+.gradio-container { max-width: 1360px !important; margin: 0 auto !important; }
+@media (max-width: 700px) {
+  .gradio-container { width: 100vw !important; min-width: 0 !important; max-width: 100vw !important; }
+  .gradio-container > .main, .gradio-container main { min-width: 0 !important; max-width: 100% !important; }
+  .gradio-container > .main { padding: 12px !important; }
+}
+</style>"""
+"""Rules for the whole page: Gradio puts its own prefix before those in CSS."""
+
+
+def launch_settings() -> dict[str, Any]:
+    """What `Blocks.launch` is given beside the address: looks and limits; nothing is fetched from elsewhere."""
+    return {
+        "theme": gr.themes.Base(
+            primary_hue="indigo",
+            neutral_hue="slate",
+            font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+            font_mono=["ui-monospace", "Consolas", "monospace"],
+        ),
+        "css": CSS,
+        "head": HEAD,
+        "max_file_size": "20mb",
+        "allowed_paths": [],
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+        "ssr_mode": False,
+        "share": False,
+    }
+
+
+def launch(
+    demo: gr.Blocks,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    wait: bool = True,
+    quiet: bool = False,
+) -> str:
+    """The address of the served page, returned when it is closed, or at once.
+
+    Args:
+        demo: the page, from `build_demo`.
+        host: the address to listen at; the default is reached from this machine alone.
+        port: to listen at; None takes the first free one from 7860.
+        wait: whether to stay until the page is closed.
+        quiet: whether Gradio keeps its start messages to itself.
+    """
+    _, address, _ = demo.launch(
+        server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=quiet, **launch_settings()
+    )
+    return str(address)

@@ -1,0 +1,124 @@
+"""What all visitors share: the loaded models, the features of their pictures, and the fitted colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import RLock
+
+from dinoclip_viz.app.cache import FeatureCache, Shelf
+from dinoclip_viz.app.pictures import Drawn, Picture
+from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
+from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
+from dinoclip_viz.models import ImageTextModel, load_model
+from dinoclip_viz.tasks.pca import PatchPCA
+
+NO_GUIDE = ""
+DOWNLOAD = "(download)"
+
+
+class Workbench:
+    """Models by key, features by picture, colours by id. A browser holds keys and ids, never tensors.
+
+    Args:
+        model: a model, or the name of one, that is there from the start and always stays.
+        guide: name of the DINO that pools CLIP's patches and draws PCA maps; "" or None for the model's own.
+        most: how many further models stay loaded.
+    """
+
+    def __init__(self, model: str | ImageTextModel = "playground", guide: str | None = None, most: int = 2) -> None:
+        self.features_kept = FeatureCache()
+        self.bases: Shelf[list[PatchPCA]] = Shelf(64)
+        self.drawn = Drawn()
+        self._others: Shelf[ImageTextModel] = Shelf(most)
+        self._lock = RLock()
+        first = load_model(model, guide or None) if isinstance(model, str) else model
+        self.first_name, self.first_guide = first.name, guide or NO_GUIDE
+        self.first_key = key_of(first.name, guide)
+        self._first = first
+
+    def model(self, key: str) -> ImageTextModel:
+        """The model of a key, loaded again if it had to make room.
+
+        Raises:
+            EncoderError: it cannot be loaded, or is none that this page offers.
+        """
+        if key == self.first_key:
+            return self._first
+        name, _, guide = key.partition("|")
+        if name not in self.model_names() or guide not in ("", *self.guide_names()):
+            raise EncoderError(f"this page does not offer {name!r} with the guide {guide!r}; choose from its lists")
+        with self._lock:
+            known = self._others.get(key)
+            if known is None:
+                known = load_model(name, guide or None)
+                self._others.put(known, key)
+        return known
+
+    def model_names(self) -> list[str]:
+        """Names that the page offers: the first one, the playground, then the catalogue's, those on disk first."""
+        names = [self.first_name, "playground", *_names("image-text")]
+        return list(dict.fromkeys(names))
+
+    def guide_names(self) -> list[str]:
+        """Names of encoders that see pictures alone, those on disk first."""
+        return list(dict.fromkeys([*([self.first_guide] if self.first_guide else []), *_names("image")]))
+
+    def whole(self, key: str, picture: Picture, size: int | None = None) -> ImageFeatures:
+        """Features of the whole picture, ready for every heat-map method of the model; computed once.
+
+        Args:
+            key: of the model.
+            picture: the picture.
+            size: longer side in pixels at which it is encoded; None leaves it to the encoder.
+        """
+        model = self.model(key)
+        return self.features_kept.get(
+            (key, "whole", size, picture.digest), lambda: model.encode_each([picture.image], size, "whole")[0]
+        )
+
+    def cropped(self, key: str, picture: Picture) -> ImageFeatures:
+        """Features by the model's published preprocessing, which its pooled vector was trained with; computed once."""
+        model = self.model(key)
+        return self.features_kept.get(
+            (key, "crop", None, picture.digest), lambda: model.encode_images([picture.image], methods=())
+        )
+
+    def patches(self, key: str, encoder: ImageEncoder, picture: Picture, size: int | None = None) -> ImageFeatures:
+        """Features of the whole picture by one of the model's encoders; shared with `whole` where it is the same."""
+        if encoder is self.model(key).images:
+            return self.whole(key, picture, size)
+        fit: Fit = "whole"
+        return self.features_kept.get(
+            (encoder.name, encoder.patch_space, fit, size, picture.digest),
+            lambda: encoder.encode_each([picture.image], size, fit)[0],
+        )
+
+
+def key_of(name: str, guide: str | None) -> str:
+    """What stands for a model in a browser.
+
+    Examples:
+        >>> key_of("playground", None)
+        'playground|'
+    """
+    return f"{name}|{guide or NO_GUIDE}"
+
+
+def labelled(names: Sequence[str]) -> list[tuple[str, str]]:
+    """(what the list shows, name) of each name; those that must be fetched first say so.
+
+    Examples:
+        >>> labelled(["playground", "clip-vit-base-patch16"])[0]
+        ('playground', 'playground')
+    """
+    return [(name if _here(CATALOG.get(name)) else f"{name} {DOWNLOAD}", name) for name in names]
+
+
+def _names(kind: str) -> list[str]:
+    entries = [entry for entry in CATALOG.values() if entry.kind == kind]
+    return [entry.name for entry in sorted(entries, key=lambda entry: not _here(entry))]
+
+
+def _here(entry: CatalogEntry | None) -> bool:
+    """Whether a row is on disk; what is in no row was given by whoever started the page."""
+    return entry is None or on_disk(entry)

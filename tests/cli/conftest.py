@@ -1,0 +1,58 @@
+"""`dinoclip` called in this process, and drawn scenes to call it on."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dinoclip_viz.cli import main
+
+
+@dataclass
+class Outcome:
+    """What a call left: exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        lines = self.out.splitlines()
+        assert len(lines) == 1, self.out
+        value = json.loads(lines[0])
+        assert isinstance(value, dict)
+        return value
+
+    def refused(self, *words: str) -> None:
+        """Exit code 2, nothing on standard output, and one line on standard error that has these words."""
+        assert self.code == 2
+        assert self.out == ""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        for word in words:
+            assert word in lines[0]
+
+
+Dinoclip = Callable[..., Outcome]
+
+
+@pytest.fixture
+def dinoclip(capsys: pytest.CaptureFixture[str]) -> Dinoclip:
+    def call(*words: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return Outcome(code, out, err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("scenes")
+    assert main(["playground", "draw", "--count", "4", "--objects", "1", "--seed", "2000", "--out", str(folder)]) == 0
+    return sorted((folder / "images").iterdir())

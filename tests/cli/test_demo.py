@@ -1,0 +1,41 @@
+"""`dinoclip demo`, with the app's two functions replaced: the app has tests of its own."""
+
+import socket
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+
+@pytest.fixture
+def served(monkeypatch):
+    calls = []
+    app = SimpleNamespace(
+        build_demo=lambda model, guide: (model, guide),
+        launch=lambda demo, host, port: calls.append((demo, host, port)),
+    )
+    monkeypatch.setitem(sys.modules, "dinoclip_viz.app", app)
+    return calls
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_demo_builds_the_app_and_serves_it(dinoclip, served):
+    port = free_port()
+    done = dinoclip("demo", "--model", "playground-clip", "--guide", "playground-dino", "--port", port, "--json")
+    assert (done.code, done.json["address"]) == (0, f"http://127.0.0.1:{port}")
+    assert served == [(("playground-clip", "playground-dino"), "127.0.0.1", port)]
+
+
+def test_demo_tells_of_a_taken_port_before_it_loads_a_model(dinoclip, served):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        dinoclip("demo", "--port", taken.getsockname()[1]).refused("cannot be served on", "--port")
+    dinoclip("demo", "--port", 0).refused("1 to 65535")
+    dinoclip("demo", "--host", "no.such.host.invalid", "--port", free_port()).refused("no.such.host.invalid")
+    assert served == []

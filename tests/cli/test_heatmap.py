@@ -1,0 +1,59 @@
+"""`dinoclip heatmap`."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dinoclip_viz import heatmap, load_image, load_model
+
+
+@pytest.fixture
+def wide(scenes, tmp_path):
+    path = tmp_path / "wide.png"
+    Image.open(scenes[0]).resize((150, 96)).save(path)
+    return path
+
+
+def test_heatmap_writes_the_raw_cosines_at_the_pictures_size(dinoclip, wide, tmp_path):
+    prompts, array = ["a cat", "grass"], tmp_path / "new" / "maps.npy"
+    words = [word for prompt in prompts for word in ("--prompt", prompt)]
+    done = dinoclip("heatmap", wide, *words, "--out", tmp_path / "new" / "map.png", "--array", array, "--json")
+    assert (done.code, done.err) == (0, "")
+    maps = np.load(array)
+    assert (maps.dtype, maps.shape) == (np.float32, (2, 96, 150))
+    expected = heatmap(load_model("playground"), load_image(wide), prompts).numpy()
+    assert np.allclose(maps, expected, atol=1e-5)
+    assert [row["prompt"] for row in done.json["prompts"]] == prompts
+    x, y = done.json["prompts"][0]["peak"]
+    assert maps[0, y, x] == maps[0].max() == pytest.approx(done.json["prompts"][0]["highest"])
+    assert (done.json["low"], done.json["high"]) == (pytest.approx(maps.min()), pytest.approx(maps.max()))
+    assert Image.open(tmp_path / "new" / "map.png").format == "PNG"
+
+
+def test_the_array_gets_exactly_the_name_asked_for(dinoclip, scenes, tmp_path):
+    array = tmp_path / "maps.bin"
+    words = ["--prompt", "a cat", "--out", tmp_path / "map.png", "--array", array]
+    assert dinoclip("heatmap", scenes[0], *words).code == 0
+    assert np.load(array).shape == (1, 96, 96)
+
+
+@pytest.mark.parametrize("method", ["projector", "maskclip", "dinoiser-pooling"])
+def test_the_playground_serves_every_method(dinoclip, scenes, tmp_path, method):
+    words = ["--prompt", "a cat", "--method", method, "--out", tmp_path / "map.png", "--json"]
+    done = dinoclip("heatmap", scenes[0], *words, "--low", -0.5, "--high", 0.5)
+    assert (done.code, done.json["method"], done.json["low"], done.json["high"]) == (0, method, -0.5, 0.5)
+
+
+def test_a_guide_may_stand_beside_the_model(dinoclip, scenes, tmp_path):
+    words = ["--prompt", "a cat", "--out", tmp_path / "map.png", "--method", "dinoiser-pooling"]
+    done = dinoclip("heatmap", scenes[0], *words, "--model", "playground-clip", "--guide", "playground-dino")
+    assert done.code == 0
+
+
+def test_heatmap_says_what_it_cannot_use(dinoclip, scenes, tmp_path):
+    words = ["--out", tmp_path / "map.png", "--prompt"]
+    dinoclip("heatmap", tmp_path / "none.png", *words, "a cat").refused("none.png", "no such file")
+    dinoclip("heatmap", scenes[0], *words, " ").refused("prompt 1 of 1 is empty")
+    dinoclip("heatmap", scenes[0], *words, "a cat", "--method", "sclip").refused("sclip", "projector")
+    dinoclip("heatmap", scenes[0], *words, "a cat", "--low", 1, "--high", 0).refused("--low 1")
+    assert not (tmp_path / "map.png").exists()

@@ -1,0 +1,237 @@
+"""The house rules as code: who may import whom, what importing loads, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import dinoclip_viz
+from dinoclip_viz.encoders.catalog import CATALOG
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "dinoclip_viz"
+
+FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
+
+_VISION = {"images", "dense", "encoders", "features", "projector", "models"}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "images": set(),
+    "dense": set(),
+    "viz": set(),
+    "playground": set(),
+    "encoders": {"images", "dense"},
+    "features": {"images", "encoders"},
+    "projector": {"encoders"},
+    "models": {"images", "dense", "encoders", "projector"},
+    "tasks": _VISION,
+    FRONT_DOOR: {*_VISION, "tasks", "playground"},
+    "playground.recipe": {*_VISION, "tasks", "playground"},
+    "app": {*_VISION, "tasks", "playground", "viz", FRONT_DOOR},
+    "cli": {*_VISION, "tasks", "playground", "playground.recipe", "viz", "app", FRONT_DOOR},
+    "__main__": {"cli"},
+}
+"""Room -> the other rooms that it may import from. A new room needs a row here, below those that it builds on."""
+
+ONLY_IN = {"matplotlib": {"viz"}, "gradio": {"app"}}
+"""Library -> the rooms that may import it."""
+
+VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+MOST_LINES = 700
+
+
+def files(*folders: Path) -> list[Path]:
+    return sorted(path for folder in folders for path in folder.rglob("*.py"))
+
+
+CODE = files(PACKAGE)
+EVERYTHING = files(PACKAGE, ROOT / "apps", ROOT / "tests")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room_of(module: str) -> str:
+    """The room of a dotted name that begins with the package's.
+
+    Examples:
+        >>> [room_of(name) for name in ("dinoclip_viz", "dinoclip_viz.viz.pca", "dinoclip_viz.playground.recipe.clip")]
+        ['dinoclip_viz', 'viz', 'playground.recipe']
+    """
+    parts = module.split(".")[1:]
+    if not parts:
+        return FRONT_DOOR
+    return "playground.recipe" if parts[:2] == ["playground", "recipe"] else parts[0]
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return room_of(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a file imports, wherever it stands in the file."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            home = "." * node.level + (node.module or "")
+            if home in ("dinoclip_viz", "dinoclip_viz.playground"):  # the name may itself be a room
+                for alias in node.names:
+                    inside = f"{home}.{alias.name}"
+                    place = ROOT.joinpath(*inside.split("."))
+                    is_module = place.is_dir() or place.with_suffix(".py").is_file()
+                    yield node.lineno, inside if is_module else home
+            else:
+                yield node.lineno, home
+
+
+def called(node: ast.Call) -> str:
+    return ast.unparse(node.func)
+
+
+def at(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def calls(paths: list[Path]) -> Iterator[tuple[Path, ast.Call]]:
+    for path in paths:
+        yield from ((path, node) for node in ast.walk(tree(path)) if isinstance(node, ast.Call))
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints, on both streams."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    return (done.stdout + done.stderr).strip()
+
+
+# Who may import whom
+
+
+def test_every_room_has_a_row_in_the_table():
+    assert {room(path) for path in CODE} - MAY_IMPORT.keys() == set()
+
+
+def test_the_table_runs_one_way():
+    list(TopologicalSorter(MAY_IMPORT).static_order())  # raises CycleError with the circle
+
+
+def test_nothing_but_the_command_line_imports_the_app():
+    assert {name for name, rooms in MAY_IMPORT.items() if "app" in rooms} == {"cli"}
+    assert {name for name, rooms in MAY_IMPORT.items() if "cli" in rooms} == {"__main__"}
+
+
+def test_pictures_and_the_drawn_world_stand_alone_and_tasks_never_draw():
+    assert MAY_IMPORT["viz"] == MAY_IMPORT["playground"] == set()
+    assert not {"viz", "app", "cli"} & MAY_IMPORT["tasks"]
+
+
+def test_imports_follow_the_table():
+    wrong = []
+    for path in CODE:
+        here = room(path)
+        for line, name in imports(path):
+            if name.split(".")[0] != "dinoclip_viz":
+                continue
+            there = room_of(name)
+            if there != here and there not in MAY_IMPORT.get(here, set()):
+                wrong.append(f"{at(path, line)}: {here} imports {there}")
+    assert wrong == []
+
+
+def test_imports_are_absolute():
+    assert [at(path, line) for path in CODE for line, name in imports(path) if name.startswith(".")] == []
+
+
+def test_drawing_libraries_stay_in_their_rooms():
+    wrong = [
+        f"{at(path, line)}: {room(path)} imports {name}"
+        for path in CODE
+        for line, name in imports(path)
+        if room(path) not in ONLY_IN.get(name.split(".")[0], {room(path)})
+    ]
+    assert wrong == []
+
+
+# What importing loads
+
+
+def test_importing_the_package_loads_no_heavy_library_and_prints_nothing():
+    heavy = ["transformers", "open_clip", "gradio", "matplotlib", "sklearn", "ray", "torch"]
+    assert run(f"import sys, dinoclip_viz; print([name for name in {heavy} if name in sys.modules])") == "[]"
+
+
+def test_every_public_name_resolves():
+    missing = [name for name in dinoclip_viz.__all__ if getattr(dinoclip_viz, name, None) is None]
+    assert missing == []
+    assert len(set(dinoclip_viz.__all__)) == len(dinoclip_viz.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = dinoclip_viz.no_such_name
+
+
+# What no file may hold
+
+
+def test_no_file_or_folder_has_a_vague_name():
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in EVERYTHING
+        if VAGUE & {word for part in path.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
+    ]
+    assert wrong == []
+
+
+def test_no_file_is_too_long():
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in EVERYTHING}
+    assert {name: lines for name, lines in long.items() if lines > MOST_LINES} == {}
+
+
+def test_only_the_command_line_prints():
+    wrong = [at(path, node.lineno) for path, node in calls(CODE) if called(node) == "print" and room(path) != "cli"]
+    assert wrong == []
+
+
+def test_no_assert_outside_tests():
+    paths = files(PACKAGE, ROOT / "apps")
+    wrong = [at(path, node.lineno) for path in paths for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
+    assert wrong == []
+
+
+def test_no_pickle_is_read_or_written():
+    pickles = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve"}
+    wrong = [at(path, line) for path in EVERYTHING for line, name in imports(path) if name.split(".")[0] in pickles]
+    for path, node in calls(EVERYTHING):
+        settings = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        unsafe_weights = called(node) == "torch.load" and settings.get("weights_only") != "True"
+        if unsafe_weights or settings.get("allow_pickle", "False") != "False":
+            wrong.append(at(path, node.lineno))
+    assert wrong == []
+
+
+def test_no_revision_is_pinned_before_it_was_read_on_the_hub():
+    assert [entry.name for entry in CATALOG.values() if entry.revision is not None] == []
+
+
+def test_the_python_blocks_of_the_readme_run(tmp_path, monkeypatch):
+    readme = ROOT / "README.md"
+    if not readme.is_file():
+        pytest.skip("there is no README.md yet")
+    monkeypatch.chdir(tmp_path)
+    text = readme.read_text(encoding="utf-8")
+    known: dict[str, object] = {"__name__": "readme"}
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        line = text[: block.start(1)].count("\n")
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile("\n" * line + block[1], str(readme), "exec"), known)
