@@ -31,6 +31,7 @@ HEAD = """<style>
   .gradio-container { width: 100vw !important; min-width: 0 !important; max-width: 100vw !important; }
   .gradio-container > .main, .gradio-container main { min-width: 0 !important; max-width: 100% !important; }
   .gradio-container > .main { padding: 12px !important; }
+  button[role="tab"] { padding: 0 7px !important; font-size: 13px !important; }
 }
 </style>"""
 """Rules for the whole page: Gradio puts its own prefix before those in CSS."""
