@@ -79,8 +79,8 @@ def probabilities(scores: Tensor, scale: float, temperature: float = 1.0) -> Ten
         ValueError: one label alone, or a temperature that is not above 0.
 
     Examples:
-        >>> probabilities(torch.tensor([[0.3, 0.2]]), scale=100.0).round(decimals=4)
-        tensor([[1.0000, 0.0000]])
+        >>> [round(share, 3) for share in probabilities(torch.tensor([[0.30, 0.29]]), scale=100.0)[0].tolist()]
+        [0.731, 0.269]
     """
     if scores.shape[1] < 2:
         raise ValueError(
