@@ -22,12 +22,14 @@ from dinoclip_viz.models import ImageTextModel
 def seconds(work: Callable[[], object], rounds: int) -> float:
     """The median time of a call, after one to warm up."""
     work()
-    times = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return float(np.median(times))
+    return float(np.median([timed(work) for _ in range(rounds)]))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
 
 
 def drawing() -> dict[str, float]:
@@ -49,18 +51,23 @@ def embedding(encoder: ImageEncoder, model: torch.nn.Module, paths: list[Path], 
                 model(pixel_values=pixels)
 
     forward, whole = [], []
-    for _ in range(3):
-        forward.append(seconds(bare, 1))
-        whole.append(seconds(lambda: list(dv.encode_sources(encoder, paths, batch_size=batch)), 1))
+    bare()
+    for _ in range(9):  # in turns, so that a slow moment of the machine meets both
+        forward.append(timed(bare))
+        whole.append(timed(lambda: list(dv.encode_sources(encoder, paths, batch_size=batch))))
     rates = len(paths) / float(np.median(whole)), len(paths) / float(np.median(forward))
-    return {"images_per_second": rates[0], "bare_forward": rates[1], "ratio": rates[0] / rates[1]}
+    ratio = float(np.median(np.array(forward) / np.array(whole)))
+    return {"images_per_second": rates[0], "bare_forward": rates[1], "ratio": ratio}
 
 
 def second_prompt(model: ImageTextModel, image: Image.Image, size: int) -> dict[str, float]:
     """A prompt on a seen picture, given its features, against picture and prompt together."""
     features = model.encode_images([image], size, "whole", [model.default_method])
-    whole = seconds(lambda: dv.heatmap(model, image, ["a cat"], size=size), 5)
-    prompt = seconds(lambda: dv.heatmap(model, features, ["a dog"]), 20)
+    wholes, prompts = [], []
+    for _ in range(15):  # in turns, as above
+        wholes.append(seconds(lambda: dv.heatmap(model, image, ["a cat"], size=size), 1))
+        prompts.append(seconds(lambda: dv.heatmap(model, features, ["a dog"]), 20))
+    whole, prompt = float(np.median(wholes)), float(np.median(prompts))
     return {"milliseconds": 1000 * prompt, "picture_and_prompt": 1000 * whole, "ratio": whole / prompt}
 
 
@@ -101,7 +108,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = []
-        for index, drawn in enumerate(dv.playground.stream(3001, 64, 480)):
+        for index, drawn in enumerate(dv.playground.stream(3001, 32, 480)):
             paths.append(folder / f"{index}.jpg")
             drawn.image.resize((640, 480)).save(paths[-1], quality=90)
         small = dinov2_small(folder / "small")
