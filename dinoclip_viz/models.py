@@ -15,7 +15,6 @@ from torch import Tensor
 from dinoclip_viz.dense import guided_pooling
 from dinoclip_viz.encoders import load_encoder, load_pair, load_text_encoder
 from dinoclip_viz.encoders.base import (
-    EncoderError,
     Fit,
     ImageEncoder,
     ImageFeatures,
@@ -236,10 +235,6 @@ def _projector_settings(folder: Path) -> dict[str, object] | None:
 
 
 def _load_projector(folder: Path) -> Projector:
-    if not (folder / "model.safetensors").is_file():
-        raise EncoderError(
-            f"{folder} has config.json but no model.safetensors; save the projector with save_pretrained"
-        )
     projector: Projector = Projector.from_pretrained(str(folder)).eval()
     return projector.requires_grad_(False)
 

@@ -24,21 +24,26 @@ PACKAGE = ROOT / "dinoclip_viz"
 FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
 
 _VISION = {"images", "dense", "encoders", "features", "projector", "models"}
+_STORED = {"data", "store", "embed", "training"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "images": set(),
     "dense": set(),
     "viz": set(),
     "playground": set(),
+    "store": set(),
+    "data": {"images", "playground"},
     "encoders": {"images", "dense"},
     "features": {"images", "encoders"},
     "projector": {"encoders"},
     "models": {"images", "dense", "encoders", "projector"},
-    "tasks": _VISION,
-    FRONT_DOOR: {*_VISION, "tasks", "playground"},
-    "playground.recipe": {*_VISION, "tasks", "playground"},
-    "app": {*_VISION, "tasks", "playground", "viz", FRONT_DOOR},
-    "cli": {*_VISION, "tasks", "playground", "playground.recipe", "viz", "app", FRONT_DOOR},
+    "embed": {"data", "store", "encoders"},
+    "tasks": {*_VISION, "store"},
+    "training": {"store", "encoders", "dense", "projector", "tasks"},
+    FRONT_DOOR: {*_VISION, *_STORED, "tasks", "playground"},
+    "playground.recipe": {*_VISION, *_STORED, "tasks", "playground"},
+    "app": {*_VISION, *_STORED, "tasks", "playground", "viz", FRONT_DOOR},
+    "cli": {*_VISION, *_STORED, "tasks", "playground", "playground.recipe", "viz", "app", FRONT_DOOR},
     "__main__": {"cli"},
 }
 """Room -> the other rooms that it may import from. A new room needs a row here, below those that it builds on."""

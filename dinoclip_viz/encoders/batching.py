@@ -56,6 +56,11 @@ class BatchedImageEncoder:
     def __post_init__(self) -> None:
         self.size = self.preprocessing.size
 
+    @property
+    def processor(self) -> str:
+        """What resizes and normalises the pictures: "pil" or "torchvision"."""
+        return "pil" if self.preprocessing.squares is None else "torchvision"
+
     def encode(
         self,
         images: Sequence[Image.Image],

@@ -1,0 +1,88 @@
+"""The one interface of every data source: samples of picture, captions and key, in an order that never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from PIL import Image
+
+from dinoclip_viz.images import ImageError, ImageSource, load_image
+
+
+class SourceError(ValueError):
+    """A data source cannot be read; one line says what was found, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with what is known of it; nothing is decoded before `load` is called, and it can be pickled.
+
+    Attributes:
+        key: names the sample within its source: a file's stem, a COCO id, a tar member's name.
+        image: where the picture is, or a function that makes it.
+        captions: texts that describe it, none to many.
+        path: the picture's path or address as a person would look for it; "" where it has none.
+        label: its class, where the source says so.
+    """
+
+    key: str
+    image: ImageSource | Callable[[], Image.Image]
+    captions: tuple[str, ...] = ()
+    path: str = ""
+    label: str | None = None
+
+    def load(self) -> Image.Image:
+        """The picture, RGB.
+
+        Raises:
+            ImageError: it is missing, broken or of no accepted kind.
+        """
+        return self.image() if callable(self.image) else load_image(self.image)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for the picture of a sample that is known to be broken before it is opened.
+
+    Attributes:
+        reason: one line.
+    """
+
+    reason: str
+
+    def __call__(self) -> Image.Image:
+        """Raises the reason."""
+        raise ImageError(self.reason)
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where pictures and captions come from.
+
+    Attributes:
+        name: as a person would name it, such as "playground:2000:100" or a folder's path.
+        count: how many samples there are, where that is known beforehand.
+    """
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        ...
+
+    @property
+    def count(self) -> int | None:
+        """How many samples, None where only reading it to the end would tell."""
+        ...
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The samples from number `start` on, always in the same order; memory does not grow with their number.
+
+        A sample whose picture is known to be broken comes all the same, with an `Unreadable` picture: whoever loads it
+        gets an ImageError.
+
+        Raises:
+            SourceError: the source as a whole cannot be read.
+        """
+        ...

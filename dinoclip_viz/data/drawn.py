@@ -1,0 +1,106 @@
+"""The playground as a source: scenes are drawn when they are loaded, their captions are known without drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+
+from dinoclip_viz.data.base import Sample, SourceError
+from dinoclip_viz.playground import stream
+from dinoclip_viz.playground.render import render
+from dinoclip_viz.playground.world import sample, words
+
+_FORM = "playground, or playground:SEED:COUNT[:SIZE[:OBJECTS]] in whole numbers, as in playground:2000:1000:96"
+
+
+@dataclass(frozen=True)
+class DrawnPicture:
+    """The picture of one scene, drawn when it is called.
+
+    Attributes:
+        seed: the world's seed, 0 or more.
+        index: number of the scene, 0 or more.
+        size: side in pixels.
+        objects: objects in it, 1 to 8; None is 1 to 4 by chance.
+    """
+
+    seed: int
+    index: int
+    size: int = 96
+    objects: int | None = None
+
+    def __call__(self) -> Image.Image:
+        """The RGB picture, the same as `dinoclip_viz.playground.stream` draws."""
+        layout, look = sample(self.seed, self.index, self.objects)
+        return render(layout, look, self.size)[0]
+
+
+@dataclass(frozen=True)
+class PlaygroundSource:
+    """Scenes of the drawn world with their captions; the label is what a scene's only object is.
+
+    Attributes:
+        seed: 0 or more; below 1000 are those that the embedded models were trained on.
+        count: how many scenes.
+        size: side in pixels, 16 to 2048.
+        objects: objects a scene, 1 to 8; None is 1 to 4 by chance.
+
+    Raises:
+        SourceError: one of them is out of its range.
+
+    Examples:
+        >>> first = next(PlaygroundSource(seed=2000, count=3, objects=1).samples())
+        >>> first.key, len(first.captions), first.load().size
+        ('2000-000000', 4, (96, 96))
+    """
+
+    seed: int = 2000
+    count: int = 1000
+    size: int = 96
+    objects: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the ranges as the world does; nothing is drawn."""
+        try:
+            stream(self.seed, self.count, self.size, self.objects)
+        except ValueError as error:
+            raise SourceError(f"{self.name}: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """How `open_source` calls it."""
+        size = f":{self.size}" if self.size != 96 or self.objects else ""
+        return f"playground:{self.seed}:{self.count}{size}" + (f":{self.objects}" if self.objects else "")
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The scenes from number `start` on; those before are not made."""
+        if start < 0:
+            raise ValueError(f"start is {start}; expected 0 or more")
+        return (self._sample(index) for index in range(start, self.count))
+
+    def _sample(self, index: int) -> Sample:
+        layout, look = sample(self.seed, index, self.objects)
+        picture = DrawnPicture(self.seed, index, self.size, self.objects)
+        label = layout.things[0].name if len(layout.things) == 1 else None
+        key = f"{self.seed}-{index:06d}"
+        return Sample(key, picture, tuple(words(self.seed, index, layout, look)), label=label)
+
+
+def playground_of(text: str) -> PlaygroundSource:
+    """The source that a name of the form playground:SEED:COUNT[:SIZE[:OBJECTS]] stands for.
+
+    Raises:
+        SourceError: the name is of another form, or a number is out of its range.
+
+    Examples:
+        >>> playground_of("playground:7:20").count
+        20
+    """
+    parts = text.split(":")[1:]
+    if text == "playground":
+        return PlaygroundSource()
+    if not 2 <= len(parts) <= 4 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise SourceError(f"{text[:100]!r}; expected {_FORM}")
+    return PlaygroundSource(*map(int, parts))

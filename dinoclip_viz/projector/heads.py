@@ -1,0 +1,133 @@
+"""The heads that a projector can have, by name: small modules from features to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ResidualMLP(nn.Module):
+    """Linear, then `blocks` residual blocks of LayerNorm, Linear, GELU, Linear, then LayerNorm and Linear."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int, blocks: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(inputs, hidden)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, 2 * hidden), nn.GELU(), nn.Linear(2 * hidden, hidden))
+            for _ in range(blocks)
+        )
+        self.leave = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, outputs))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        hidden = self.enter(features)
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        out: Tensor = self.leave(hidden)
+        return out
+
+
+class GatedHead(nn.Module):
+    """SAIL's head: LayerNorm, then g(ReLU6(f1 x) * f2 x) (Zhang et al. 2025, "Assessing and Learning Alignment")."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(inputs)
+        self.gate, self.value = nn.Linear(inputs, hidden), nn.Linear(inputs, hidden)
+        self.out = nn.Linear(hidden, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        normed = self.norm(features)
+        out: Tensor = self.out(F.relu6(self.gate(normed)) * self.value(normed))
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """x + (Linear, LayerNorm, GELU, Linear, LayerNorm)(x), all of one width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, width), nn.LayerNorm(width)
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., width) -> (..., width)."""
+        out: Tensor = hidden + self.layers(hidden)
+        return out
+
+
+class ProjectorWithResiduals(nn.Module):
+    """The projector that dinov2-clip published; its attributes have the names in the published checkpoint.
+
+    Args:
+        input_dim: width of what goes in, DINOv2-base's 768.
+        output_dim: width of what comes out, CLIP ViT-B/16's 512.
+        hidden_dim: width between.
+        num_residual_blocks: how many blocks.
+
+    Examples:
+        >>> sum(weights.numel() for weights in ProjectorWithResiduals().parameters())
+        54608384
+    """
+
+    def __init__(
+        self, input_dim: int = 768, output_dim: int = 512, hidden_dim: int = 2048, num_residual_blocks: int = 6
+    ) -> None:
+        super().__init__()
+        self.input_proj = nn.Linear(input_dim, hidden_dim)
+        self.residual_blocks = nn.ModuleList(ResidualBlock(hidden_dim) for _ in range(num_residual_blocks))
+        self.hidden_norm = nn.LayerNorm(hidden_dim)
+        self.output_proj = nn.Sequential(
+            nn.Linear(hidden_dim, hidden_dim // 2), nn.GELU(), nn.Linear(hidden_dim // 2, output_dim)
+        )
+        self.layer_norm = nn.LayerNorm(output_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., input_dim) -> (..., output_dim), raw."""
+        hidden = self.input_proj(features)
+        for block in self.residual_blocks:
+            hidden = block(hidden)
+        out: Tensor = self.layer_norm(self.output_proj(self.hidden_norm(hidden)))
+        return out
+
+
+HEADS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
+    "linear": lambda inputs, outputs, hidden, blocks: nn.Linear(inputs, outputs),
+    "mlp": lambda inputs, outputs, hidden, blocks: nn.Sequential(
+        nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs)
+    ),
+    "residual-mlp": ResidualMLP,
+    "gated": lambda inputs, outputs, hidden, blocks: GatedHead(inputs, outputs, hidden),
+    "text-to-patch": lambda inputs, outputs, hidden, blocks: nn.Sequential(
+        nn.Linear(inputs, outputs), nn.Tanh(), nn.Linear(outputs, outputs)
+    ),
+    "projector-with-residuals": ProjectorWithResiduals,
+}
+"""Name -> maker, called with the widths of what goes in and comes out, the inner width, and the number of blocks.
+
+"text-to-patch" is Talk2DINO's map from texts to DINO's patches (Barsellotti et al. 2024), "gated" is SAIL's,
+"projector-with-residuals" is dinov2-clip's.
+"""
+
+
+def make_head(head: str, inputs: int, outputs: int, hidden: int, blocks: int) -> nn.Module:
+    """A head by name, its weights random.
+
+    Args:
+        head: a name in `HEADS`.
+        inputs, outputs: widths of what goes in and comes out.
+        hidden: inner width, where the head has one.
+        blocks: number of residual blocks, where the head has them.
+
+    Raises:
+        ValueError: there is no head of that name, or a number below 1.
+    """
+    if head not in HEADS:
+        raise ValueError(f"there is no head {head!r}; expected one of {', '.join(HEADS)}")
+    if min(inputs, outputs, hidden) < 1 or blocks < 0:
+        raise ValueError(f"a head of {inputs} to {outputs}, inner width {hidden}, {blocks} blocks; expected 1 or more")
+    return HEADS[head](inputs, outputs, hidden, blocks)

@@ -1,0 +1,247 @@
+"""The projector: a head, the names of both encoders, and the spaces it leads from and to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from torch import Tensor, nn
+
+from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, TextFeatures, same_space
+from dinoclip_viz.projector.heads import ProjectorWithResiduals, make_head
+
+Input = Literal["mean", "pooled", "pooled+mean"]
+Side = Literal["image", "text"]
+
+INPUTS: dict[str, int] = {"mean": 1, "pooled": 1, "pooled+mean": 2}
+"""What of a picture's features goes in -> how many times the encoder's width that is."""
+
+
+class Projector(
+    nn.Module, PyTorchModelHubMixin, library_name="dinoclip_viz", tags=["dinov2", "clip"], license="apache-2.0"
+):
+    """Carries features of one frozen encoder into the space of another.
+
+    On the image side whole pictures and their patches are carried into a text encoder's space; on the text side texts
+    are carried to an image encoder's patches. `save_pretrained`, `from_pretrained` and `push_to_hub` come from
+    huggingface_hub; config.json holds the arguments below, so that a projector's folder names both of its encoders and
+    is an image-text model by itself.
+
+    Args:
+        image_encoder: name of the encoder that sees the pictures.
+        text_encoder: name of the model whose text tower reads the texts.
+        image_space: the `patch_space` of the image encoder.
+        text_space: the space of the text tower.
+        width: D of the features that go in; outputs: D of the vectors that come out.
+        head: a name in `HEADS`; hidden: its inner width; blocks: its residual blocks, where it has them.
+        inputs: what of a picture goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side "pooled".
+        patch_head: a second head of the same kind for patches; without it, patches go through the first, which then
+            must take one vector of the encoder's width.
+        side: "image" where pictures are carried over, "text" where texts are.
+
+    Raises:
+        ValueError: a head, an input or a side of that name does not exist, or they do not go together.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_encoder: str,
+        text_encoder: str,
+        image_space: str,
+        text_space: str,
+        width: int,
+        outputs: int,
+        head: str = "residual-mlp",
+        inputs: Input = "mean",
+        hidden: int = 512,
+        blocks: int = 2,
+        patch_head: bool = False,
+        side: Side = "image",
+    ) -> None:
+        super().__init__()
+        if inputs not in INPUTS:
+            raise ValueError(f"inputs is {inputs!r}; expected one of {', '.join(INPUTS)}")
+        if side not in ("image", "text"):
+            raise ValueError(f"side is {side!r}; expected image or text")
+        if side == "text" and (inputs != "pooled" or patch_head):
+            raise ValueError("a projector of texts reads 'pooled' and has no patch head: texts have no patches")
+        self.image_encoder, self.text_encoder = image_encoder, text_encoder
+        self.image_space, self.text_space = image_space, text_space
+        self.head: str = head
+        self.inputs: str = inputs
+        self.side: str = side
+        entering = width * INPUTS[inputs]
+        self.pooled_head = make_head(head, entering, outputs, hidden, blocks)
+        self.patch_head = make_head(head, width, outputs, hidden, blocks) if patch_head else None
+        self.register_buffer("pooled_mean", torch.zeros(entering))
+        self.register_buffer("pooled_deviation", torch.ones(entering))
+        self.register_buffer("patch_mean", torch.zeros(width))
+        self.register_buffer("patch_deviation", torch.ones(width))
+        self.pooled_mean: Tensor
+        self.pooled_deviation: Tensor
+        self.patch_mean: Tensor
+        self.patch_deviation: Tensor
+
+    @classmethod
+    def around(
+        cls,
+        head: ProjectorWithResiduals,
+        image_encoder: str = "facebook/dinov2-base",
+        text_encoder: str = "openai/clip-vit-base-patch16",
+        image_space: str | None = None,
+        text_space: str | None = None,
+    ) -> Self:
+        """The published head as a projector between the encoders that it was trained for.
+
+        Args:
+            head: as `load_dinov2_clip_checkpoint` returns it.
+            image_encoder, text_encoder: names; image_space, text_space: their spaces, by default the names.
+        """
+        projector = cls(
+            image_encoder=image_encoder,
+            text_encoder=text_encoder,
+            image_space=image_space or image_encoder,
+            text_space=text_space or text_encoder,
+            width=head.input_proj.in_features,
+            outputs=head.layer_norm.normalized_shape[0],
+            head="projector-with-residuals",
+            hidden=head.input_proj.out_features,
+            blocks=len(head.residual_blocks),
+        )
+        projector.pooled_head.load_state_dict(head.state_dict())
+        return projector.eval().requires_grad_(False)
+
+    @property
+    def serves_patches(self) -> bool:
+        """Whether patches can be carried into the texts' space."""
+        return self.side == "image" and (self.patch_head is not None or INPUTS[self.inputs] == 1)
+
+    def choose(self, pooled: Tensor, mean: Tensor) -> Tensor:
+        """(B, inputs) what the first head reads of (B, D) `pooled` and `mean`, before scaling."""
+        vectors = {"mean": mean, "pooled": pooled}
+        return torch.cat([vectors[name] for name in self.inputs.split("+")], dim=-1)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(..., inputs) as `choose` gives them -> (..., outputs), raw."""
+        out: Tensor = self.pooled_head((vectors - self.pooled_mean) / self.pooled_deviation)
+        return out
+
+    def project_patches(self, patches: Tensor) -> Tensor:
+        """(..., width) patch tokens -> (..., outputs), raw.
+
+        Raises:
+            ValueError: the projector has no head for patches.
+        """
+        if self.patch_head is not None:
+            out: Tensor = self.patch_head((patches - self.patch_mean) / self.patch_deviation)
+            return out
+        if not self.serves_patches:
+            raise ValueError(
+                f"this projector reads {self.inputs!r} of {self.side}s and has no patch head; "
+                "train one from stores with patches"
+            )
+        return self.forward(patches)
+
+    @torch.no_grad()
+    def project(self, features: ImageFeatures) -> Tensor:
+        """(B, outputs) raw vectors of the pictures, comparable with texts.
+
+        Raises:
+            SpaceError: the features come from another encoder.
+            ValueError: the projector is on the text side.
+        """
+        self._on("image")
+        same_space(self.image_space, features.patch_space)
+        return self.forward(self.choose(features.pooled, features.mean))
+
+    @torch.no_grad()
+    def project_grid(self, features: ImageFeatures) -> Tensor:
+        """(B, H, W, outputs) raw vectors of the patches, comparable with texts.
+
+        Raises:
+            SpaceError: the features come from another encoder.
+            ValueError: the projector has no head for patches.
+        """
+        same_space(self.image_space, features.patch_space)
+        return self.project_patches(features.patches)
+
+    @torch.no_grad()
+    def project_texts(self, texts: TextFeatures) -> Tensor:
+        """(T, outputs) raw vectors of the texts, comparable with the image encoder's patches.
+
+        Raises:
+            SpaceError: the texts come from another model.
+            ValueError: the projector is on the image side.
+        """
+        self._on("text")
+        same_space(self.text_space, texts.space)
+        return self.forward(texts.pooled)
+
+    @torch.no_grad()
+    def measure_input(self, vectors: Tensor, patches: Tensor | None = None) -> None:
+        """Learn mean and deviation of what goes in, from (N, inputs) vectors and (M, width) patches."""
+        self.pooled_mean.copy_(vectors.mean(0))
+        self.pooled_deviation.copy_(vectors.std(0) + 1e-4)
+        if patches is not None:
+            self.patch_mean.copy_(patches.mean(0))
+            self.patch_deviation.copy_(patches.std(0) + 1e-4)
+
+    def _on(self, side: str) -> None:
+        if self.side != side:
+            raise ValueError(f"this projector carries {self.side}s over, not {side}s")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        map_location: str = "cpu",
+        strict: bool = True,
+        **settings: object,
+    ) -> Self:
+        """The hook of the hub mixin: safetensors alone, every tensor in its place, nothing printed."""
+        name = constants.SAFETENSORS_SINGLE_FILE
+        file = Path(model_id) / name
+        if not Path(model_id).is_dir():
+            try:
+                file = Path(
+                    hf_hub_download(
+                        model_id, name, revision=revision, cache_dir=cache_dir, force_download=force_download,
+                        token=token, local_files_only=local_files_only,
+                    )
+                )  # fmt: skip
+            except EntryNotFoundError as error:
+                raise EncoderError(f"{model_id} has no {name}; expected a projector saved in safetensors") from error
+        elif not file.is_file():
+            raise EncoderError(f"{model_id} has no {name}; save the projector with save_pretrained")
+        try:
+            projector = cls(**settings)  # type: ignore[arg-type]
+        except TypeError as error:
+            raise EncoderError(f"config.json of {model_id} is no projector's ({error})") from error
+        return projector._with_weights(file)
+
+    def _with_weights(self, file: Path) -> Self:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            self.load_state_dict(load_file(file))
+        except (SafetensorError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise EncoderError(f"the weights in {file} do not fit their config.json ({reason})") from error
+        return self.eval()
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors of length one along the last axis."""
+    return F.normalize(vectors, dim=-1)

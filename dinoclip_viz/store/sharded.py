@@ -1,0 +1,107 @@
+"""Rows of many files as one array."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinoclip_viz.store.settings import StoreError
+
+
+class Sharded:
+    """Rows of many `.npy` files as one array that is read where it is touched.
+
+    It is indexed along its first axis, by a number, a slice or an array of numbers (as numpy does), and turns into a
+    numpy array whole by `numpy.asarray`.
+
+    Args:
+        files: the shards in order, their shapes equal but for the first axis.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._maps: list[NDArray[np.generic]] = []
+        for file in files:
+            try:
+                self._maps.append(np.load(file, mmap_mode="r", allow_pickle=False))
+            except (OSError, ValueError, EOFError) as error:
+                raise StoreError(f"{file} cannot be read ({error}); the store is damaged: embed it again") from error
+        self._starts = np.concatenate([[0], np.cumsum([len(part) for part in self._maps])]).astype(np.int64)
+        shapes = {part.shape[1:] for part in self._maps if len(part)}
+        if len(shapes) > 1:
+            raise StoreError(f"{files[0].parent} has shards of different shapes, {sorted(shapes)}; embed it again")
+        tail = next(iter(shapes)) if shapes else (self._maps[0].shape[1:] if self._maps else ())
+        self.shape: tuple[int, ...] = (int(self._starts[-1]), *tail)
+        self.dtype = self._maps[0].dtype if self._maps else np.dtype(np.float16)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows, on disk as in memory."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | slice | NDArray[np.integer] | Sequence[int]) -> NDArray[np.generic]:
+        if isinstance(rows, int | np.integer):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of {len(self)}")
+            row = int(rows) % len(self)
+            shard = bisect_right(self._starts, row) - 1
+            one: NDArray[np.generic] = self._maps[shard][row - self._starts[shard]]
+            return one
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._run(start, stop)
+            rows = np.arange(start, stop, step)
+        return self._gather(np.asarray(rows))
+
+    def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:
+        whole = self._run(0, len(self))
+        return whole if dtype is None else whole.astype(dtype)
+
+    def __iter__(self) -> Iterator[NDArray[np.generic]]:
+        for part in self._maps:
+            yield from part
+
+    def chunks(self, rows: int) -> Iterator[NDArray[np.generic]]:
+        """All rows, at most so many at a time."""
+        for start in range(0, len(self), rows):
+            yield self._run(start, min(start + rows, len(self)))
+
+    def _run(self, start: int, stop: int) -> NDArray[np.generic]:
+        parts = [
+            part[max(start - begin, 0) : stop - begin]
+            for part, begin in zip(self._maps, self._starts[:-1].tolist(), strict=True)
+            if begin < stop and begin + len(part) > start
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _gather(self, rows: NDArray[np.generic]) -> NDArray[np.generic]:
+        if rows.dtype == np.bool_:
+            if rows.shape != (len(self),):
+                raise IndexError(f"a mask of shape {rows.shape} for {len(self)} rows")
+            rows = np.flatnonzero(rows)
+        numbers = rows.astype(np.int64).ravel()
+        numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
+            raise IndexError(f"rows {numbers.min()} to {numbers.max()} of {len(self)}")
+        shards = np.searchsorted(self._starts, numbers, side="right") - 1
+        out = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        for shard in np.unique(shards).tolist():
+            here = shards == shard
+            out[here] = self._maps[shard][numbers[here] - self._starts[shard]]
+        return out.reshape(*rows.shape, *self.shape[1:])
+
+

@@ -1,0 +1,212 @@
+"""Writing a store: a shard at a time, each whole or not at all, so that a run that was stopped can go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinoclip_viz.store.settings import FORMAT, MANIFEST, StoreError, StoreSettings, read_settings, sha256
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Arrays = Mapping[str, NDArray[np.float16]]
+"""Kind of file, such as "img_emb" -> its rows."""
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """A row of the metadata: one picture, `width` x `height` pixels, in the order of the vectors."""
+
+    key: str
+    image_path: str
+    captions: tuple[str, ...]
+    label: str | None
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A picture that could not be read, and why."""
+
+    key: str
+    image_path: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The features of some samples of a source.
+
+    Attributes:
+        rows: the n pictures that could be read.
+        failed: the others.
+        arrays: for each encoder, kind of file -> (n, ...) float16.
+        captions: (t, E) float16, or None where captions are not encoded.
+        owners: (t,) which of the n rows each caption describes.
+    """
+
+    rows: Sequence[PictureRow]
+    failed: Sequence[FailedRow]
+    arrays: Sequence[Arrays]
+    captions: NDArray[np.float16] | None
+    owners: NDArray[np.int64]
+
+
+def prepare(folder: Path, settings: StoreSettings) -> bool:
+    """Whether the folder already holds the finished store; if not, it is made ready for writing.
+
+    Raises:
+        StoreError: it holds something else.
+    """
+    if (folder / MANIFEST).is_file():
+        found, manifest = read_settings(folder)
+        difference = found.difference(settings)
+        if difference:
+            raise StoreError(
+                f"{folder} holds a store of something else (there and asked for: {difference}); choose another folder"
+            )
+        if manifest.get("complete"):
+            return True
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise StoreError(f"{folder} is not empty and holds no store (no {MANIFEST}); choose another folder")
+    else:
+        _put_json(folder / MANIFEST, {"format": FORMAT, "complete": False, "settings": asdict(settings)})
+    for left_over in folder.rglob("*.tmp"):
+        left_over.unlink()
+    return False
+
+
+def first_missing(folders: Sequence[Path]) -> int:
+    """The number of the first shard that is not yet whole in all of the stores."""
+    number = 0
+    while all(_record(folder, number).is_file() for folder in folders):
+        number += 1
+    return number
+
+
+def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: float) -> None:
+    """Put a shard into the stores; its record comes last. What they share is written once and linked."""
+    shared: dict[str, Callable[[BinaryIO], object]] = {
+        f"metadata/metadata_{number}.parquet": lambda file: _write_metadata(file, shard.rows),
+        f"failed/failed_{number}.parquet": lambda file: _write_failed(file, shard.failed),
+    }
+    if shard.captions is not None:
+        shared[f"caption_emb/caption_emb_{number}.npy"] = _saving(shard.captions)
+    for folder, arrays in zip(folders, shard.arrays, strict=True):
+        own = {f"{kind}/{kind}_{number}.npy": _saving(values) for kind, values in arrays.items()}
+        for name, write in own.items():
+            _put(folder / name, write)
+        for name, write in shared.items():
+            if folder == folders[0]:
+                _put(folder / name, write)
+            else:
+                _link(folders[0] / name, folder / name)
+        record = {
+            "images": len(shard.rows),
+            "failed": len(shard.failed),
+            "captions": shard.owners.tolist(),
+            "checksums": {name: sha256(folder / name) for name in (*own, *shared)},
+        }
+        _put_json(_record(folder, number), record)
+        with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"shard": number, "at": round(time.time()), "seconds": round(seconds, 2)}) + "\n")
+
+
+def finish(folder: Path, settings: StoreSettings) -> None:
+    """Join the shards' records into `text_to_image.npy` and the manifest: the store is then whole."""
+    records = []
+    while _record(folder, len(records)).is_file():
+        records.append(json.loads(_record(folder, len(records)).read_text(encoding="utf-8")))
+    starts = np.cumsum([0, *(record["images"] for record in records)]).tolist()
+    owners = [np.array(r["captions"], np.int64) + start for r, start in zip(records, starts[:-1], strict=True)]
+    joined = np.concatenate(owners)
+    _put(folder / "text_to_image.npy", _saving(joined))
+    checksums = {name: digest for record in records for name, digest in record["checksums"].items()}
+    manifest = {
+        "format": FORMAT,
+        "complete": True,
+        "settings": asdict(settings),
+        "shards": len(records),
+        "images": starts[-1],
+        "captions": len(joined),
+        "failed": sum(record["failed"] for record in records),
+        "checksums": {**checksums, "text_to_image.npy": sha256(folder / "text_to_image.npy")},
+    }
+    _put_json(folder / MANIFEST, manifest)
+
+
+def _record(folder: Path, number: int) -> Path:
+    return folder / "shards" / f"shard_{number}.json"
+
+
+def _write_metadata(file: BinaryIO, rows: Sequence[PictureRow]) -> None:
+    import pyarrow as pa
+
+    text, count = pa.string(), pa.int32()
+    captions = [list(row.captions) for row in rows]
+    columns = {
+        "key": pa.array([row.key for row in rows], text),
+        "image_path": pa.array([row.image_path for row in rows], text),
+        "caption": pa.array([said[0] if said else "" for said in captions], text),
+        "captions": pa.array(captions, pa.list_(text)),
+        "label": pa.array([row.label for row in rows], text),
+        "width": pa.array([row.width for row in rows], count),
+        "height": pa.array([row.height for row in rows], count),
+    }
+    _write_table(file, pa.table(columns))
+
+
+def _write_failed(file: BinaryIO, rows: Sequence[FailedRow]) -> None:
+    import pyarrow as pa
+
+    text = pa.string()
+    columns = {name: pa.array([getattr(row, name) for row in rows], text) for name in ("key", "image_path", "error")}
+    _write_table(file, pa.table(columns))
+
+
+def _write_table(file: BinaryIO, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, file)
+
+
+def _saving(values: NDArray[np.generic]) -> Callable[[BinaryIO], object]:
+    return lambda file: np.save(file, values, allow_pickle=False)
+
+
+def _put_json(file: Path, value: object) -> None:
+    _put(file, lambda opened: opened.write((json.dumps(value, indent=1) + "\n").encode()))
+
+
+def _put(file: Path, write: Callable[[BinaryIO], object]) -> None:
+    """The file, whole or not at all: written aside, flushed to the disk, renamed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(file.name + ".tmp")
+    with aside.open("wb") as opened:
+        write(opened)
+        opened.flush()
+        os.fsync(opened.fileno())
+    aside.replace(file)
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under a second name; a copy where the file system has no links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(target.name + ".tmp")
+    aside.unlink(missing_ok=True)
+    try:
+        os.link(source, aside)
+    except OSError:
+        shutil.copyfile(source, aside)
+    aside.replace(target)
