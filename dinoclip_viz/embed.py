@@ -35,6 +35,9 @@ Patches = str | int | None
 Watch = Callable[[int, int | None], None]
 """Called with the number of samples done and their whole number, None where that is unknown."""
 
+DENSE = "maskclip"
+"""The heat-map method whose patches a CLIP's store keeps beside its own: they live in the space of its texts."""
+
 _ROWS = 2048
 _PATCH_BYTES = 64 << 20
 _LIBRARIES = ("torch", "torchvision", "transformers", "open_clip_torch", "numpy", "pillow")
@@ -171,13 +174,13 @@ def embed_shard(
 
 
 def patch_bytes(encoder: ImageEncoder, size: int | None, patches: Patches) -> int:
-    """Bytes on disk of one picture's patches.
+    """Bytes on disk of one picture's patches, and of those by MaskCLIP's path where the encoder is a CLIP.
 
     Raises:
         ValueError: `patches` is no grid of this encoder.
     """
     rows, columns = _grid(encoder, size, patches)
-    return 2 * rows * columns * encoder.patch_dimension
+    return 2 * rows * columns * (encoder.patch_dimension + encoder.dimension * (DENSE in encoder.methods))
 
 
 def _shards(
@@ -215,15 +218,22 @@ def _counted(pictures: Iterator[Decoded], done: int, count: int | None, watch: W
 def _features(
     encoder: ImageEncoder, images: Sequence[Image.Image], size: int | None, patches: Patches, batch_size: int
 ) -> dict[str, Tensor]:
-    features = encoder.encode(images, size, "crop", batch_size=batch_size)
+    dense = [DENSE] if patches is not None and DENSE in encoder.methods else []
+    features = encoder.encode(images, size, "crop", dense, batch_size)
     values = {"img_emb": features.pooled, "mean_emb": features.mean}
-    if patches == "full":
-        values["patch_emb"] = features.patches
-    elif patches is not None:
+    if patches is not None:
         grid = _grid(encoder, size, patches)
-        channels_first = features.patches.permute(0, 3, 1, 2)  # (B, D, H, W)
-        values["patch_emb"] = F.adaptive_avg_pool2d(channels_first, grid).permute(0, 2, 3, 1)  # (B, R, R, D)
+        values["patch_emb"] = _smaller(features.patches, grid)
+        if dense:
+            values["dense_emb"] = _smaller(features.dense[DENSE], grid)
     return values
+
+
+def _smaller(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, R, C, D) the patches averaged to a grid."""
+    if patches.shape[1:3] == grid:
+        return patches
+    return F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
 
 
 def _half(values: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]:
@@ -242,7 +252,10 @@ def _half(values: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]
 def _nothing(encoder: ImageEncoder, size: int | None, patches: Patches) -> dict[str, NDArray[np.float16]]:
     shapes: dict[str, tuple[int, ...]] = {"img_emb": (encoder.dimension,), "mean_emb": (encoder.patch_dimension,)}
     if patches is not None:
-        shapes["patch_emb"] = (*_grid(encoder, size, patches), encoder.patch_dimension)
+        grid = _grid(encoder, size, patches)
+        shapes["patch_emb"] = (*grid, encoder.patch_dimension)
+        if DENSE in encoder.methods:
+            shapes["dense_emb"] = (*grid, encoder.dimension)
     return {kind: np.empty((0, *shape), np.float16) for kind, shape in shapes.items()}
 
 
@@ -338,6 +351,3 @@ def _report(folders: Sequence[Path], encoded: int, seconds: float) -> EmbedRepor
     ]
     images, captions = (int(str(manifest[name])) for name in ("images", "captions"))
     return EmbedReport(tuple(folders), images, captions, tuple(rows), encoded, seconds)
-
-
-

@@ -87,7 +87,7 @@ class KarpathySource:
 
     Attributes:
         file: the .json file.
-        images: folder of the pictures, or of COCO's `train2014` and `val2014`; by default a usual place beside the file.
+        images: folder of the pictures, or of COCO's `train2014` and `val2014`; by default a usual place.
         split: train, restval, val, test, or several joined by "+"; None is all of them, in this order.
     """
 

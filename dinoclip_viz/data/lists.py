@@ -54,6 +54,10 @@ class ListSource:
         head = list(islice(rows, _PEEK))
         if not head:
             raise SourceError(f"{self.name}: no rows; expected a picture and its captions in each")
+        if self.split and not any("split" in row.values for row in head):
+            raise SourceError(
+                f"{self.name}: no split {shown(self.split)}, as it has no column `split`; leave split out"
+            )
         root = self.images or pictures_root(self.file.parent, [picture_in(row.values) for row in head])
         pending: Sample | None = None
         for row in self._of_split(chain(head, rows)):
@@ -80,8 +84,8 @@ class ListSource:
             if row.fault or split in wanted:
                 yield row
         if missing := wanted - seen:
-            known = ", ".join(sorted(seen - {""})) or "none: no row has a `split`"
-            raise SourceError(f"{self.name}: no split {', '.join(sorted(missing))}; its splits: {known}")
+            asked, known = (shown(", ".join(sorted(names - {""}))) for names in (missing, seen))
+            raise SourceError(f"{self.name}: no split {asked}; its splits: {known}, or several joined by '+'")
 
     def _sample(self, row: Row, root: Path) -> Sample:
         picture = picture_in(row.values)

@@ -147,7 +147,9 @@ def _of_shard(shard: str) -> Iterator[Sample]:
     except _BROKEN as error:
         if group and group.picture:
             yield _sample(group, shard)
-        reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({shown(str(error)) or type(error).__name__})"
+        reason = (
+            f"{shown(shard)}: a tar that is missing, broken or cut off ({shown(str(error)) or type(error).__name__})"
+        )
         yield Sample(shown(shard), Unreadable(reason), path=shown(shard))
         return
     if group:

@@ -38,7 +38,8 @@ class Projector(
         text_space: the space of the text tower.
         width: D of the features that go in; outputs: D of the vectors that come out.
         head: a name in `HEADS`; hidden: its inner width; blocks: its residual blocks, where it has them.
-        inputs: what of a picture goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side "pooled".
+        inputs: what of a picture goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side a text's
+            vector goes in, and this is what of a picture it is compared with: "mean" or "pooled".
         patch_head: a second head of the same kind for patches; without it, patches go through the first, which then
             must take one vector of the encoder's width.
         side: "image" where pictures are carried over, "text" where texts are.
@@ -68,8 +69,11 @@ class Projector(
             raise ValueError(f"inputs is {inputs!r}; expected one of {', '.join(INPUTS)}")
         if side not in ("image", "text"):
             raise ValueError(f"side is {side!r}; expected image or text")
-        if side == "text" and (inputs != "pooled" or patch_head):
-            raise ValueError("a projector of texts reads 'pooled' and has no patch head: texts have no patches")
+        if side == "text" and (INPUTS[inputs] != 1 or patch_head):
+            raise ValueError(
+                f"a projector of texts is compared with 'pooled' or 'mean' and has no patch head; got {inputs!r}"
+                + (" and a patch head" if patch_head else "")
+            )
         self.image_encoder, self.text_encoder = image_encoder, text_encoder
         self.image_space, self.text_space = image_space, text_space
         self.head: str = head
@@ -122,7 +126,7 @@ class Projector(
         return self.side == "image" and (self.patch_head is not None or INPUTS[self.inputs] == 1)
 
     def choose(self, pooled: Tensor, mean: Tensor) -> Tensor:
-        """(B, inputs) what the first head reads of (B, D) `pooled` and `mean`, before scaling."""
+        """(B, inputs) what the first head reads of (B, D) `pooled` and `mean`, or texts are compared with, as it is."""
         vectors = {"mean": mean, "pooled": pooled}
         return torch.cat([vectors[name] for name in self.inputs.split("+")], dim=-1)
 
@@ -142,7 +146,7 @@ class Projector(
             return out
         if not self.serves_patches:
             raise ValueError(
-                f"this projector reads {self.inputs!r} of {self.side}s and has no patch head; "
+                f"this projector carries {self.inputs!r} of {self.side}s over and has no patch head; "
                 "train one from stores with patches"
             )
         return self.forward(patches)

@@ -6,6 +6,7 @@ One store holds the features of one encoder. The layout is clip-retrieval's, wit
     img_emb/img_emb_0.npy            (n, D) `pooled`, float16
     mean_emb/mean_emb_0.npy          (n, D') `mean`, float16
     patch_emb/patch_emb_0.npy        (n, H, W, D') `patches`, float16, where they were asked for
+    dense_emb/dense_emb_0.npy        (n, H, W, D) a CLIP's patches by MaskCLIP's path, with the patches
     caption_emb/caption_emb_0.npy    (t, E) captions, float16, where they were asked for
     metadata/metadata_0.parquet      a row a picture: key, image_path, caption, captions, label, width, height
     failed/failed_0.parquet          a row a picture that could not be read, with the reason

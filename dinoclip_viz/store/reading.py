@@ -28,6 +28,7 @@ class FeatureStore:
         pooled: (N, D) float16.
         mean: (N, D') float16; None where the store has none (clip-retrieval's has not).
         patches: (N, H, W, D') float16; None where they were not kept.
+        dense: (N, H, W, D) float16, a CLIP's patches by MaskCLIP's path, in the space of its texts; None without.
         texts: (T, E) float16 captions; None where they were not encoded.
         text_to_image: (T,) which row each caption describes; None where there are no captions.
         checksums: file -> sha256, as the manifest has them.
@@ -38,6 +39,7 @@ class FeatureStore:
     pooled: Sharded
     mean: Sharded | None
     patches: Sharded | None
+    dense: Sharded | None
     texts: Sharded | None
     text_to_image: NDArray[np.int64] | None
     checksums: Mapping[str, str]
@@ -170,6 +172,7 @@ def _open(folder: Path) -> FeatureStore:
         raise StoreError(f"{folder} is not finished; run the same `dinoclip embed` again and it goes on")
     kinds = ["img_emb", "mean_emb"]
     kinds += ["patch_emb"] if settings.patches else []
+    kinds += ["dense_emb"] if settings.patches and (folder / "dense_emb").is_dir() else []
     kinds += ["caption_emb"] if settings.texts else []
     arrays: dict[str, Sharded] = {}
     for kind in kinds:
@@ -191,6 +194,7 @@ def _open(folder: Path) -> FeatureStore:
         arrays["img_emb"],
         arrays["mean_emb"],
         arrays.get("patch_emb"),
+        arrays.get("dense_emb"),
         arrays.get("caption_emb"),
         owners,
         checksums if isinstance(checksums, dict) else {},
@@ -215,7 +219,7 @@ def _open_foreign(folder: Path, encoder: str | None) -> FeatureStore:
         shard_size=0, versions={},
     )  # fmt: skip
     owners = np.arange(len(images)) if texts is not None else None
-    return FeatureStore(folder, settings, images, None, None, texts, owners, {})
+    return FeatureStore(folder, settings, images, None, None, None, texts, owners, {})
 
 
 def _tables(folder: Path, kind: str) -> pa.Table:

@@ -106,5 +106,3 @@ def shard_files(folder: Path, kind: str, suffix: str = "npy") -> list[Path]:
         return sorted(found, key=lambda file: int(file.stem.rsplit("_", 1)[1]))
     except ValueError as error:
         raise StoreError(f"{folder / kind} has a file without a number; expected {kind}_0.{suffix}") from error
-
-

@@ -97,11 +97,11 @@ class Sharded:
         numbers = np.where(numbers < 0, numbers + len(self), numbers)
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self):
             raise IndexError(f"rows {numbers.min()} to {numbers.max()} of {len(self)}")
-        shards = np.searchsorted(self._starts, numbers, side="right") - 1
         out = np.empty((len(numbers), *self.shape[1:]), self.dtype)
-        for shard in np.unique(shards).tolist():
-            here = shards == shard
-            out[here] = self._maps[shard][numbers[here] - self._starts[shard]]
+        order = np.argsort(numbers, kind="stable")
+        ordered = numbers[order]
+        edges = np.searchsorted(ordered, self._starts)
+        for shard in np.flatnonzero(np.diff(edges)).tolist():  # a pass over the shards that are touched, not the rows
+            here = slice(edges[shard], edges[shard + 1])
+            out[order[here]] = self._maps[shard][ordered[here] - self._starts[shard]]
         return out.reshape(*rows.shape, *self.shape[1:])
-
-

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +125,7 @@ def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: flo
 
 def finish(folder: Path, settings: StoreSettings) -> None:
     """Join the shards' records into `text_to_image.npy` and the manifest: the store is then whole."""
-    records = []
+    records: list[dict[str, Any]] = []
     while _record(folder, len(records)).is_file():
         records.append(json.loads(_record(folder, len(records)).read_text(encoding="utf-8")))
     starts = np.cumsum([0, *(record["images"] for record in records)]).tolist()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
+
+from dinoclip_viz.tasks.vectors import Vectors, block, lengths
+
+_IMAGES_AT_ONCE = 256
+_PANEL = 8192  # images that are kept as float32 while all texts go by
+_NORM = 1e-12  # shorter vectors count as this long, as in torch.nn.functional.normalize
 
 
 def recall(
-    image_vectors: Tensor, text_vectors: Tensor, text_to_image: Sequence[int] | Tensor, chunk: int = 1024
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Sequence[int] | Tensor, chunk: int = 1024
 ) -> dict[str, dict[str, float]]:
     """R@1, R@5, R@10 (shares, 0 to 1) and median rank, from images to texts and from texts to images.
 
@@ -21,39 +29,190 @@ def recall(
         image_vectors: (B, D) raw vectors.
         text_vectors: (T, D) raw vectors of the same space.
         text_to_image: (T,) index of the image that each text describes; every image needs one text at least.
-        chunk: queries compared at once; memory is chunk x candidates.
+        chunk: texts compared at once; memory grows with it, not with B x T.
 
     Returns:
         {"image_to_text": {"R@1", "R@5", "R@10", "median_rank"}, "text_to_image": {...}}.
 
     Raises:
-        ValueError: shapes that do not fit, an index out of range, or an image without a text.
+        ValueError: shapes that do not fit, an index out of range, an image without a text, or vectors that are not
+            finite.
 
     Examples:
         >>> found = recall(torch.eye(2), torch.eye(2), [0, 1])
         >>> found["image_to_text"]["R@1"], found["text_to_image"]["median_rank"]
         (1.0, 1.0)
     """
-    owners = torch.as_tensor(text_to_image)
-    if len(owners) != len(text_vectors):
-        raise ValueError(f"{len(owners)} indices for {len(text_vectors)} texts; expected one a text")
-    images, texts = F.normalize(image_vectors.float(), dim=-1), F.normalize(text_vectors.float(), dim=-1)
-    counts = torch.bincount(owners, minlength=len(images))
-    if len(counts) > len(images) or (counts == 0).any():
-        raise ValueError(f"text_to_image must name each of the {len(images)} images at least once, and no other")
-    to_texts, to_images = [], []
-    for start in range(0, len(images), chunk):
-        scores = images[start : start + chunk] @ texts.T  # (C, T)
-        mine = owners[None] == torch.arange(start, start + len(scores))[:, None]
-        best = scores.masked_fill(~mine, -2).amax(1, keepdim=True)
-        to_texts.append(1 + ((scores >= best) & ~mine).sum(1))
-    for start in range(0, len(texts), chunk):
-        scores = texts[start : start + chunk] @ images.T  # (C, B)
-        own = scores.gather(1, owners[start : start + chunk, None])
-        to_images.append((scores >= own).sum(1))
-    return {"image_to_text": _summary(torch.cat(to_texts)), "text_to_image": _summary(torch.cat(to_images))}
+    return summary(*ranks(image_vectors, text_vectors, text_to_image, chunk))
 
 
-def _summary(ranks: Tensor) -> dict[str, float]:
-    shares = {f"R@{k}": (ranks <= k).float().mean().item() for k in (1, 5, 10)}
-    return {**shares, "median_rank": ranks.float().median().item()}
+def summary(image_ranks: Tensor, text_ranks: Tensor) -> dict[str, dict[str, float]]:
+    """What `recall` returns, from what `ranks` returns.
+
+    Examples:
+        >>> summary(torch.tensor([1, 2, 30]), torch.tensor([1, 1]))["image_to_text"]["median_rank"]
+        2.0
+    """
+    return {"image_to_text": _shares(image_ranks), "text_to_image": _shares(text_ranks)}
+
+
+def ranks(
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Sequence[int] | Tensor, chunk: int = 1024
+) -> tuple[Tensor, Tensor]:
+    """Rank of each image's best text among all texts (B,), and of each text's image among all images (T,), 1 the best.
+
+    An image's other texts do not stand in the way of its best one. A tie counts against the query. Vectors on disk are
+    read block by block; memory holds at most 8192 images and `chunk` texts as float32.
+
+    Args:
+        image_vectors, text_vectors, text_to_image, chunk: as in `recall`.
+
+    Raises:
+        ValueError: as in `recall`.
+
+    Examples:
+        >>> images, texts = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+        >>> ranks(images, texts, [0, 0, 1])  # the second text lies closer to the other image
+        (tensor([1, 1]), tensor([1, 2, 1]))
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk is {chunk}; expected 1 or more")
+    pair = _Pair.of(image_vectors, text_vectors, text_to_image)
+    own = torch.empty(len(pair.owners), device=pair.device)
+    for rows, columns, scores in pair.tiles(chunk, own_only=True):
+        at, mine = pair.inside(rows, columns)
+        own[mine] = scores[at]
+    best = torch.full((len(image_vectors),), -torch.inf, device=pair.device).scatter_reduce_(
+        0, pair.owners, own, "amax"
+    )
+    to_texts = -torch.bincount(pair.owners[own >= best[pair.owners]], minlength=len(best)).double()
+    to_images = torch.zeros(len(own), device=pair.device, dtype=torch.float64)
+    flags = torch.empty(0, device=pair.device)
+    for rows, columns, scores in pair.tiles(chunk):
+        at, mine = pair.inside(rows, columns)
+        scores[at] = own[mine]  # the very same numbers, even where a second product would differ in its last bit
+        flags = flags if flags.shape == scores.shape else torch.empty_like(scores)
+        to_images[columns] += torch.ge(scores, own[columns], out=flags).sum(0)
+        to_texts[rows] += torch.ge(scores, best[rows, None], out=flags).sum(1)
+    text_ranks = torch.empty(len(own), dtype=torch.int64)
+    text_ranks[pair.order] = to_images.long().cpu()
+    return 1 + to_texts.long().cpu(), text_ranks
+
+
+def found_instead(
+    queries: Vectors, candidates: Vectors, answers: Sequence[Sequence[int]], chunk: int = 4096
+) -> list[int]:
+    """The closest candidate of each query that is none of its answers: what a failed query found.
+
+    Args:
+        queries: (Q, D) raw vectors, a few.
+        candidates: (C, D) raw vectors of the same space.
+        answers: the candidates that answer each query; at least one candidate must be left.
+        chunk: candidates compared at once.
+
+    Examples:
+        >>> found_instead(torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8]]), [[0], [1]])
+        [1, 0]
+    """
+    asked = block(queries, 0, len(queries))
+    asked = asked / asked.norm(dim=1, keepdim=True).clamp_min(_NORM)
+    best = torch.full((len(asked),), -torch.inf, device=asked.device)
+    found = torch.full((len(asked),), -1, device=asked.device)
+    for start in range(0, len(candidates), chunk):
+        some = block(candidates, start, min(start + chunk, len(candidates))).to(asked.device)
+        scores = asked @ (some / some.norm(dim=1, keepdim=True).clamp_min(_NORM)).T  # (Q, C)
+        for query, own in enumerate(answers):
+            scores[query, [index - start for index in own if start <= index < start + len(some)]] = -torch.inf
+        values, places = scores.max(1)
+        found = torch.where(values > best, places + start, found)
+        best = torch.maximum(best, values)
+    return [int(index) for index in found.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Images and texts whose scores are computed in tiles; texts in the order of their images.
+
+    Tiles have one shape, padded with zeros, and always the same buffers: a score is the same number whenever its tile
+    is computed, and equal vectors get equal scores.
+    """
+
+    images: Vectors
+    texts: Vectors
+    order: NDArray[np.int64]
+    owners: Tensor
+    image_lengths: Tensor
+    text_lengths: Tensor
+    device: torch.device
+
+    @classmethod
+    def of(cls, images: Vectors, texts: Vectors, text_to_image: Sequence[int] | Tensor) -> _Pair:
+        device = images.device if isinstance(images, Tensor) else torch.device("cpu")
+        owners = _owners(text_to_image, len(images), len(texts))
+        for name, vectors in (("image_vectors", images), ("text_vectors", texts)):
+            if len(vectors.shape) != 2 or vectors.shape[1] != images.shape[-1]:
+                shapes = f"{tuple(images.shape)} and {tuple(texts.shape)}"
+                raise ValueError(f"{name} do not fit: the shapes are {shapes}; expected (B, D) and (T, D)")
+        order = np.argsort(owners, kind="stable")
+        measured = [lengths(vectors, name) for vectors, name in ((images, "image_vectors"), (texts, "text_vectors"))]
+        scale = [length.clamp_min(_NORM).to(device) for length in measured]
+        return cls(images, texts, order, torch.from_numpy(owners[order]).to(device), scale[0], scale[1][order], device)
+
+    def tiles(self, chunk: int, own_only: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Images' rows, texts' places in `order` and their scores, valid until the next; or those with own pairs."""
+        high, wide, width = min(_IMAGES_AT_ONCE, len(self.images)), min(chunk, len(self.order)), self.images.shape[1]
+        tall = -(-min(_PANEL, len(self.images)) // high) * high
+        panel = torch.empty(tall, width, device=self.device)
+        texts = torch.empty(wide, width, device=self.device)
+        scores = torch.empty(high, wide, device=self.device)
+        firsts, lasts = self.owners[::wide].tolist(), self.owners[wide - 1 :: wide].tolist()
+        lasts += [len(self.images) - 1] * (len(firsts) - len(lasts))
+        for top in range(0, len(self.images), tall):
+            bottom = min(top + tall, len(self.images))
+            _fill(panel, block(self.images, top, bottom), self.image_lengths[top:bottom])
+            for number, left in enumerate(range(0, len(self.order), wide)):
+                right = min(left + wide, len(self.order))
+                rows = range(top, bottom, high)
+                if own_only:
+                    rows = range(top, bottom, high)[_overlap(firsts[number], lasts[number], top, bottom, high)]
+                if not rows:
+                    continue
+                _fill(texts, block(self.texts, left, right, self.order), self.text_lengths[left:right])
+                for row in rows:
+                    torch.mm(panel[row - top : row - top + high], texts.T, out=scores)
+                    below = min(row + high, bottom)
+                    yield slice(row, below), slice(left, right), scores[: below - row, : right - left]
+
+    def inside(self, rows: slice, columns: slice) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Where in a tile its own pairs stand, and which texts' they are."""
+        owners = self.owners[columns]
+        here = torch.nonzero((owners >= rows.start) & (owners < rows.stop))[:, 0]
+        return (owners[here] - rows.start, here), here + columns.start
+
+
+def _overlap(first: int, last: int, top: int, bottom: int, high: int) -> slice:
+    """Which of the blocks of `high` rows from `top` to `bottom` hold a row from `first` to `last`."""
+    if last < top or first >= bottom:
+        return slice(0, 0)
+    return slice((max(first, top) - top) // high, (min(last, bottom - 1) - top) // high + 1)
+
+
+def _fill(buffer: Tensor, vectors: Tensor, scale: Tensor) -> None:
+    """Unit vectors into the buffer's first rows, zeros below."""
+    torch.div(vectors.to(buffer.device), scale[:, None], out=buffer[: len(vectors)])
+    buffer[len(vectors) :].zero_()
+
+
+def _owners(text_to_image: Sequence[int] | Tensor, images: int, texts: int) -> NDArray[np.int64]:
+    owners = torch.as_tensor(text_to_image).cpu().numpy().astype(np.int64)
+    if len(owners) != texts:
+        raise ValueError(f"{len(owners)} indices for {texts} texts; expected one a text")
+    wrong = len(owners) == 0 or owners.min() < 0 or owners.max() >= images
+    if wrong or (np.bincount(owners, minlength=images) == 0).any():
+        raise ValueError(f"text_to_image must name each of the {images} images at least once, and no other")
+    return owners
+
+
+def _shares(found: Tensor) -> dict[str, float]:
+    shares = {f"R@{k}": (found <= k).double().mean().item() for k in (1, 5, 10)}
+    return {**shares, "median_rank": found.double().median().item()}

@@ -1,0 +1,102 @@
+"""From what a person types to the source that is meant."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from dinoclip_viz.data import tars
+from dinoclip_viz.data.base import Source, SourceError
+from dinoclip_viz.data.drawn import playground_of
+from dinoclip_viz.data.files import SUFFIXES, source_of_file
+from dinoclip_viz.data.folders import FolderSource, caption_file
+from dinoclip_viz.data.hub import HubSource, hub_of, is_stored_data_set
+from dinoclip_viz.data.places import is_picture_name, shown
+
+ACCEPTED = (
+    "playground[:SEED:COUNT[:SIZE[:OBJECTS]]], hub:NAME[:CONFIG], a folder, "
+    "a list (.json, .jsonl, .csv, .tsv, .txt, .token) or tar shards (train-{0000..0012}.tar, *.tar)"
+)
+
+
+def open_source(text: str | os.PathLike[str], split: str | None = None, images: Path | None = None) -> Source:
+    """The source that a name or path stands for; its first sample is looked at, so that what is wrong shows at once.
+
+    Args:
+        text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which stays
+            unread here; a folder of pictures, of tar shards, or as `datasets` writes it; a list of captions; one or many
+            tar shards.
+        split: which part, where the source has parts: "train", "test", "train+restval".
+        images: folder that a list's pictures are in; by default a usual place beside the list.
+
+    Raises:
+        SourceError: nothing of that name is there, it cannot be read, or it has no splits or list for the options.
+
+    Examples:
+        >>> open_source("playground:2000:3").count
+        3
+    """
+    name = os.fspath(text)
+    source = _named(name, split, images)
+    if not isinstance(source, HubSource):
+        next(source.samples(), None)
+    return source
+
+
+def _named(name: str, split: str | None, images: Path | None) -> Source:
+    if images is not None and not images.is_dir():
+        raise SourceError(f"{shown(images)}: no such folder; expected the folder of the pictures")
+    if name == "playground" or name.startswith("playground:"):
+        _refuse(name, split, images)
+        return playground_of(name)
+    if name.startswith("hub:"):
+        _refuse(name, None, images)
+        return hub_of(name, split)
+    path = Path(name).expanduser()
+    try:
+        if path.is_dir():
+            return _of_folder(path, split, images)
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a null character
+        raise SourceError(f"{shown(name)[:200]!r}: no such path; expected {ACCEPTED}") from error
+    if name.lower().endswith(tars.SUFFIXES) and (is_file or "{" in name or glob.has_magic(name)):
+        _refuse(name, split, images)
+        return tars.tars_of(str(path))
+    if is_file and path.suffix.lower() in SUFFIXES:
+        return source_of_file(path, images, split)
+    if is_file and is_picture_name(path.name):
+        raise SourceError(f"{shown(path)}: a single picture; expected {ACCEPTED}: name the folder that it is in")
+    found = "a file of no known kind" if is_file else "no such file or folder"
+    raise SourceError(f"{shown(name)[:200]!r}: {found}; expected {ACCEPTED}")
+
+
+def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
+    """What a folder holds: captions, shards, a stored data set, or pictures."""
+    captions = caption_file(folder)
+    if captions is not None:
+        if split is None and images is None:
+            return FolderSource(folder)
+        return source_of_file(captions, images, split)
+    _refuse(shown(folder), None, images)
+    has_pictures = any(is_picture_name(entry) for entry in os.listdir(folder))
+    if tars.tars_in(folder) and not has_pictures:
+        _refuse(shown(folder), split, None)
+        return tars.tars_of(str(folder))
+    if is_stored_data_set(folder):
+        return HubSource(str(folder), split=split)
+    if split is None:
+        return FolderSource(folder)
+    part = folder / split
+    if os.path.basename(split) != split or split.startswith(".") or not part.is_dir():
+        folders = ", ".join(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())[:10])
+        raise SourceError(f"{shown(folder)}: no split {shown(split)}; folders in it: {shown(folders) or 'none'}")
+    return _of_folder(part, None, None)
+
+
+def _refuse(name: str, split: str | None, images: Path | None) -> None:
+    """Options that the source has no use for."""
+    if split is not None:
+        raise SourceError(f"{shown(name)}: has no splits; leave split {shown(split)} out")
+    if images is not None:
+        raise SourceError(f"{shown(name)}: takes no folder of pictures; images is for lists of captions")

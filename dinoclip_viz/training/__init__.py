@@ -1,0 +1,1 @@
+"""Training a projector from feature stores: recipes, losses, the loop."""

@@ -1,0 +1,161 @@
+"""A training loop that may be killed at any moment and goes on where it was, to the bit."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dinoclip_viz.training.processes import Processes
+from dinoclip_viz.training.recipes import Average
+
+_SAVE_SECONDS = 60.0
+_SLOWEST = 0.999  # decay of the moving average once it has run in
+
+Weights = dict[str, Tensor]
+
+
+class Loop:
+    """One run of AdamW under OneCycleLR over epochs of equal length: steps, averages, checkpoints, the best epoch.
+
+    Args:
+        module: what is trained; what it is for is `weights()`.
+        epochs, steps: passes, and steps a pass.
+        rate, decay: highest learning rate, weight decay.
+        average: which average of the weights is the result; `averaged` epochs for "epochs".
+        averaged: how many.
+        checkpoint: where the run is kept; None keeps it in memory alone.
+        processes: the processes that share the run; the first one writes.
+
+    Attributes:
+        epoch, step: what is done: whole epochs, and steps of the one under way.
+        history: a record an epoch, numbers alone.
+        best: weights and score of the best epoch so far.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        epochs: int,
+        steps: int,
+        rate: float,
+        decay: float,
+        average: Average,
+        averaged: int,
+        checkpoint: Path | None,
+        processes: Processes,
+    ) -> None:
+        self.module, self.epochs, self.steps = module, epochs, steps
+        self.average, self.averaged = average, averaged
+        self.checkpoint, self.processes = checkpoint, processes
+        self.optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=decay)
+        # one step more than are taken: the schedule is advanced after the last one too
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, max_lr=rate, total_steps=epochs * steps + 1)
+        self.epoch, self.step, self.loss, self.stopped = 0, 0, 0.0, False
+        self.history: list[dict[str, float]] = []
+        self.best: Weights = {}
+        self.best_score, self.best_epoch = float("-inf"), 0
+        self._moving = copy.deepcopy(module.state_dict()) if average == "ema" else {}
+        self._recent: list[Weights] = []
+        if checkpoint is not None and checkpoint.is_file():
+            self._restore(checkpoint)
+
+    def run(self) -> Iterator[int]:
+        """The steps of the epoch under way that are left; the caller computes a loss and calls `update`."""
+        saved = time.monotonic()
+        while self.step < self.steps:
+            yield self.step
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+
+    def update(self, loss: Tensor) -> None:
+        """One step down the gradient of a loss."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.sum_gradients(self.module)
+        self.optimiser.step()
+        self.schedule.step()
+        self.step += 1
+        self.loss += loss.item()
+        if self.average == "ema":
+            done = self.epoch * self.steps + self.step
+            keep = min(_SLOWEST, 1 - 1 / (done + 1))
+            now = self.module.state_dict()
+            with torch.no_grad():
+                for name, value in self._moving.items():
+                    value.lerp_(now[name], 1 - keep)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.schedule.get_last_lr()[0])
+
+    def weights(self) -> Weights:
+        """The weights that the epoch under way is judged by: the last ones, or an average."""
+        if self.average == "ema":
+            return {name: value.clone() for name, value in self._moving.items()}
+        now = {name: value.clone() for name, value in self.module.state_dict().items()}
+        if self.average == "none":
+            return now
+        together = [*self._recent[-(self.averaged - 1) :], now] if self.averaged > 1 else [now]
+        return {name: torch.stack([one[name] for one in together]).mean(0) for name in now}
+
+    def end_epoch(self, record: Mapping[str, float], score: float, patience: int) -> None:
+        """Keep the epoch's record and, if its score is the best, its weights; stop after `patience` worse ones."""
+        weights = self.weights()
+        if self.average == "epochs" and self.averaged > 1:
+            now = {name: value.clone() for name, value in self.module.state_dict().items()}
+            self._recent = [*self._recent, now][-(self.averaged - 1) :]
+        self.epoch, self.step = self.epoch + 1, 0
+        self.history.append({"epoch": self.epoch, "loss": self.loss / self.steps, **record})
+        self.loss = 0.0
+        if score > self.best_score:
+            self.best, self.best_score, self.best_epoch = weights, score, self.epoch
+        self.stopped = self.epoch >= self.epochs or bool(patience and self.epoch - self.best_epoch >= patience)
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint aside, then put it in place."""
+        if self.checkpoint is None or not self.processes.first:
+            return
+        state = {
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "moving": self._moving,
+            "recent": self._recent,
+            "best": self.best,
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "position": [self.epoch, self.step, self.stopped],
+            "loss": self.loss,
+            "history": self.history,
+        }
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.checkpoint.with_suffix(".new")
+        with aside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.checkpoint)
+
+    def _restore(self, checkpoint: Path) -> None:
+        try:
+            state = torch.load(checkpoint, weights_only=True, map_location=next(self.module.parameters()).device)
+            self.module.load_state_dict(state["module"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+        except Exception as error:  # torch raises a dozen kinds for files that are not what they seem
+            raise ValueError(
+                f"{checkpoint} is no checkpoint of this run ({type(error).__name__}); delete it to start afresh"
+            ) from error
+        self._moving, self._recent, self.best = state["moving"], state["recent"], state["best"]
+        self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]
+        self.epoch, self.step, self.stopped = state["position"]
+        self.loss, self.history = state["loss"], state["history"]

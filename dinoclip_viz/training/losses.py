@@ -1,0 +1,71 @@
+"""What a projector is trained to make small. Vectors are raw; each loss normalises what it compares."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def unit_norm_mse(projected: Tensor, targets: Tensor) -> Tensor:
+    """Mean over all elements of (z/|z| - e/|e|)^2, which is (2 - 2 cos) / D: dinov2-clip's loss.
+
+    Args:
+        projected, targets: (B, D) raw vectors.
+
+    Examples:
+        >>> unit_norm_mse(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 5.0]])).item()
+        1.0
+    """
+    return (F.normalize(projected, dim=-1) - F.normalize(targets, dim=-1)).square().mean()
+
+
+def clip_loss(images: Tensor, texts: Tensor, owners: Tensor, scale: Tensor | float) -> Tensor:
+    """CLIP's symmetric cross-entropy (Radford et al. 2021), with any number of captions an image.
+
+    An image's positives are all of its captions, in equal shares; a caption's positive is its image.
+
+    Args:
+        images: (B, D) raw vectors.
+        texts: (T, D) raw vectors.
+        owners: (T,) which of the B images each text describes; each has one at least.
+        scale: what cosines are multiplied with.
+    """
+    logits = scale * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T  # (B, T)
+    to_images = F.cross_entropy(logits.T, owners)
+    own = torch.zeros_like(logits).scatter_(0, owners[None], 1.0)  # (B, T)
+    to_texts = -(own * logits.log_softmax(dim=1)).sum(1) / own.sum(1)
+    return (to_images + to_texts.mean()) / 2
+
+
+def siglip_loss(images: Tensor, texts: Tensor, owners: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
+    """SigLIP's pairwise sigmoid loss (Zhai et al. 2023), a sum over texts and a mean over images.
+
+    Args:
+        images, texts, owners: as in `clip_loss`.
+        scale, bias: a pair's logit is scale * cosine + bias.
+    """
+    logits = scale * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T + bias  # (B, T)
+    signs = torch.full_like(logits, -1.0).scatter_(0, owners[None], 1.0)
+    return -F.logsigmoid(signs * logits).sum() / len(images)
+
+
+def relation_loss(projected: Tensor, targets: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
+    """How far the projected pictures are from standing to the texts as the teacher's do, both ways.
+
+    The Kullback-Leibler divergence of the softmax over texts, and of that over images, from the teacher's (affinity
+    mimicking, as in TinyCLIP, Wu et al. 2023). Texts that fit several pictures are no mistake here.
+
+    Args:
+        projected, targets: (B, D) raw vectors of the same pictures.
+        texts: (T, D) raw vectors.
+        scale: what cosines are multiplied with.
+    """
+    texts = F.normalize(texts, dim=-1)
+    ours = scale * F.normalize(projected, dim=-1) @ texts.T  # (B, T)
+    teacher = scale * F.normalize(targets, dim=-1) @ texts.T
+    both = [
+        F.kl_div(mine.log_softmax(dim=1), theirs.log_softmax(dim=1), log_target=True, reduction="batchmean")
+        for mine, theirs in ((ours, teacher), (ours.T, teacher.T))
+    ]
+    return (both[0] + both[1]) / 2

@@ -1,0 +1,153 @@
+"""The pictures that a projector learns from: rows of two stores that belong together, gathered a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dinoclip_viz.store import FeatureStore, Sharded, StoreError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pictures and some of their captions, float32.
+
+    Attributes:
+        pooled, mean: (B, D) of the encoder whose features go in.
+        targets: (B, E) the teacher's vectors of the same pictures.
+        texts: (T, E) captions, or None; owners: (T,) which picture each describes.
+    """
+
+    pooled: Tensor
+    mean: Tensor
+    targets: Tensor
+    texts: Tensor | None
+    owners: Tensor | None
+
+
+class Pairs:
+    """Two stores of the same pictures, and the captions of one of them.
+
+    The last `holdout` pictures are kept out of training.
+
+    Args:
+        images: the store of the encoder whose features go in.
+        targets: the teacher's store.
+        texts: the store whose captions are used, by default the teacher's.
+        holdout: how many pictures are held out, a tenth of the store at most.
+
+    Raises:
+        StoreError: the stores do not hold the same pictures, the captions are of another space than the teacher's
+            pictures, or vectors are not finite.
+    """
+
+    def __init__(
+        self, images: FeatureStore, targets: FeatureStore, texts: FeatureStore | None = None, holdout: int = 1000
+    ) -> None:
+        same_pictures(images, targets)
+        worded = texts or (targets if targets.texts is not None else images)
+        if worded not in (images, targets):
+            same_pictures(images, worded)
+        for store in {id(one): one for one in (images, targets, worded)}.values():
+            store.check_finite()
+        if worded.texts is not None and worded.text_space != targets.space:
+            raise StoreError(
+                f"the captions in {worded.path} are vectors of {worded.text_space!r}, the targets in {targets.path} of "
+                f"{targets.space!r}; embed the captions with --texts {targets.settings.encoder}"
+            )
+        self.images, self.targets, self.worded = images, targets, worded
+        self.texts: Sharded | None = worded.texts
+        self.mean = images.mean if images.mean is not None else images.pooled
+        held = min(holdout, len(images) // 10)
+        self.train, self.held = np.arange(len(images) - held), np.arange(len(images) - held, len(images))
+        owners = worded.text_to_image if worded.text_to_image is not None else np.empty(0, np.int64)
+        # captions lie in the order of their pictures, so a picture's captions are a run of rows
+        self._starts = np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.train)
+
+    def check_captions(self) -> None:
+        """Nothing, if every picture has a caption.
+
+        Raises:
+            StoreError: captions were not encoded, or some pictures have none.
+        """
+        if self.texts is None:
+            raise StoreError(
+                f"{self.targets.path} has no captions; embed its source with --texts {self.targets.settings.encoder}, "
+                "or take a recipe without texts, such as dinov2-clip"
+            )
+        bare = np.flatnonzero(np.diff(self._starts) == 0)
+        if len(bare):
+            raise StoreError(
+                f"{len(bare)} of {len(self.images)} pictures in {self.worded.path} have no caption, row {bare[0]} "
+                "first; this recipe needs one at least"
+            )
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        """The rows to train on in the order of an epoch, the same whenever it is asked for."""
+        return np.random.default_rng([seed, epoch]).permutation(self.train)
+
+    def batch(self, rows: NDArray[np.int64], captions: int = 0, chance: np.random.Generator | None = None) -> Batch:
+        """The pictures of some rows, with so many captions each, drawn by chance."""
+        texts = owners = None
+        if captions and self.texts is not None and chance is not None:
+            starts, counts = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
+            # a random start, then the next ones, so that no caption comes twice before all have come once
+            first = (chance.random(len(rows)) * counts).astype(np.int64)
+            picked = starts[:, None] + (first[:, None] + np.arange(captions)) % counts[:, None]  # (B, captions)
+            texts = _tensor(self.texts[picked.ravel()])
+            owners = torch.arange(len(rows)).repeat_interleave(captions)
+        pooled = _tensor(self.images.pooled[rows])
+        mean = pooled if self.mean is self.images.pooled else _tensor(self.mean[rows])
+        return Batch(pooled, mean, _tensor(self.targets.pooled[rows]), texts, owners)
+
+    def held_out(self) -> Batch:
+        """The pictures kept out of training with all their captions."""
+        batch = self.batch(self.held)
+        if self.texts is None or not len(self.held):
+            return batch
+        first, last = self._starts[self.held[0]], self._starts[self.held[-1] + 1]
+        owners = np.repeat(np.arange(len(self.held)), np.diff(self._starts[self.held[0] : self.held[-1] + 2]))
+        return Batch(batch.pooled, batch.mean, batch.targets, _tensor(self.texts[first:last]), torch.from_numpy(owners))
+
+    def spread(self, rows: int = 4096) -> Iterator[Batch]:
+        """All pictures to train on, some at a time, in the store's order."""
+        for start in range(0, len(self.train), rows):
+            yield self.batch(self.train[start : start + rows])
+
+
+def same_pictures(left: FeatureStore, right: FeatureStore) -> None:
+    """Nothing, if both stores hold the same pictures in the same order.
+
+    Raises:
+        StoreError: they do not; the message names both.
+    """
+    if len(left) != len(right):
+        raise StoreError(
+            f"{left.path} holds {len(left)} pictures and {right.path} {len(right)}; expected stores of the same "
+            "pictures: embed both encoders in one pass"
+        )
+    if left.path == right.path:
+        return
+    column = next((c for c in ("key", "image_path") if all(c in s.metadata.column_names for s in (left, right))), None)
+    if column is None:
+        return
+    one, other = left.metadata[column], right.metadata[column]
+    if one.equals(other):
+        return
+    row = next(row for row, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
+    raise StoreError(
+        f"row {row} of {left.path} is {one[row].as_py()!r}, of {right.path} {other[row].as_py()!r}; "
+        "expected stores of the same pictures in the same order"
+    )
+
+
+def _tensor(rows: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.asarray(rows, dtype=np.float32))

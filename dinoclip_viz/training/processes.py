@@ -1,0 +1,68 @@
+"""Several processes that share one training: each takes a slice of every batch, all hold the same weights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run as `torchrun` or `accelerate launch` started them; one, where nobody did.
+
+    The loss is that of the whole batch, whatever the number of processes: each computes its slice of the projected
+    vectors, all exchange them, and the gradients of the slices add up to the gradient of the batch.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    def slice(self, rows: int) -> slice:
+        """This process's part of a batch of so many rows, a multiple of `count`."""
+        each = rows // self.count
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def gather(self, mine: Tensor) -> Tensor:
+        """The slices of all processes joined; gradients flow into this process's own alone."""
+        if self.count == 1:
+            return mine
+        mine = mine.contiguous()
+        parts = [torch.empty_like(mine) for _ in range(self.count)]
+        torch.distributed.all_gather(parts, mine.detach())
+        parts[self.rank] = mine
+        return torch.cat(parts)
+
+    def sum_gradients(self, module: nn.Module) -> None:
+        """Add up the gradients of the slices; a parameter of the loss, which all know whole, is left as it is."""
+        if self.count == 1:
+            return
+        for name, weights in module.named_parameters():
+            if weights.grad is not None and not name.startswith("whole."):
+                torch.distributed.all_reduce(weights.grad)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            torch.distributed.barrier()
+
+
+def join_processes() -> Processes:
+    """The processes that were started together; they meet by gloo on the CPU, by nccl on GPUs.
+
+    Raises:
+        RuntimeError: the other processes cannot be reached.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Processes(torch.distributed.get_rank(), count)
