@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dinoclip_viz import playground as playground
+    from dinoclip_viz.embed import EmbedReport as EmbedReport
+    from dinoclip_viz.embed import embed as embed
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -25,11 +27,18 @@ if TYPE_CHECKING:
     from dinoclip_viz.models import ImageTextModel as ImageTextModel
     from dinoclip_viz.models import load_model as load_model
     from dinoclip_viz.projector import Projector as Projector
+    from dinoclip_viz.projector import ProjectorWithResiduals as ProjectorWithResiduals
+    from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
+    from dinoclip_viz.store import FeatureStore as FeatureStore
+    from dinoclip_viz.store import StoreError as StoreError
     from dinoclip_viz.tasks.heatmap import heatmap as heatmap
     from dinoclip_viz.tasks.pca import PatchPCA as PatchPCA
     from dinoclip_viz.tasks.retrieval import recall as recall
     from dinoclip_viz.tasks.zero_shot import classify as classify
     from dinoclip_viz.tasks.zero_shot import classify_or_none as classify_or_none
+    from dinoclip_viz.training import RECIPES as RECIPES
+    from dinoclip_viz.training import Recipe as Recipe
+    from dinoclip_viz.training import fit_projector as fit_projector
 
 __version__ = "0.1.0"
 
@@ -42,6 +51,8 @@ _HOMES = {
     "TextFeatures": "encoders.base",
     "check_image_encoder": "encoders.checks",
     "check_text_encoder": "encoders.checks",
+    "EmbedReport": "embed",
+    "embed": "embed",
     "encode_sources": "features",
     "ImageError": "images",
     "load_image": "images",
@@ -49,11 +60,18 @@ _HOMES = {
     "ImageTextModel": "models",
     "load_model": "models",
     "Projector": "projector",
+    "ProjectorWithResiduals": "projector",
+    "load_dinov2_clip_checkpoint": "projector",
+    "FeatureStore": "store",
+    "StoreError": "store",
     "heatmap": "tasks.heatmap",
     "PatchPCA": "tasks.pca",
     "recall": "tasks.retrieval",
     "classify": "tasks.zero_shot",
     "classify_or_none": "tasks.zero_shot",
+    "RECIPES": "training",
+    "Recipe": "training",
+    "fit_projector": "training",
 }
 
 __all__ = [*_HOMES, "playground"]  # noqa: PLE0604

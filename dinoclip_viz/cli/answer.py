@@ -33,6 +33,7 @@ class Answer:
         text: the same for people.
         failed: inputs that could not be used, while others could.
         kind: what the inputs are, as JSON calls them in the list of those that failed.
+        listed_as: what JSON calls that list.
         afterwards: what to do once it is printed, such as serving the demo.
     """
 
@@ -40,12 +41,13 @@ class Answer:
     text: str
     failed: Sequence[Failure] = ()
     kind: str = "image"
+    listed_as: str = "failed"
     afterwards: Callable[[], None] | None = None
 
     def json(self) -> str:
-        """One JSON object on one line; it has "failed" where inputs failed."""
+        """One JSON object on one line; it lists the inputs that failed, where some did."""
         listed = [{self.kind: failure.name, "error": failure.reason} for failure in self.failed]
-        return json.dumps({**self.result, "failed": listed} if listed else dict(self.result), allow_nan=False)
+        return json.dumps({**self.result, self.listed_as: listed} if listed else dict(self.result), allow_nan=False)
 
 
 def open_images(sources: Sequence[str]) -> tuple[list[str], list[Image.Image], list[Failure]]:

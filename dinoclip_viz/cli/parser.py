@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from dinoclip_viz import __version__
 
-VERBS = ("demo", "models", "classify", "pca", "heatmap")
+VERBS = ("demo", "models", "classify", "pca", "heatmap", "embed", "train", "search", "dedupe")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 

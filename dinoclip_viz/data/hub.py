@@ -17,6 +17,7 @@ from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageSource, load_ima
 
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
 _INSTALL = 'pip install "dinoclip-viz[data]"'
+_PICTURES = "one of images, of their bytes, or named image, file_name, path, url or the like"
 _FORM = "hub:NAME or hub:NAME:CONFIG, as in hub:nlphuji/flickr30k"
 
 
@@ -59,16 +60,17 @@ class HubSource:
         rows, columns = self._rows(start)
         number = start
         try:
-            for number, row in enumerate(rows, start=start):
+            for row in rows:
                 yield self._sample(row, columns, number)
+                number += 1
         except Exception as error:  # datasets passes on whatever its readers and the network raise
             raise SourceError(f"{self.name}: broke off after {number} samples ({_reason(error)}); try again") from error
 
     def _rows(self, start: int) -> tuple[Iterable[Mapping[str, object]], _Columns]:
         """The rows from number `start` on, pictures as bytes or paths, and what their columns are."""
+        data = self._open()
         import datasets
 
-        data = self._open()
         try:
             features = data.features
             if features is None:  # a stream of text rows: its first row tells
@@ -76,9 +78,7 @@ class HubSource:
             columns = _columns(features)
             if not columns.picture:
                 there = shown(", ".join(features)) or "none"
-                raise SourceError(
-                    f"{self.name}: no column of pictures among {there}; expected images, paths or addresses"
-                )
+                raise SourceError(f"{self.name}: no column of pictures among {there}; expected {_PICTURES}")
             data = data.select_columns(columns.wanted(features))
             if columns.is_image:
                 data = data.cast_column(columns.picture, datasets.Image(decode=False))
@@ -135,7 +135,7 @@ class HubSource:
     def _picture(self, cell: object, number: int) -> tuple[ImageSource | RemotePicture | Unreadable, str]:
         """What to load, and how a person would look for it."""
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, cell)
-        place = shown(path) if isinstance(path, str) else f"{self.name}, row {number}"
+        place = shown(path) if isinstance(path, str) else ""
         if isinstance(data, bytes):
             return data, place
         if not isinstance(path, str) or not path.strip():

@@ -55,9 +55,7 @@ class ListSource:
         if not head:
             raise SourceError(f"{self.name}: no rows; expected a picture and its captions in each")
         if self.split and not any("split" in row.values for row in head):
-            raise SourceError(
-                f"{self.name}: no split {shown(self.split)}, as it has no column `split`; leave split out"
-            )
+            raise SourceError(f"{self.name}: no split {shown(self.split)}, there is no column `split`; leave split out")
         root = self.images or pictures_root(self.file.parent, [picture_in(row.values) for row in head])
         pending: Sample | None = None
         for row in self._of_split(chain(head, rows)):

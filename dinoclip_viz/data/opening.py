@@ -25,8 +25,8 @@ def open_source(text: str | os.PathLike[str], split: str | None = None, images: 
 
     Args:
         text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which stays
-            unread here; a folder of pictures, of tar shards, or as `datasets` writes it; a list of captions; one or many
-            tar shards.
+            unread here; a folder of pictures, of tar shards, or as `datasets` writes it; a list of captions; tar
+            shards.
         split: which part, where the source has parts: "train", "test", "train+restval".
         images: folder that a list's pictures are in; by default a usual place beside the list.
 
@@ -53,13 +53,15 @@ def _named(name: str, split: str | None, images: Path | None) -> Source:
     if name.startswith("hub:"):
         _refuse(name, None, images)
         return hub_of(name, split)
-    path = Path(name).expanduser()
     try:
-        if path.is_dir():
-            return _of_folder(path, split, images)
-        is_file = path.is_file()
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a null character
-        raise SourceError(f"{shown(name)[:200]!r}: no such path; expected {ACCEPTED}") from error
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a null character, of an unknown user
+        raise SourceError(
+            f"{shown(name)[:200]!r}: no path ({getattr(error, 'strerror', None) or error}); expected {ACCEPTED}"
+        ) from error
+    if is_folder and name:
+        return _of_folder(path, split, images)
     if name.lower().endswith(tars.SUFFIXES) and (is_file or "{" in name or glob.has_magic(name)):
         _refuse(name, split, images)
         return tars.tars_of(str(path))
@@ -79,8 +81,11 @@ def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
             return FolderSource(folder)
         return source_of_file(captions, images, split)
     _refuse(shown(folder), None, images)
-    has_pictures = any(is_picture_name(entry) for entry in os.listdir(folder))
-    if tars.tars_in(folder) and not has_pictures:
+    try:
+        inside = sorted(os.listdir(folder))
+    except OSError as error:
+        raise SourceError(f"{shown(folder)}: cannot be read ({error.strerror}); expected {ACCEPTED}") from error
+    if tars.tars_in(folder) and not any(map(is_picture_name, inside)):
         _refuse(shown(folder), split, None)
         return tars.tars_of(str(folder))
     if is_stored_data_set(folder):
@@ -89,7 +94,7 @@ def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
         return FolderSource(folder)
     part = folder / split
     if os.path.basename(split) != split or split.startswith(".") or not part.is_dir():
-        folders = ", ".join(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())[:10])
+        folders = ", ".join([entry for entry in inside if (folder / entry).is_dir()][:10])
         raise SourceError(f"{shown(folder)}: no split {shown(split)}; folders in it: {shown(folders) or 'none'}")
     return _of_folder(part, None, None)
 

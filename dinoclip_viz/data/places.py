@@ -50,10 +50,10 @@ def is_address(text: str) -> bool:
 
 
 def shown(text: str | os.PathLike[str]) -> str:
-    """A name on one printable line, whatever bytes the disk holds.
+    r"""A name on one printable line, whatever bytes the disk holds.
 
     Examples:
-        >>> shown("two\\nlines")
+        >>> shown("two\nlines")
         'two?lines'
     """
     return "".join(letter if letter.isprintable() else "?" for letter in os.fspath(text))
@@ -77,7 +77,7 @@ def placed(root: Path, name: str) -> tuple[str | Path, str]:
         name: path or http(s) address.
     """
     if is_address(name):
-        return name, name
+        return name, shown(name)
     path = root / name
     return path, shown(path)
 

@@ -31,7 +31,7 @@ def reopen(source: str, key: str, path: str = "") -> Image.Image:
     if path and not is_address(path):
         return load_image(path)
     scene = _SCENE.fullmatch(key)
-    if source.split(":")[0] == "playground" and scene:
+    if source.split(":", maxsplit=1)[0] == "playground" and scene:
         world, index = playground_of(source), int(scene[2])
         if int(scene[1]) == world.seed and index < world.count:
             return next(world.samples(index)).load()

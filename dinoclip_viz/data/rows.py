@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -163,7 +164,7 @@ def _table(file: Path) -> Iterator[Row]:
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
     )
     to_values: Callable[[list[str]], dict[str, object]] = (
-        (lambda cells: _by_header(header, cells, delimiter)) if header else _by_looks
+        partial(_by_header, header, delimiter) if header else partial(_by_looks, delimiter)
     )
     if header:
         next(reader)
@@ -200,7 +201,7 @@ def _looks_like_picture(cell: str) -> bool:
     return is_address(text) or is_picture_name(text)
 
 
-def _by_header(header: Sequence[str], cells: list[str], delimiter: str) -> dict[str, object]:
+def _by_header(header: Sequence[str], delimiter: str, cells: list[str]) -> dict[str, object]:
     """Cells by the names of their columns; what is too many belongs to the last one, a caption with commas."""
     if len(cells) > len(header):
         cells = [*cells[: len(header) - 1], delimiter.join(cells[len(header) - 1 :])]
@@ -212,12 +213,18 @@ def _by_header(header: Sequence[str], cells: list[str], delimiter: str) -> dict[
     return values
 
 
-def _by_looks(cells: list[str]) -> dict[str, object]:
-    """Picture and caption of a row without a header: the first cell that looks like a picture, the next other one."""
-    stripped = [cell.strip().removeprefix('"').removesuffix('"') if cell.startswith('"') else cell for cell in cells]
-    place = next((place for place, cell in enumerate(stripped) if _looks_like_picture(cell)), None)
-    if place is None:
-        return {"caption": " ".join(stripped)}
-    if place == 0:
-        return {"image": stripped[0], "caption": " ".join(stripped[1:2])}
-    return {"image": stripped[place], "caption": stripped[0]}
+def _by_looks(delimiter: str, cells: list[str]) -> dict[str, object]:
+    """Picture and caption of a row without a header, told apart by their looks.
+
+    Between tabs and bars the caption is the first of the other cells; commas may be its own, so it is all of them.
+    """
+    place = next((place for place, cell in enumerate(cells) if _looks_like_picture(cell)), None)
+    others = [cell for number, cell in enumerate(cells) if number != place]
+    caption = others[0] if others and delimiter in "\t|" else delimiter.join(others)
+    return {"caption": _unquoted(caption)} | ({} if place is None else {"image": _unquoted(cells[place])})
+
+
+def _unquoted(cell: str) -> str:
+    text = cell.strip()
+    whole = len(text) > 1 and text.startswith('"') and text.endswith('"')
+    return text[1:-1].replace('""', '"') if whole else text

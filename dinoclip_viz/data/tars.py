@@ -66,6 +66,12 @@ class _Group:
     fault: str = ""
 
 
+class _Shard(tarfile.TarFile):
+    """A tar, with the list in which it keeps every header that it has read."""
+
+    members: list[tarfile.TarInfo]
+
+
 class _StrictHeader(tarfile.TarInfo):
     """A member's header; what tarfile passes over in silence, a shard cut off between two members, is an error."""
 
@@ -92,6 +98,8 @@ def tars_of(text: str) -> TarSource:
     path = Path(text)
     if path.is_dir():
         shards = tars_in(path)
+    elif path.is_file():
+        shards = [text]
     else:
         expanded = list(itertools.islice(_expanded(text), _MOST_SHARDS + 1))
         if len(expanded) > _MOST_SHARDS:
@@ -133,9 +141,9 @@ def _of_shard(shard: str) -> Iterator[Sample]:
     """Its samples, and where it is broken one that says so."""
     group: _Group | None = None
     try:
-        with tarfile.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
+        with _Shard.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # tarfile would keep the header of every member
+                tar.members.clear()  # else they would grow with the shard
                 key, ending = _split_name(member.name)
                 if not member.isreg() or ending not in _LONGEST:
                     continue
@@ -147,9 +155,8 @@ def _of_shard(shard: str) -> Iterator[Sample]:
     except _BROKEN as error:
         if group and group.picture:
             yield _sample(group, shard)
-        reason = (
-            f"{shown(shard)}: a tar that is missing, broken or cut off ({shown(str(error)) or type(error).__name__})"
-        )
+        why = shown(str(error)) or type(error).__name__
+        reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({why}); expected a whole one"
         yield Sample(shown(shard), Unreadable(reason), path=shown(shard))
         return
     if group:

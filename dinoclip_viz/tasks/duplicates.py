@@ -43,7 +43,7 @@ def near_duplicates(vectors: Rows, above: float, chunk: int = 2048) -> list[Dupl
         ValueError: a threshold that is no cosine below 1, chunk below 1, or values that are NaN or infinite.
 
     Examples:
-        >>> near_duplicates(torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), above=0.9)
+        >>> near_duplicates(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), above=0.9)
         [DuplicateGroup(keep=0, duplicates=((2, 1.0),))]
     """
     if not -1 <= above < 1:

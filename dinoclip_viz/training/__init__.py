@@ -1,1 +1,43 @@
-"""Training a projector from feature stores: recipes, losses, the loop."""
+"""Training a projector from feature stores: recipes, losses, the loop.
+
+Names are looked up when they are used, so that recipes can be listed without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dinoclip_viz.training.card import save_card
+    from dinoclip_viz.training.fit import fit_projector
+    from dinoclip_viz.training.pairs import Pairs, pick_stores, same_pictures
+    from dinoclip_viz.training.patches import fit_patch_head
+    from dinoclip_viz.training.recipes import RECIPES, Recipe, find_recipe
+
+_HOMES = {
+    "card": ("save_card",),
+    "fit": ("fit_projector",),
+    "pairs": ("Pairs", "pick_stores", "same_pictures"),
+    "patches": ("fit_patch_head",),
+    "recipes": ("RECIPES", "Recipe", "find_recipe"),
+}
+
+__all__ = [
+    "RECIPES",
+    "Pairs",
+    "Recipe",
+    "find_recipe",
+    "fit_patch_head",
+    "fit_projector",
+    "pick_stores",
+    "same_pictures",
+    "save_card",
+]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

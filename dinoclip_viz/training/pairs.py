@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.store import FeatureStore, Sharded, StoreError
+from dinoclip_viz.store import FeatureStore, Sharded, StoreError, store_folders
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,31 @@ def same_pictures(left: FeatureStore, right: FeatureStore) -> None:
         f"row {row} of {left.path} is {one[row].as_py()!r}, of {right.path} {other[row].as_py()!r}; "
         "expected stores of the same pictures in the same order"
     )
+
+
+def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, FeatureStore]:
+    """The stores of the encoder and of its teacher at two paths, which may be one folder of several stores.
+
+    The teacher is the store whose captions and pictures share a space.
+
+    Raises:
+        StoreError: there is no such store, or more than one that it could be.
+    """
+    teachers = [FeatureStore.open(folder) for folder in store_folders(targets)] or [FeatureStore.open(targets)]
+    if len(teachers) > 1:
+        teachers = [store for store in teachers if store.space == store.text_space]
+    if len(teachers) != 1:
+        names = ", ".join(str(folder) for folder in store_folders(targets))
+        raise StoreError(
+            f"{targets} holds {names}, of which {len(teachers)} could be the teacher; name the teacher's own folder"
+        )
+    teacher = teachers[0]
+    seen = [FeatureStore.open(folder) for folder in store_folders(images)] or [FeatureStore.open(images)]
+    others = [store for store in seen if store.path.resolve() != teacher.path.resolve()]
+    if len(others) != 1:
+        names = ", ".join(str(store.path) for store in others) or "the teacher's alone"
+        raise StoreError(f"{images} holds {names}; name the one store whose features go in")
+    return others[0], teacher
 
 
 def _tensor(rows: NDArray[np.generic]) -> Tensor:

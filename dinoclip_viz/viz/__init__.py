@@ -7,6 +7,8 @@ functions that need it.
 
 from dinoclip_viz.viz.bars import score_bars
 from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
+from dinoclip_viz.viz.contact_sheet import contact_sheet, grey_tile
+from dinoclip_viz.viz.curve import learning_curve
 from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
 from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
 from dinoclip_viz.viz.layout import picture_grid, side_by_side
@@ -21,10 +23,13 @@ __all__ = [
     "class_palette",
     "colour_map",
     "component_histogram",
+    "contact_sheet",
     "enlarge",
     "enlarge_values",
     "figure_to_image",
+    "grey_tile",
     "heat_overlay",
+    "learning_curve",
     "mask_outline",
     "mask_overlay",
     "pca_picture",

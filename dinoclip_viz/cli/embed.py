@@ -1,0 +1,94 @@
+"""`dinoclip embed`: a data source through frozen encoders into a feature store."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+
+from dinoclip_viz.cli.answer import Answer, Failure, check_some
+from dinoclip_viz.cli.parser import output_folder, whole_number
+
+SUMMARY = "encode pictures and captions into a feature store, resumable"
+
+_SOURCE = """folder of pictures, captions file (.json, .jsonl, .csv, .tsv, COCO, Karpathy, Flickr), tar shards,
+hub:NAME, or playground:SEED:COUNT[:SIZE[:OBJECTS]]"""
+
+
+def patch_grid(text: str) -> str | int | None:
+    """None for "none", "full", or the number of averaged patches a side."""
+    if text in ("none", "full"):
+        return None if text == "none" else text
+    if not text.isdigit() or not int(text):
+        raise ArgumentTypeError(f"{text!r} is no patch grid; expected none, full or a number such as 4")
+    return int(text)
+
+
+def workers(text: str) -> int:
+    """The number 0 or more that the text is."""
+    if not text.isdigit():
+        raise ArgumentTypeError(f"{text!r} is no number of processes; expected 0 or more")
+    return int(text)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
+    parser.add_argument("--encoder", action="append", metavar="NAME", help="may be repeated (playground-dino)")
+    parser.add_argument("--texts", metavar="MODEL", help="model whose text tower encodes the captions")
+    parser.add_argument("--out", required=True, type=output_folder, metavar="STORE", help="folder of the store")
+    parser.add_argument("--engine", choices=["serial"], default="serial", help="what runs it (%(default)s)")
+    parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where a captions file's pictures are")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
+    parser.add_argument(
+        "--patches", type=patch_grid, default=None, metavar="GRID", help="none, full, or N for N x N averages (none)"
+    )
+    parser.add_argument("--batch-size", type=whole_number, default=32, metavar="N", help="(%(default)s)")
+    parser.add_argument(
+        "--workers", type=workers, default=2, metavar="N", help="processes that decode, 0 for none (%(default)s)"
+    )
+    parser.add_argument("--shard-size", type=whole_number, metavar="N", help="pictures a shard (2048 or fewer)")
+
+
+def run(arguments: Namespace) -> Answer:
+    """How many pictures were encoded, how fast, and which could not be read."""
+    from tqdm import tqdm
+
+    from dinoclip_viz.data import open_source
+    from dinoclip_viz.embed import embed
+
+    source = open_source(arguments.source, arguments.split, arguments.images)
+    with tqdm(total=source.count, unit="images", dynamic_ncols=True) as bar:
+
+        def watch(done: int, count: int | None) -> None:
+            if done and not bar.n:
+                bar.initial = done - 1  # what an earlier run did counts in no rate
+            bar.update(done - bar.n)
+
+        report = embed(
+            source,
+            arguments.encoder or ["playground-dino"],
+            arguments.out,
+            arguments.texts,
+            arguments.size,
+            arguments.patches,
+            arguments.batch_size,
+            arguments.workers,
+            arguments.shard_size,
+            watch,
+        )
+    failed = [Failure(key, reason) for key, reason in report.failed]
+    check_some(report.images, failed)
+    result = {
+        "images": report.images,
+        "captions": report.captions,
+        "failed": len(failed),
+        "seconds": round(report.seconds, 2),
+        "images_per_second": round(report.images_per_second, 2),
+        "stores": [str(folder) for folder in report.stores],
+    }
+    text = (
+        f"{report.images} pictures and {report.captions} captions in {', '.join(result['stores'])}; "
+        f"{report.encoded} encoded now, {report.images_per_second:.1f} a second, {len(failed)} failed"
+    )
+    return Answer(result, text, failed, listed_as="failures")

@@ -1,0 +1,94 @@
+"""`dinoclip train`: a projector from two feature stores."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dinoclip_viz.cli.answer import Answer, table
+from dinoclip_viz.cli.parser import output_folder
+
+if TYPE_CHECKING:
+    from dinoclip_viz.store import FeatureStore
+    from dinoclip_viz.training import Recipe
+
+SUMMARY = "train a projector between two encoders from their stores, resumable"
+
+
+def setting(text: str) -> tuple[str, str]:
+    """Name and value of "name=value"."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise ArgumentTypeError(f"{text!r} is no setting; expected NAME=VALUE, such as epochs=10")
+    return name.strip(), value.strip()
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "--images", required=True, metavar="STORE", help="store of the encoder whose features go in, such as a DINO"
+    )
+    parser.add_argument(
+        "--targets", required=True, metavar="STORE", help="store of the teacher, such as a CLIP, of the same pictures"
+    )
+    parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder of the projector")
+    parser.add_argument("--recipe", default="best", metavar="NAME", help="dinov2-clip, best, ... (%(default)s)")
+    parser.add_argument(
+        "--set", action="append", type=setting, default=[], metavar="NAME=VALUE", help="change one of its settings"
+    )
+    parser.add_argument("--texts", metavar="STORE", help="store whose captions are used (the teacher's)")
+    parser.add_argument("--patches", metavar="STORE", help="stores of both encoders with patches, for the patch head")
+    parser.add_argument("--init", metavar="FOLDER", help="trained projector to start from: fine-tuning")
+    parser.add_argument("--average", choices=["none", "ema", "epochs"], help="which average of the weights is kept")
+    parser.add_argument("--epochs", metavar="N", help="the same as --set epochs=N")
+    parser.add_argument("--batch", metavar="N", help="the same as --set batch=N")
+
+
+def run(arguments: Namespace) -> Answer:
+    """Where the projector is, and how well it retrieves held-out pictures."""
+    from dinoclip_viz.training import fit_projector, pick_stores, save_card
+    from dinoclip_viz.viz import learning_curve
+
+    recipe = _recipe(arguments)
+    images, targets = pick_stores(arguments.images, arguments.targets)
+    patches: tuple[FeatureStore, FeatureStore] | None = None
+    if arguments.patches:
+        patches = pick_stores(arguments.patches, arguments.patches)
+    projector, history = fit_projector(
+        images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches
+    )
+    out: Path = arguments.out
+    learning_curve(history, recipe.name).save(out / "learning_curve.png")
+    save_card(out)
+    rows = [record for record in history if "stage" not in record]
+    best = max(rows, key=lambda record: sum(v for name, v in record.items() if name.endswith("_R@1")))
+    result = {"out": str(out), "recipe": recipe.name, "epochs": len(rows), "best": best, "history": history}
+    lines = [["epoch", *(name for name in best if name != "epoch")]]
+    lines += [[f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows]
+    return Answer(result, f"{table(lines)}\nepoch {int(best['epoch'])} is kept in {out}")
+
+
+def _recipe(arguments: Namespace) -> Recipe:
+    """The named recipe with what the options change.
+
+    Raises:
+        ValueError: there is no such recipe or setting, or a value is of another kind.
+    """
+    from dinoclip_viz.training import find_recipe
+
+    recipe = find_recipe(arguments.recipe)
+    wanted = dict(arguments.set)
+    for name in ("epochs", "batch", "average"):
+        if getattr(arguments, name) is not None:
+            wanted[name] = getattr(arguments, name)
+    changes: dict[str, object] = {}
+    for name, text in wanted.items():
+        find_recipe(recipe, **{name: getattr(recipe, name, None)})  # the name is one of its settings
+        kind = type(getattr(recipe, name))
+        try:
+            changes[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
+        except ValueError as error:
+            raise ValueError(f"{name} is {text!r}; expected {kind.__name__}, such as {getattr(recipe, name)}") from error
+    return replace(recipe, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,63 @@
+"""The model card beside a trained projector, written from its record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+_CARD = """---
+license: apache-2.0
+library_name: dinoclip_viz
+tags: [{tags}]
+---
+# A projector from {image} to {text}
+
+Carries the features of `{image}` ({inputs}) into the space of `{text}`'s texts, both frozen: a `{head}` head.
+`dinoclip_viz.load_model("this folder")` makes an image-text model of it.
+
+## Training
+
+Recipe `{recipe}` on {pictures} pictures of `{source}` at {size} px; epoch {best} of {epochs} was kept. All settings are
+in `training.json`, the course of the training in `learning_curve.png`.
+
+## Measured on held-out pictures of the same source
+
+{table}
+"""
+
+
+def save_card(folder: Path) -> Path:
+    """README.md of the projector in a folder, from its config.json and training.json.
+
+    Raises:
+        ValueError: a file is missing or not as training leaves it.
+    """
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+        epochs = [row for row in record["history"] if "stage" not in row]
+        best = max(epochs, key=lambda row: sum(value for name, value in row.items() if name.endswith("_R@1")))
+        card = _CARD.format(
+            tags=", ".join(sorted({"image-text-retrieval", settings["image_encoder"].split("/")[-1]})),
+            image=settings["image_encoder"],
+            text=settings["text_encoder"],
+            inputs=settings["inputs"],
+            head=settings["head"],
+            recipe=record["recipe"]["name"],
+            pictures=record["pictures"],
+            source=record["stores"]["images"]["source"],
+            size=record["stores"]["images"]["size"],
+            best=int(best["epoch"]),
+            epochs=len(epochs),
+            table=_table(best),
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{folder} holds no record of a training ({error}); expected training.json") from error
+    file = folder / "README.md"
+    file.write_text(card, encoding="utf-8")
+    return file
+
+
+def _table(best: dict[str, float]) -> str:
+    rows = [(name.replace("_", " "), value) for name, value in best.items() if name not in ("epoch", "loss", "rate")]
+    return "\n".join(["| figure | value |", "|---|---|", *(f"| {name} | {value:.4f} |" for name, value in rows)])

@@ -1,0 +1,59 @@
+"""The course of a training as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PIL import Image
+
+from dinoclip_viz.viz.histogram import FOREGROUND, INK, figure_to_image
+
+_SECOND = "#0072b2"
+
+
+def learning_curve(history: Sequence[Mapping[str, float]], title: str = "") -> Image.Image:
+    """Loss and learning rate of each epoch on the left, retrieval on held-out pictures on the right.
+
+    Args:
+        history: a record an epoch, with "epoch", "loss", "rate" and what was measured; records of a second stage (with
+            "stage") are left out.
+        title: stands above.
+
+    Raises:
+        ValueError: there is no record.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in history if "stage" not in row]
+    if not rows:
+        raise ValueError("the history is empty; expected a record of one epoch at least")
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(10.24, 3.84), dpi=100, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [row["loss"] for row in rows], color=FOREGROUND, marker="o", markersize=3)
+    left.set_ylabel("loss", color=FOREGROUND)
+    rates = left.twinx()
+    rates.plot(epochs, [row.get("rate", float("nan")) for row in rows], color=INK, linewidth=1, linestyle=":")
+    rates.set_ylabel("learning rate (dotted)", color=INK)
+    ways = [("image_to_text", "image to text", FOREGROUND), ("text_to_image", "text to image", _SECOND)]
+    for name, words, colour in ways:
+        values = [100 * row[f"{name}_R@1"] for row in rows if f"{name}_R@1" in row]
+        if values:
+            right.plot(epochs[: len(values)], values, color=colour, marker="o", markersize=3, label=words)
+            share = rows[-1].get(f"{name}_share")
+            if share:
+                right.axhline(values[-1] / share, color=colour, linewidth=1, linestyle=(0, (4, 2)))
+    if not right.lines:
+        right.plot(epochs, [row.get("cosine", float("nan")) for row in rows], color=FOREGROUND, label="cosine")
+        right.set_ylabel("cosine to the teacher")
+    else:
+        right.set_ylabel("R@1 on held-out pictures, % (dashed: the teacher)")
+    right.legend(frameon=False, loc="lower right")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    if title:
+        figure.suptitle(title, color=INK)
+    return figure_to_image(figure)
