@@ -65,7 +65,7 @@ class ImageTextModel:
     def methods(self) -> tuple[str, ...]:
         """The heat-map methods that this model serves, in `HEATMAP_METHODS`' order."""
         served = set()
-        if self.projector is not None and self.projector.serves_patches:
+        if self.projector is not None and (self.projector.serves_patches or self.projector.side == "text"):
             served.add("projector")
         if self.clip is not None and "maskclip" in self.clip.methods:
             served.add("maskclip")
@@ -144,7 +144,8 @@ class ImageTextModel:
         """The encoder's features, carried into the model's space, with the patches that the methods need."""
         dense: dict[str, Tensor] = {}
         if "projector" in wanted and self.projector is not None:
-            dense["projector"] = self.projector.project_grid(features)
+            on_images = self.projector.side == "image"
+            dense["projector"] = self.projector.project_grid(features) if on_images else features.patches
         if {"maskclip", "dinoiser-pooling"} & set(wanted) and self.clip is not None:
             own = features.dense.get("maskclip")
             values = own if own is not None else self._beside(self.clip, images, features, batch_size, "maskclip")
@@ -157,7 +158,11 @@ class ImageTextModel:
                     else self._beside(self.guide, images, features, batch_size)
                 )
                 dense["dinoiser-pooling"] = guided_pooling(values, guide)
-        pooled = features.pooled if self.projector is None else self.projector.project(features)
+        pooled = features.pooled
+        if self.projector is not None and self.projector.side == "image":
+            pooled = self.projector.project(features)
+        elif self.projector is not None:
+            pooled = self.projector.choose(features.pooled, features.mean)
         return replace(features, pooled=pooled, space=self.space, dense={m: dense[m] for m in wanted})
 
     @staticmethod
@@ -176,6 +181,21 @@ class ImageTextModel:
         longer = min(max(features.grid) * encoder.patch, MAXIMUM_SIDE)
         each = encoder.encode_each(parts, longer, "whole", [method] if method else [], batch_size)
         return torch.cat([one.dense[method] if method else one.patches for one in each])
+
+
+class ProjectedTexts:
+    """A text encoder whose vectors are carried into an image encoder's space; see `TextEncoder` for the attributes."""
+
+    def __init__(self, texts: TextEncoder, projector: Projector) -> None:
+        self._texts, self._projector = texts, projector
+        self.name, self.space = texts.name, projector.image_space
+        self.dimension: int = projector.pooled_head(torch.zeros(1, texts.dimension)).shape[-1]
+        self.templates, self.logit_scale = texts.templates, texts.logit_scale
+        self.device, self.dtype = texts.device, texts.dtype
+
+    def encode(self, texts: Sequence[str], batch_size: int = 256) -> TextFeatures:
+        """Raw vectors of texts in the image encoder's space; see `TextEncoder.encode`."""
+        return TextFeatures(self._projector.project_texts(self._texts.encode(texts, batch_size)), self.space)
 
 
 def load_model(
@@ -203,12 +223,15 @@ def load_model(
     images = load_encoder(projector.image_encoder, device, dtype)
     same_space(projector.image_space, images.patch_space)
     beside = load_encoder(guide, device, dtype) if guide else images
-    clip, texts = None, None
+    clip: ImageEncoder | None = None
+    texts: TextEncoder
     if name == "playground":
         clip, texts = load_pair(projector.text_encoder, device, dtype)
     else:
         texts = load_text_encoder(projector.text_encoder, device, dtype)
     same_space(projector.text_space, texts.space)
+    if projector.side == "text":
+        texts = ProjectedTexts(texts, projector)
     return ImageTextModel(name, images, texts, projector, clip, beside, *_measured(folder))
 
 

@@ -1,34 +1,43 @@
-"""The page: the model's chooser on top, three tabs below."""
+"""The page: the model's chooser on top, four tabs below."""
 
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
 
+from dinoclip_viz.app import gallery as search
 from dinoclip_viz.app import heatmap, pca, zero_shot
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "pca", "heatmap"]
+TabName = Literal["zero-shot", "pca", "heatmap", "search"]
 
 
 def build_demo(
-    model: str | ImageTextModel = "playground", guide: str | None = None, tab: TabName = "zero-shot"
+    model: str | ImageTextModel = "playground",
+    guide: str | None = None,
+    tab: TabName = "zero-shot",
+    gallery: str | Path | None = None,
 ) -> gr.Blocks:
-    """The page with its three tabs, ready for `launch`.
+    """The page with its four tabs, ready for `launch`.
 
     Args:
         model: a model, or the name of one, as in `load_model`.
         guide: name of the DINO that pools CLIP's patches and draws PCA maps; None for the model's own.
         tab: the one that is open at first.
+        gallery: the feature store that the search tab searches; None draws scenes and embeds them at the first search.
 
     Raises:
         EncoderError: the model or its guide cannot be loaded.
+        StoreError: the gallery is no store, or is damaged.
+        SpaceError: the model cannot search the gallery.
     """
     bench = Workbench(model, guide)
+    pictures_to_search = search.Gallery(gallery, bench.model(bench.first_key))
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)
         gr.Markdown("# dinoclip-viz\nSee what DINO sees in pictures, and ask it about them in words.")
@@ -40,6 +49,8 @@ def build_demo(
                 pictures, pca_inputs, pca_outputs, run_pca = pca.build(bench, key)
             with gr.Tab("Text heat maps", id="heatmap"):
                 prompts, method = heatmap.build(bench, key)
+            with gr.Tab("Search", id="search") as search_tab:
+                forget, forgotten = search.build(bench, pictures_to_search, key, search_tab)
         runs = [
             (labels.run, labels.inputs, labels.outputs),
             (run_pca, pca_inputs, pca_outputs),
@@ -52,6 +63,7 @@ def build_demo(
             api_name="load",
             **MODEL_RUN,
         )
+        loaded.success(forget, None, forgotten, **HELPER)
         for run, inputs, outputs in runs:
             demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
             loaded.success(run, inputs, outputs, **MODEL_RUN, **HELPER)

@@ -14,6 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's and draw PCA maps")
+    parser.add_argument("--gallery", metavar="STORE", help="feature store to search; default: some drawn scenes")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s, this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port to serve on (%(default)s)")
 
@@ -24,14 +25,14 @@ def run(arguments: Namespace) -> Answer:
     _check_free(host, port)
     from dinoclip_viz.app import build_demo, launch
 
-    demo = build_demo(arguments.model, arguments.guide)
+    demo = build_demo(arguments.model, arguments.guide, gallery=arguments.gallery)
     address = f"http://{host}:{port}"
 
     def serve() -> None:
         launch(demo, host=host, port=port)
 
     return Answer(
-        {"address": address, "model": arguments.model, "guide": arguments.guide},
+        {"address": address, "model": arguments.model, "guide": arguments.guide, "gallery": arguments.gallery},
         f"the app is at {address}; stop it with Ctrl+C",
         afterwards=serve,
     )

@@ -71,23 +71,22 @@ class FolderSource:
         return self._plain(start)
 
     def _captioned(self, captions: Path) -> Iterator[Sample]:
-        seen: dict[str, set[str]] = {}
+        listed: dict[str, tuple[Path, set[str]]] = {}
         for sample in source_of_file(captions).samples():
             if isinstance(sample.image, Path):
-                place, name = os.path.split(os.path.normpath(sample.image))
-                seen.setdefault(place, set()).add(name)
+                place, name = os.path.split(os.path.abspath(sample.image))
+                listed.setdefault(place, (sample.image.parent, set()))[1].add(name)
             yield sample
-        home = os.path.normpath(self.folder)
-        for place in sorted(seen):
-            if place == home or place.startswith(home.rstrip(os.sep) + os.sep) or home == ".":
-                yield from self._beside(Path(place), seen[place])
+        home = os.path.abspath(self.folder)
+        for place, (folder, names) in sorted(listed.items()):
+            if os.path.isdir(place) and os.path.commonpath((home, place)) == home:
+                yield from self._beside(folder, names)
 
     def _beside(self, place: Path, listed: set[str]) -> Iterator[Sample]:
         """The pictures of one folder that its caption file leaves out."""
-        if place.is_dir():
-            for found in _found(place, nested=False):
-                if found.path.name not in listed:
-                    yield Sample(self._key(found), found.path, path=shown(found.path))
+        for found in _found(place, nested=False):
+            if found.path.name not in listed:
+                yield Sample(self._key(found), found.path, path=shown(found.path))
 
     def _parts(self) -> list[Path]:
         """The folders directly within, if one of them has a metadata file of its own, as train and test may have."""

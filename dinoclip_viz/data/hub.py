@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from PIL import Image
 
@@ -15,6 +15,7 @@ from dinoclip_viz.data.columns import KEYS, LABELS, PICTURES, captions_in, is_ca
 from dinoclip_viz.data.places import is_address, placed, shown
 from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageSource, load_image
 
+_TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}  # columns of tar shards on the hub
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
 _INSTALL = 'pip install "dinoclip-viz[data]"'
 _PICTURES = "one of images, of their bytes, or named image, file_name, path, url or the like"
@@ -82,6 +83,8 @@ class HubSource:
             data = data.select_columns(columns.wanted(features))
             if columns.is_image:
                 data = data.cast_column(columns.picture, datasets.Image(decode=False))
+            if isinstance(data, _Sized) and start >= len(data):
+                return (), columns
             return data.skip(start) if start else data, columns
         except SourceError:
             raise
@@ -123,7 +126,7 @@ class HubSource:
         return cast("_Data", data[split])
 
     def _sample(self, row: Mapping[str, object], columns: _Columns, number: int) -> Sample:
-        cells = named(row)
+        cells = {_TARS.get(name, name): cell for name, cell in named(row).items()}
         captions = captions_in({name: cells[name] for name in cells if is_caption_column(name)})
         label = label_in(cells)
         if columns.label:
@@ -188,7 +191,7 @@ class _Columns:
 
     def wanted(self, names: Iterable[str]) -> list[str]:
         """The columns that samples are made of; others may be costly to read."""
-        known = {*KEYS, *LABELS}
+        known = {*KEYS, *LABELS, *_TARS}
         return [
             name
             for name in names
@@ -207,6 +210,7 @@ class _Data(Protocol):
     def cast_column(self, column: str, feature: object) -> _Data: ...
 
 
+@runtime_checkable
 class _Sized(Protocol):
     def __len__(self) -> int: ...
 

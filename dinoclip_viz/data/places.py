@@ -56,7 +56,8 @@ def shown(text: str | os.PathLike[str]) -> str:
         >>> shown("two\nlines")
         'two?lines'
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in os.fspath(text))
+    name = os.fspath(text)
+    return name if name.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def key_of_name(name: str) -> str:

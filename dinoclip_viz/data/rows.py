@@ -94,7 +94,8 @@ def read_json(file: Path) -> object:
     except OSError as error:
         raise SourceError(f"{shown(file)}: cannot be read ({error.strerror}); expected a JSON file") from error
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"{shown(file)}: not JSON in UTF-8 ({shown(str(error))}); write the file anew") from error
+        way_out = "name it .jsonl if it has an object a line" if "Extra data" in str(error) else "write the file anew"
+        raise SourceError(f"{shown(file)}: not JSON in UTF-8 ({shown(str(error))}); {way_out}") from error
     return parsed
 
 
@@ -221,7 +222,8 @@ def _by_looks(delimiter: str, cells: list[str]) -> dict[str, object]:
     place = next((place for place, cell in enumerate(cells) if _looks_like_picture(cell)), None)
     others = [cell for number, cell in enumerate(cells) if number != place]
     caption = others[0] if others and delimiter in "\t|" else delimiter.join(others)
-    return {"caption": _unquoted(caption)} | ({} if place is None else {"image": _unquoted(cells[place])})
+    values: dict[str, object] = {"caption": _unquoted(caption)}
+    return values if place is None else {**values, "image": _unquoted(cells[place])}
 
 
 def _unquoted(cell: str) -> str:

@@ -43,11 +43,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Carried:
-    """A store's pictures in the space of a projector's texts, projected where they are read.
+    """A store's pictures as a projector's texts are compared with them, projected where they are read.
 
     Attributes:
         store: (N, D) features of the projector's image encoder.
-        projector: on the image side; computes in float64, so that a row's vector does not depend on its neighbours.
+        projector: computes in float64, so that a row's vector does not depend on its neighbours. One on the text side
+            leaves pictures as they are.
     """
 
     store: FeatureStore
@@ -55,16 +56,19 @@ class Carried:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """N and the projector's outputs."""
+        """N, and D of the vectors."""
         one = self[0:1] if len(self.store) else torch.empty(0, 0)
         return len(self.store), one.shape[1]
 
     def __getitem__(self, rows: slice) -> Tensor:
-        """(n, outputs) raw vectors of a run of rows."""
+        """(n, D) raw vectors of a run of rows."""
         pooled = _doubles(self.store.pooled[rows])
         mean = _doubles(self.store.mean[rows]) if self.store.mean is not None else pooled
+        chosen = self.projector.choose(pooled, mean)
+        if self.projector.side == "text":
+            return chosen
         with torch.no_grad():
-            return self.projector.forward(self.projector.choose(pooled, mean))
+            return self.projector.forward(chosen)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def carried(store: FeatureStore, model: ImageTextModel) -> Rows:
         ValueError: the projector reads `mean`, and the store has none.
     """
     projector = model.projector
-    if projector is None or projector.side != "image" or store.patch_space != projector.image_space:
+    if projector is None or store.patch_space != projector.image_space:
         same_space(store.space, model.space)
         return store.pooled
     if store.mean is None and "mean" in projector.inputs.split("+"):

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
-from dinoclip_viz.viz.inputs import UNKNOWN, Picture, check_pixels
-from dinoclip_viz.viz.layout import picture_grid
+from dinoclip_viz.viz.inputs import UNKNOWN, Picture, as_picture, check_pixels
 from dinoclip_viz.viz.text import INK, draw_lines, font_for, line_height, wrap
+
+PAPER = (255, 255, 255)
+GAP = 12
+MOST_LINES = 3  # of a title
 
 
 def contact_sheet(
     pictures: Sequence[Picture | str], titles: Sequence[str], columns: int = 5, side: int = 160
 ) -> Image.Image:
-    """The pictures row by row on white, each as large as its cell under its title.
+    """The pictures row by row on white, each as large as its square cell, above its title.
 
     Args:
         pictures: PIL images or arrays; a text where a picture is out of reach, which a grey tile then shows.
@@ -28,8 +31,25 @@ def contact_sheet(
         (236, 124)
     """
     check_pixels("side", side, 16)
-    tiles = [grey_tile(picture, side) if isinstance(picture, str) else picture for picture in pictures]
-    return picture_grid(tiles, titles, columns, side, gap=12)
+    if not len(pictures) or isinstance(titles, str) or len(titles) != len(pictures):
+        raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures; expected a picture or more, a title each")
+    if columns < 1:
+        raise ValueError(f"columns={columns}; expected at least 1")
+    columns = min(columns, len(pictures))
+    font = font_for("".join(titles), max(11, side / 13))
+    lines = [wrap(title, font, side, MOST_LINES) if title else [] for title in titles]
+    starts = range(0, len(pictures), columns)
+    words = [max(map(len, lines[start : start + columns])) * line_height(font) for start in starts]
+    words = [height + (GAP // 2 if height else 0) for height in words]
+    size = columns * (side + GAP) + GAP, sum(words) + len(words) * (side + GAP) + GAP
+    sheet = Image.new("RGB", size, PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for place, (picture, title) in enumerate(zip(pictures, lines, strict=True)):
+        row, column = divmod(place, columns)
+        left, top = GAP + column * (side + GAP), GAP + sum(words[:row]) + row * (side + GAP)
+        sheet.paste(_tile(picture, side), (left, top))
+        draw_lines(draw, title, (left + side / 2, top + side + GAP // 2), font, anchor="ma")
+    return sheet
 
 
 def grey_tile(words: str, side: int = 160) -> Image.Image:
@@ -44,8 +64,15 @@ def grey_tile(words: str, side: int = 160) -> Image.Image:
     """
     check_pixels("side", side, 16)
     tile = Image.new("RGB", (side, side), UNKNOWN)
-    font = font_for(words, max(11, side / 14))
+    font = font_for(words, max(11, side / 13))
     lines = wrap(words, font, side * 0.86, max(1, int(side * 0.8 / line_height(font))))
     top = (side - len(lines) * line_height(font)) / 2
     draw_lines(ImageDraw.Draw(tile), lines, (side / 2, top), font, INK, "ma")
     return tile
+
+
+def _tile(picture: Picture | str, side: int) -> Image.Image:
+    """The whole picture in the middle of a white square."""
+    if isinstance(picture, str):
+        return grey_tile(picture, side)
+    return ImageOps.pad(as_picture(picture), (side, side), Image.Resampling.BICUBIC, PAPER)

@@ -48,7 +48,7 @@ def learning_curve(history: Sequence[Mapping[str, float]], title: str = "") -> I
         right.plot(epochs, [row.get("cosine", float("nan")) for row in rows], color=FOREGROUND, label="cosine")
         right.set_ylabel("cosine to the teacher")
     else:
-        right.set_ylabel("R@1 on held-out pictures, % (dashed: the teacher)")
+        right.set_ylabel("R@1, held out, % (dashed: teacher)")
     right.legend(frameon=False, loc="lower right")
     for axes in (left, right):
         axes.set_xlabel("epoch")

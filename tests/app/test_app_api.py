@@ -11,7 +11,7 @@ def client(address):
 
 def test_the_public_names_are_these(client):
     names = set(client.view_api(return_format="dict")["named_endpoints"])
-    assert names == {"/load", "/classify", "/pca", "/heatmap"}
+    assert names == {"/load", "/classify", "/pca", "/heatmap", "/search_text", "/search_image"}
 
 
 def test_each_tab_answers(client, photograph):

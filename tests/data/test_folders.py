@@ -83,6 +83,17 @@ def test_a_caption_file_loses_neither_its_pictures_nor_those_that_it_leaves_out(
         gone.load()
 
 
+def test_a_list_that_points_outside_brings_no_strangers_in(tmp_path, picture, monkeypatch, check_source):
+    picture(tmp_path / "out" / "a.jpg"), picture(tmp_path / "out" / "b.jpg")
+    picture(tmp_path / "in" / "c.jpg"), picture(tmp_path / "in" / "d.jpg")
+    (tmp_path / "in" / "captions.csv").write_text("image,caption\n../out/a.jpg,one\nc.jpg,two\n")
+    monkeypatch.chdir(tmp_path / "in")
+    for folder in (Path("."), Path("../in"), tmp_path / "in"):
+        assert [sample.path for sample in check_source(FolderSource(folder))] == [
+            str(folder / name) for name in ("../out/a.jpg", "c.jpg", "d.jpg")
+        ]
+
+
 def test_parts_with_metadata_of_their_own_are_read_by_it(tmp_path, picture, check_source):
     picture(tmp_path / "test" / "a.jpg"), picture(tmp_path / "train" / "a.jpg"), (tmp_path / "void").mkdir()
     (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "one"}')

@@ -100,6 +100,29 @@ def test_text_rows_whose_columns_only_the_first_row_tells_are_read(tmp_path, pic
     assert sample.captions == ("one",) and sample.image == tmp_path / "a.jpg"
 
 
+def test_columns_of_tar_shards_are_understood(tmp_path, check_source):
+    from datasets import Dataset, Features, Value
+    from datasets import Image as Pictures
+
+    columns = ("__key__", "jpg", "txt", "cls")
+    features = Features(dict(zip(columns, (Value("string"), Pictures(), Value("string"), Value("int64")), strict=True)))
+    rows = dict(zip(columns, (["k"], [Image.new("RGB", (8, 6))], ["one"], [7]), strict=True))
+    Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
+    (sample,) = check_source(open_source(tmp_path / "saved"))
+    assert (sample.key, sample.captions, sample.label) == ("k", ("one",), "7")
+
+
+def test_a_path_on_a_machine_of_others_is_unreadable(tmp_path, monkeypatch):
+    from datasets import Dataset
+
+    data = Dataset.from_dict({"image_path": ["train/1.jpg"], "text": ["one"]})
+    monkeypatch.setattr(HubSource, "_open", lambda self: data)
+    (sample,) = HubSource("owner/name").samples()
+    assert sample.captions == ("one",) and sample.path == "train/1.jpg"
+    with pytest.raises(ImageError, match=r"train/1\.jpg: a path on the machine of those who made"):
+        sample.load()
+
+
 def test_splits_are_chosen_by_name(tmp_path, check_source):
     from datasets import DatasetDict
 
@@ -172,7 +195,9 @@ def test_a_missing_library_is_named_with_the_way_to_install_it(monkeypatch):
 
 
 def test_a_picture_in_another_file_system_is_read_when_it_is_loaded(tmp_path, picture):
-    picture(tmp_path / "a.jpg")
-    assert RemotePicture(f"file://{tmp_path}/a.jpg")().size == (8, 6)
+    fsspec = pytest.importorskip("fsspec")
+    with fsspec.open("memory://pictures/a.jpg", "wb") as file:
+        file.write(picture(tmp_path / "a.jpg").read_bytes())
+    assert RemotePicture("memory://pictures/a.jpg")().size == (8, 6)
     with pytest.raises(ImageError, match="out of reach"):
-        RemotePicture(f"file://{tmp_path}/gone.jpg")()
+        RemotePicture("memory://pictures/gone.jpg")()

@@ -42,7 +42,7 @@ def message(sample):
 def test_members_of_one_name_are_one_sample(tmp_path, check_source):
     members = [
         ("./a/0001.JPG", jpeg()),
-        ("./a/0001.json", b'{"caption": "one", "captions": ["two", "one"], "label": "x"}'),
+        ("./a/0001.json", b'{"captions": ["one", "two"], "label": "x"}'),
         ("./a/0001.txt", b"one\n"),
         ("./a/0001.seg.png", b"no picture of ours"),
         ("./a/._0001.txt", b"\0"),
@@ -87,7 +87,7 @@ def test_corrupt_shards_do_not_lose_the_ones_after_them(tmp_path, check_source):
     good = shard(tmp_path / "9.tar", pair("z"))
     data = shard(tmp_path / "x.tar", pair("a") + pair("b")).read_bytes()
     (tmp_path / "1.tar").write_bytes(b"not a tar at all" * 100)
-    (tmp_path / "2.tar").write_bytes(data[:2048] + b"\xff" * 512 + data[2560:])
+    (tmp_path / "2.tar").write_bytes(data[:2560] + b"\xff" * 512 + data[3072:])
     (tmp_path / "3.tar").write_bytes(gzip.compress(data)[:-40])
     (tmp_path / "4.tar").write_bytes(b"")
     shards = [str(tmp_path / f"{number}.tar") for number in (1, 2, 3, 4, 5)]
