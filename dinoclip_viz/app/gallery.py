@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -149,8 +150,18 @@ def shown(store: FeatureStore, found: list[search.Hit]) -> list[tuple[Image.Imag
     return tiles
 
 
-def build(bench: Workbench, gallery: Gallery, key: gr.State, tab: gr.Tab) -> tuple[Any, list[Any]]:
-    """The tab, inside the page that is being built; what forgets its results when the model changes, and where."""
+@dataclass(frozen=True)
+class Search:
+    """The parts of the tab that the page ties together: what fills it at first, and what empties it again."""
+
+    first: Any
+    inputs: list[Any]
+    outputs: list[Any]
+    forget: Any
+
+
+def build(bench: Workbench, gallery: Gallery, key: gr.State, tab: gr.Tab) -> Search:
+    """The tab, inside the page that is being built."""
     gr.Markdown(
         f"### Which pictures are like this?\nThe pictures of a gallery closest to words or to a picture, by cosine, "
         f"compared with every one of them. Searched here: {gallery}."
@@ -178,23 +189,24 @@ def build(bench: Workbench, gallery: Gallery, key: gr.State, tab: gr.Tab) -> tup
             )
     asked = gr.State(False)
     outputs = [results, note]
-    words, image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_picture))
-    for listener, run, query, name in (
-        (by_words, words, text, "search_text"),
-        (by_image, image, picture, "search_image"),
-    ):
-        listener.click(run, [key, query, count], outputs, api_name=name, **MODEL_RUN).then(
-            lambda: True, None, asked, **HELPER
-        )
     again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    text.submit(words, [key, text, count], outputs, **again).then(lambda: True, None, asked, **HELPER)
-    picture.upload(image, [key, picture, count], outputs, **again).then(lambda: True, None, asked, **HELPER)
-    tab.select(told(functools.partial(opened, bench, gallery)), [key, text, count, asked], [*outputs, asked], **again)
+    words, image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_picture))
+    of_words, of_image = [key, text, count], [key, picture, count]
+    events = [
+        by_words.click(words, of_words, outputs, api_name="search_text", **MODEL_RUN),
+        by_image.click(image, of_image, outputs, api_name="search_image", **MODEL_RUN),
+        text.submit(words, of_words, outputs, **again),
+        picture.upload(image, of_image, outputs, **again),
+    ]
+    for event in events:
+        event.success(lambda: True, None, asked, **HELPER)
+    first = told(functools.partial(opened, bench, gallery))
+    tab.select(first, [*of_words, asked], [*outputs, asked], **again)
     seed = gr.State(FIRST_SEED)
     draw.click(
         lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    )
-    return (lambda: ([], "", False)), [results, note, asked]
+    ).then(image, of_image, outputs, **again).success(lambda: True, None, asked, **HELPER)
+    return Search(first, [*of_words, asked], [*outputs, asked], lambda: ([], "", False))
 
 
 def opened(bench: Workbench, gallery: Gallery, key: str, text: str, count: int, asked: bool) -> tuple[Any, Any, bool]:

@@ -50,7 +50,7 @@ def build_demo(
             with gr.Tab("Text heat maps", id="heatmap"):
                 prompts, method = heatmap.build(bench, key)
             with gr.Tab("Search", id="search") as search_tab:
-                forget, forgotten = search.build(bench, pictures_to_search, key, search_tab)
+                found = search.build(bench, pictures_to_search, key, search_tab)
         runs = [
             (labels.run, labels.inputs, labels.outputs),
             (run_pca, pca_inputs, pca_outputs),
@@ -63,7 +63,9 @@ def build_demo(
             api_name="load",
             **MODEL_RUN,
         )
-        loaded.success(forget, None, forgotten, **HELPER)
+        loaded.success(found.forget, None, found.outputs, **HELPER)
+        if tab == "search":
+            demo.load(found.first, found.inputs, found.outputs, **MODEL_RUN, **HELPER)
         for run, inputs, outputs in runs:
             demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
             loaded.success(run, inputs, outputs, **MODEL_RUN, **HELPER)

@@ -10,9 +10,19 @@ CSS = """
 .picture-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .results .image-container, .results .grid-wrap, .picture-input .image-container { padding-top: 34px; }
 #pca-pictures .grid-wrap { padding-top: 34px; }
-#pca-result .grid-wrap, #heatmap-result .grid-wrap { max-height: none !important; overflow: visible !important; }
+#pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap {
+  max-height: none !important; overflow: visible !important;
+}
 #heatmap-result .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
+#search-result .grid-container .thumbnail-item { aspect-ratio: 3 / 4; }
+#search-result .grid-container .thumbnail-item img {
+  position: absolute; inset: 0 0 auto 0; height: 75%; object-fit: contain;
+}
+#search-result .grid-container .caption-label {
+  inset: 75% 0 auto 0; max-width: 100%; border: 0; padding: 2px 6px 0; line-height: 1.25; text-align: left;
+  white-space: normal; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
+}
 .notice:empty, .notice:has(.prose:empty) { display: none; }
 .block.notice { border-left: 4px solid var(--color-accent); padding-left: 12px; }
 #status { opacity: .85; }
@@ -21,6 +31,7 @@ CSS = """
   .halves, .chooser { flex-direction: column !important; }
   .halves > *, .chooser > * { min-width: 0 !important; width: 100% !important; }
   #heatmap-result .grid-container { grid-template-columns: 1fr !important; }
+  #search-result .grid-container { grid-template-columns: 1fr 1fr !important; }
   #pca-result .caption-label { font-size: 9px; padding: 1px 3px; }
 }
 """
