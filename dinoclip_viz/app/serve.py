@@ -15,12 +15,12 @@ CSS = """
 }
 #heatmap-result .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
-#search-result .grid-container .thumbnail-item { aspect-ratio: 3 / 4; }
+#search-result .grid-container .thumbnail-item { aspect-ratio: 5 / 7; }
 #search-result .grid-container .thumbnail-item img {
-  position: absolute; inset: 0 0 auto 0; height: 75%; object-fit: contain;
+  height: 100%; box-sizing: border-box; padding-bottom: 40%; object-fit: contain;
 }
 #search-result .grid-container .caption-label {
-  inset: 75% 0 auto 0; max-width: 100%; border: 0; padding: 2px 6px 0; line-height: 1.25; text-align: left;
+  inset: 71.5% 0 auto 0; max-width: 100%; border: 0; padding: 2px 6px 0; line-height: 1.25; text-align: left;
   white-space: normal; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
 }
 .notice:empty, .notice:has(.prose:empty) { display: none; }

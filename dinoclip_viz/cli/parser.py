@@ -12,6 +12,7 @@ from dinoclip_viz import __version__
 
 VERBS = ("demo", "models", "classify", "pca", "heatmap", "embed", "train", "search", "dedupe")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
+EVALUATE_VERBS = ("retrieval", "zero-shot", "alignment")
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 _DETAILS = """\
@@ -42,6 +43,11 @@ def build_parser() -> Parser:
     below = playground.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
     for verb in PLAYGROUND_VERBS:
         _add(below, verb, f"playground_{verb}")
+    summary = "measure models on data of your own"
+    evaluate = verbs.add_parser("evaluate", help=summary, description=_sentence(summary), allow_abbrev=False)
+    below = evaluate.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
+    for verb in EVALUATE_VERBS:
+        _add(below, verb, f"evaluate_{verb.replace('-', '_')}")
     return parser
 
 

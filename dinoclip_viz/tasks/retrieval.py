@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.tasks.vectors import Vectors, block, lengths
+from dinoclip_viz.tasks.vectors import Indices, Vectors, block, indices, lengths
 
-_IMAGES_AT_ONCE = 256
+_IMAGES_AT_ONCE = 1024
 _PANEL = 8192  # images that are kept as float32 while all texts go by
 _NORM = 1e-12  # shorter vectors count as this long, as in torch.nn.functional.normalize
 
 
 def recall(
-    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Sequence[int] | Tensor, chunk: int = 1024
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 2048
 ) -> dict[str, dict[str, float]]:
     """R@1, R@5, R@10 (shares, 0 to 1) and median rank, from images to texts and from texts to images.
 
@@ -57,7 +57,7 @@ def summary(image_ranks: Tensor, text_ranks: Tensor) -> dict[str, dict[str, floa
 
 
 def ranks(
-    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Sequence[int] | Tensor, chunk: int = 1024
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 2048
 ) -> tuple[Tensor, Tensor]:
     """Rank of each image's best text among all texts (B,), and of each text's image among all images (T,), 1 the best.
 
@@ -146,7 +146,7 @@ class _Pair:
     device: torch.device
 
     @classmethod
-    def of(cls, images: Vectors, texts: Vectors, text_to_image: Sequence[int] | Tensor) -> _Pair:
+    def of(cls, images: Vectors, texts: Vectors, text_to_image: Indices) -> _Pair:
         device = images.device if isinstance(images, Tensor) else torch.device("cpu")
         owners = _owners(text_to_image, len(images), len(texts))
         for name, vectors in (("image_vectors", images), ("text_vectors", texts)):
@@ -203,8 +203,8 @@ def _fill(buffer: Tensor, vectors: Tensor, scale: Tensor) -> None:
     buffer[len(vectors) :].zero_()
 
 
-def _owners(text_to_image: Sequence[int] | Tensor, images: int, texts: int) -> NDArray[np.int64]:
-    owners = torch.as_tensor(text_to_image).cpu().numpy().astype(np.int64)
+def _owners(text_to_image: Indices, images: int, texts: int) -> NDArray[np.int64]:
+    owners = indices(text_to_image)
     if len(owners) != texts:
         raise ValueError(f"{len(owners)} indices for {texts} texts; expected one a text")
     wrong = len(owners) == 0 or owners.min() < 0 or owners.max() >= images

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from dinoclip_viz.store import Sharded
 
 Vectors = Tensor | NDArray[np.generic] | Sharded
 """(N, D) vectors of any floating type: a tensor, an array, or the rows of a store."""
+
+Indices = Sequence[int] | Tensor | NDArray[np.integer]
+"""(T,) a whole number for each text."""
 
 _ROWS = 4096
 
@@ -29,6 +34,11 @@ def block(vectors: Vectors, start: int, stop: int, order: NDArray[np.int64] | No
     if isinstance(vectors, Tensor):
         return vectors[rows if isinstance(rows, slice) else torch.from_numpy(rows)].float()
     return torch.from_numpy(np.array(vectors[rows])).float()  # a copy: what is on disk cannot be written to
+
+
+def indices(numbers: Indices) -> NDArray[np.int64]:
+    """(T,) int64, a copy."""
+    return np.array(numbers.cpu() if isinstance(numbers, Tensor) else numbers, dtype=np.int64)
 
 
 def lengths(vectors: Vectors, name: str) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class Pairs:
         self.texts: Sharded | None = worded.texts
         self.mean = images.mean if images.mean is not None else images.pooled
         held = min(holdout, len(images) // 10)
-        self.train, self.held = np.arange(len(images) - held), np.arange(len(images) - held, len(images))
+        self.train = np.arange(len(images) - held)
         owners = worded.text_to_image if worded.text_to_image is not None else np.empty(0, np.int64)
         # captions lie in the order of their pictures, so a picture's captions are a run of rows
         self._starts = np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64)
@@ -111,17 +110,17 @@ class Pairs:
 
     def held_out(self) -> Batch:
         """The pictures kept out of training with all their captions."""
-        batch = self.batch(self.held)
-        if self.texts is None or not len(self.held):
-            return batch
-        first, last = self._starts[self.held[0]], self._starts[self.held[-1] + 1]
-        owners = np.repeat(np.arange(len(self.held)), np.diff(self._starts[self.held[0] : self.held[-1] + 2]))
-        return Batch(batch.pooled, batch.mean, batch.targets, _tensor(self.texts[first:last]), torch.from_numpy(owners))
+        return self.run(len(self.train), len(self.images))
 
-    def spread(self, rows: int = 4096) -> Iterator[Batch]:
-        """All pictures to train on, some at a time, in the store's order."""
-        for start in range(0, len(self.train), rows):
-            yield self.batch(self.train[start : start + rows])
+    def run(self, first: int, last: int) -> Batch:
+        """The pictures of rows `first` to `last` - 1 with all their captions."""
+        batch = self.batch(np.arange(first, last))
+        if self.texts is None or first == last:
+            return batch
+        counts = np.diff(self._starts[first : last + 1])
+        owners = torch.from_numpy(np.repeat(np.arange(last - first), counts))
+        texts = _tensor(self.texts[int(self._starts[first]) : int(self._starts[last])])
+        return Batch(batch.pooled, batch.mean, batch.targets, texts, owners)
 
 
 def same_pictures(left: FeatureStore, right: FeatureStore) -> None:

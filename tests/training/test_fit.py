@@ -21,6 +21,7 @@ from dinoclip_viz.training.loop import Loop
 from tests.made_stores import CLIP, DINO, pair
 
 SMALL = find_recipe("best", hidden=16, batch=64, epochs=4, holdout=60, patch_epochs=0, noise=0.05)
+TWO = find_recipe(SMALL, cosine=0.0, relation=0.0, clip=1e-9, epochs=12, rate=1e-2)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -34,20 +35,8 @@ def stores(tmp_path_factory):
     [
         find_recipe(SMALL, epochs=12),
         find_recipe("dinov2-clip", hidden=16, blocks=1, batch=64, epochs=12, rate=5e-3, inputs="mean"),
-        find_recipe(
-            SMALL,
-            name="clip",
-            cosine=0.0,
-            relation=0.0,
-            clip=1.0,
-            head="mlp",
-            learn_temperature=True,
-            epochs=12,
-            rate=1e-2,
-        ),
-        find_recipe(
-            SMALL, name="siglip", cosine=0.0, relation=0.0, siglip=1.0, head="linear", epochs=12, average="epochs"
-        ),
+        replace(TWO, name="clip", clip=1.0, head="mlp", learn_temperature=True),
+        replace(TWO, name="siglip", siglip=1.0, head="linear", average="epochs"),
         find_recipe(SMALL, name="gated", head="gated", epochs=12, average="none"),
         find_recipe("text-to-patch", batch=64, epochs=12, holdout=60, rate=1e-2),
     ],

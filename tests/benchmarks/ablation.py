@@ -1,0 +1,143 @@
+"""What each choice of the projector's recipe is worth: `python tests/benchmarks/ablation.py` writes `ablation.json`.
+
+Every row is a recipe that differs from "best" in one thing, trained on the same store. The best epoch is chosen on
+pictures held out of that store; the figures are measured on scenes of a seed that nothing was chosen on.
+
+It needs three stores in a folder, made once (an hour on two cores):
+
+    dinoclip embed playground:11:36000 --encoder playground-dino --encoder playground-clip --texts playground-clip \
+        --out runs/stores/train
+    dinoclip embed playground:3002:1000 ... --out runs/stores/eval3002
+    dinoclip embed playground:13:8000 ... --out runs/stores/other        (for the rows that fine-tune)
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from dinoclip_viz.projector import Projector
+from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.tasks.retrieval import recall
+from dinoclip_viz.training import Pairs, Recipe, find_recipe, fit_projector, pick_stores
+from dinoclip_viz.training.fit import score_pairs
+from dinoclip_viz.training.pairs import Batch
+
+HERE = Path(__file__).parent
+BEST = find_recipe("best", patch_epochs=0)
+ROWS: dict[str, list[tuple[str, dict[str, object]]]] = {
+    "loss": [
+        ("cosine (unit-norm MSE) alone", {"relation": 0.0}),
+        ("relation alone", {"cosine": 0.0}),
+        ("cosine and CLIP's loss", {"relation": 0.0, "clip": 1.0}),
+        ("cosine and SigLIP's loss", {"relation": 0.0, "siglip": 0.1}),
+        ("CLIP's loss alone", {"cosine": 0.0, "relation": 0.0, "clip": 1.0}),
+        ("CLIP's loss, learnt temperature", {"cosine": 0.0, "relation": 0.0, "clip": 1.0, "learn_temperature": True}),
+    ],
+    "input": [
+        ("mean of all tokens", {"inputs": "mean"}),
+        ("CLS", {"inputs": "pooled"}),
+        ("raw, not scaled", {"scale_inputs": False}),
+        ("noise of .1", {"noise": 0.1}),
+    ],
+    "head": [
+        ("linear", {"head": "linear"}),
+        ("MLP", {"head": "mlp", "hidden": 512}),
+        ("gated (SAIL)", {"head": "gated", "hidden": 512}),
+        ("residual MLP, 3 blocks", {"blocks": 3}),
+        ("residual MLP, width 192", {"hidden": 192}),
+        ("residual MLP, width 768", {"hidden": 768}),
+    ],
+    "batch": [("256", {"batch": 256}), ("4096", {"batch": 4096, "rate": 4e-3})],
+    "captions an image": [("1", {"captions": 1}), ("4", {"captions": 4})],
+    "temperature": [(".02", {"temperature": 0.02}), (".1", {"temperature": 0.1})],
+    "averaging": [
+        ("none", {"average": "none"}),
+        ("mean of the last 5 epochs", {"average": "epochs", "averaged": 5}),
+    ],
+    "epochs": [("10", {"epochs": 10}), ("60", {"epochs": 60, "patience": 10})],
+}
+
+
+def measured(projector: Projector, held: Batch) -> dict[str, float]:
+    """R@1 both ways on the evaluation store, all its captions, and the share of the teacher's."""
+    ours = score_pairs(projector, held)
+    teacher = recall(held.targets, held.texts, held.owners)
+    for way in ("image_to_text", "text_to_image"):
+        ours[f"{way}_share"] = ours[f"{way}_R@1"] / teacher[way]["R@1"]
+    return ours
+
+
+def run(name: str, value: str, recipe: Recipe, stores: tuple[FeatureStore, FeatureStore], held: Batch, **how) -> dict:
+    begun = time.monotonic()
+    projector, history = fit_projector(*stores, recipe=recipe, **how)
+    chosen = max(history, key=lambda row: row["image_to_text_R@1"] + row["text_to_image_R@1"])
+    row = {
+        "what": name,
+        "value": value,
+        "recipe": asdict(recipe),
+        "parameters": sum(weights.numel() for weights in projector.pooled_head.parameters()),
+        "epoch": chosen["epoch"],
+        "held_out": {key: chosen[key] for key in ("image_to_text_R@1", "text_to_image_R@1", "cosine") if key in chosen},
+        "measured": measured(projector, held),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+    print(name, value, {key: round(figure, 4) for key, figure in row["measured"].items()}, row["seconds"], flush=True)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stores", type=Path, default=Path("runs/stores"))
+    parser.add_argument("--out", type=Path, default=HERE / "ablation.json")
+    parser.add_argument("--published", type=Path, help="folder of a projector trained by the recipe dinov2-clip")
+    parser.add_argument("--only", help="one group of rows, such as head")
+    arguments = parser.parse_args()
+    train = pick_stores(arguments.stores / "train", arguments.stores / "train")
+    evaluation = pick_stores(arguments.stores / "eval3002", arguments.stores / "eval3002")
+    held = Pairs(*evaluation, holdout=0).run(0, len(evaluation[0]))
+    known = json.loads(arguments.out.read_text())["rows"] if arguments.out.is_file() else []
+    rows = {(row["what"], row["value"]): row for row in known}
+
+    def keep(row: dict) -> None:
+        rows[row["what"], row["value"]] = row
+        teacher = recall(held.targets, held.texts, held.owners)
+        record = {"training": train[0].settings.source, "evaluation": evaluation[0].settings.source}
+        record |= {"teacher": teacher, "threads": torch.get_num_threads(), "rows": list(rows.values())}
+        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+
+    plan = [("best", "as it is", BEST)]
+    plan += [(group, value, replace(BEST, **changes)) for group, several in ROWS.items() for value, changes in several]
+    for group, value, recipe in plan:
+        done = rows.get((group, value))
+        if arguments.only in (None, group) and not (done and done["recipe"] == asdict(recipe)):
+            keep(run(group, value, recipe, train, held))
+    if arguments.only in (None, "fine-tuning") and (arguments.stores / "other").is_dir():
+        other = pick_stores(arguments.stores / "other", arguments.stores / "other")
+        first, _ = fit_projector(*other, recipe=BEST)
+        keep(run("fine-tuning", "another 8,000 pictures alone", BEST, other, held))
+        gentle = replace(BEST, rate=5e-4, epochs=10)
+        keep(run("fine-tuning", "on 36,000, from a projector of another 8,000", gentle, train, held, init=first))
+        keep(run("fine-tuning", "on 36,000 as long, from random weights", gentle, train, held))
+    if arguments.published:
+        published = Projector.from_pretrained(str(arguments.published))
+        record = json.loads((arguments.published / "training.json").read_text())
+        chosen = max(record["history"], key=lambda row: row["image_to_text_R@1"] + row["text_to_image_R@1"])
+        keep(
+            {
+                "what": "published",
+                "value": "dinov2-clip: unit-norm MSE, mean of all tokens, ProjectorWithResiduals",
+                "recipe": record["recipe"],
+                "parameters": sum(weights.numel() for weights in published.pooled_head.parameters()),
+                "epoch": chosen["epoch"],
+                "held_out": {key: chosen[key] for key in ("image_to_text_R@1", "text_to_image_R@1", "cosine")},
+                "measured": measured(published, held),
+            }
+        )
+
+
+if __name__ == "__main__":
+    main()

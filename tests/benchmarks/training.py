@@ -1,0 +1,160 @@
+"""Training samples a second over a Dataset and DataLoader loop on the same store, and over the bare step.
+
+`python tests/benchmarks/training.py` prints JSON. Both loops take the same steps (unit-norm MSE, AdamW) at batch 1024;
+they run in turns, medians of their rounds. The large head is the published one at its full width, over a bare step on
+a batch that is already there.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from dinoclip_viz.projector import Projector
+from dinoclip_viz.store import FeatureStore, StoreSettings
+from dinoclip_viz.store.writing import PictureRow, Shard, finish, prepare, write_shard
+from dinoclip_viz.training import Pairs, Recipe, find_recipe
+from dinoclip_viz.training.fit import Trained, _loss
+from dinoclip_viz.training.losses import unit_norm_mse
+from dinoclip_viz.training.processes import Processes
+
+WIDTH, OUT, BATCH = 768, 512, 1024
+
+
+def stores(folder: Path, pictures: int) -> tuple[FeatureStore, FeatureStore]:
+    """DINOv2-base's and CLIP ViT-B/16's sizes, random, in shards of 2048."""
+    chance = np.random.default_rng(0)
+    for name, width in (("dino", WIDTH), ("clip", OUT)):
+        settings = StoreSettings(
+            encoder=name, space=name, patch_space=name, dimension=width, patch_dimension=width, revision=None,
+            processor="pil", dtype="float32", size=224, patches="", source="made", texts="", text_space="",
+            text_dimension=0, shard_size=2048, versions={},
+        )  # fmt: skip
+        prepare(folder / name, settings)
+        for number, start in enumerate(range(0, pictures, 2048)):
+            rows = range(start, min(start + 2048, pictures))
+            values = chance.normal(size=(len(rows), width)).astype(np.float16)
+            pictured = [PictureRow(str(row), "", (), None, 9, 9) for row in rows]
+            arrays = [{"img_emb": values, "mean_emb": values}]
+            write_shard([folder / name], number, Shard(pictured, [], arrays, None, np.empty(0, np.int64)), 0.0)
+        finish(folder / name, settings)
+    return FeatureStore.open(folder / "dino"), FeatureStore.open(folder / "clip")
+
+
+class Rows(Dataset):
+    """The store as an ordinary data set: one row at a time."""
+
+    def __init__(self, images: FeatureStore, targets: FeatureStore) -> None:
+        self.images, self.targets = images, targets
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen, wanted = self.images.mean[row], self.targets.pooled[row]
+        return torch.from_numpy(seen.astype(np.float32)), torch.from_numpy(wanted.astype(np.float32))
+
+
+def projector(recipe: Recipe) -> Projector:
+    torch.manual_seed(0)
+    names = {"image_encoder": "dino", "text_encoder": "clip", "image_space": "dino", "text_space": "clip"}
+    return Projector(
+        **names, width=WIDTH, outputs=OUT, head=recipe.head, inputs="mean", hidden=recipe.hidden, blocks=recipe.blocks
+    )
+
+
+def ours(recipe: Recipe, pairs: Pairs, steps: int) -> Callable[[], None]:
+    model = projector(recipe)
+    trained = Trained(model, recipe)
+    optimiser = torch.optim.AdamW(trained.parameters(), lr=1e-3)
+    state = {"epoch": 0}
+
+    def run() -> None:
+        order = pairs.order(0, state["epoch"])
+        state["epoch"] += 1
+        for step in range(steps):
+            chance = np.random.default_rng([0, step])
+            batch = pairs.batch(order[step * BATCH : (step + 1) * BATCH], 0, chance)
+            loss = _loss(model, trained.whole, batch, recipe, Processes(), chance)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    return run
+
+
+def ordinary(
+    recipe: Recipe, images: FeatureStore, targets: FeatureStore, steps: int, workers: int
+) -> Callable[[], None]:
+    model = projector(recipe)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    loader = DataLoader(Rows(images, targets), BATCH, shuffle=True, num_workers=workers, drop_last=True)
+
+    def run() -> None:
+        for step, (seen, wanted) in enumerate(loader):
+            if step == steps:
+                break
+            loss = unit_norm_mse(model(seen), wanted)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    return run
+
+
+def bare(recipe: Recipe, steps: int) -> Callable[[], None]:
+    model = projector(recipe)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    seen, wanted = torch.randn(BATCH, WIDTH), torch.randn(BATCH, OUT)
+
+    def run() -> None:
+        for _ in range(steps):
+            loss = unit_norm_mse(model(seen), wanted)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    return run
+
+
+def in_turns(loops: dict[str, Callable[[], None]], steps: int, rounds: int) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in loops}
+    for name, loop in loops.items():
+        loop()
+    for _ in range(rounds):
+        for name, loop in loops.items():
+            begun = time.perf_counter()
+            loop()
+            times[name].append(time.perf_counter() - begun)
+    return {name: round(steps * BATCH / float(np.median(taken)), 1) for name, taken in times.items()}
+
+
+def main() -> None:
+    base = replace(find_recipe("dinov2-clip"), batch=BATCH)
+    figures: dict[str, object] = {"threads": torch.get_num_threads(), "batch": BATCH}
+    with tempfile.TemporaryDirectory() as folder:
+        images, targets = stores(Path(folder), 40 * BATCH)
+        pairs = Pairs(images, targets, holdout=0)
+        for head, hidden in (("linear", 1), ("mlp", 512)):
+            recipe = replace(base, head=head, hidden=hidden)
+            loops = {"ours": ours(recipe, pairs, 20)}
+            loops |= {f"loader_{count}_workers": ordinary(recipe, images, targets, 20, count) for count in (0, 2)}
+            rates = in_turns(loops, 20, 5)
+            best = max(rate for name, rate in rates.items() if name != "ours")
+            figures[head] = {**rates, "ratio_to_the_faster_loader": round(rates["ours"] / best, 2)}
+        rates = in_turns({"ours": ours(base, pairs, 2), "bare_step": bare(base, 2)}, 2, 5)
+        figures[base.head] = {**rates, "ratio": round(rates["ours"] / rates["bare_step"], 3)}
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
