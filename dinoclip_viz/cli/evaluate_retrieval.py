@@ -187,16 +187,16 @@ def _draw_worst(one: Compared, image_ranks: Tensor, text_ranks: Tensor, file: Pa
         others = found_instead(picked(one.images, images), one.texts, captions)
         for row, mine, other in zip(images, captions, others, strict=True):
             pictures.append(one.picture(row))
-            titles.append(f"{one.captions[mine[0]]}\nrank {image_ranks[row]}; found: {one.captions[other]}")
+            titles.append(f"rank {image_ranks[row]}: {one.captions[mine[0]]}\nfound: {one.captions[other]}")
     if texts:
         owners = one.owners[texts].tolist()
         others = found_instead(picked(one.texts, texts), one.images, [[owner] for owner in owners])
         for row, owner, other in zip(texts, owners, others, strict=True):
             instead = one.captions[int(np.flatnonzero(one.owners == other)[0])]
             pictures.append(one.picture(owner))
-            titles.append(f"{one.captions[row]}\nrank {text_ranks[row]}; found picture: {instead}")
+            titles.append(f"rank {text_ranks[row]}: {one.captions[row]}\nfound the picture of: {instead}")
     if not pictures:
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(pictures, titles, columns=5, side=160).save(file)
+    contact_sheet(pictures, titles, columns=5, side=240).save(file)
     return True

@@ -164,8 +164,8 @@ def _nearest(vectors: Vectors, start: int, stop: int, k: int, chunk: int) -> Ten
     for first in range(0, len(vectors), chunk):
         last = min(first + chunk, len(vectors))
         scores = asked @ F.normalize(block(vectors, first, last), dim=-1).T  # (C, chunk)
-        itself = torch.arange(max(start, first), min(stop, last))
-        scores[itself - start, itself - first] = -torch.inf
+        if first == start:
+            scores.fill_diagonal_(-torch.inf)
         numbers = torch.arange(first, last, device=asked.device).expand_as(scores)
         scores, numbers = torch.cat([best, scores], 1), torch.cat([found, numbers], 1)
         best, places = scores.topk(min(k, scores.shape[1]), dim=1)

@@ -14,11 +14,12 @@ from dinoclip_viz.tasks.vectors import Indices, Vectors, block, indices, lengths
 
 _IMAGES_AT_ONCE = 1024
 _PANEL = 8192  # images that are kept as float32 while all texts go by
+_KEPT = 192 << 20  # bytes of tiles that are computed once because both passes need them
 _NORM = 1e-12  # shorter vectors count as this long, as in torch.nn.functional.normalize
 
 
 def recall(
-    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 2048
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 4096
 ) -> dict[str, dict[str, float]]:
     """R@1, R@5, R@10 (shares, 0 to 1) and median rank, from images to texts and from texts to images.
 
@@ -57,12 +58,12 @@ def summary(image_ranks: Tensor, text_ranks: Tensor) -> dict[str, dict[str, floa
 
 
 def ranks(
-    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 2048
+    image_vectors: Vectors, text_vectors: Vectors, text_to_image: Indices, chunk: int = 4096
 ) -> tuple[Tensor, Tensor]:
     """Rank of each image's best text among all texts (B,), and of each text's image among all images (T,), 1 the best.
 
     An image's other texts do not stand in the way of its best one. A tie counts against the query. Vectors on disk are
-    read block by block; memory holds at most 8192 images and `chunk` texts as float32.
+    read block by block; beside 8192 images and `chunk` texts as float32, at most about 230 MB of scores are in memory.
 
     Args:
         image_vectors, text_vectors, text_to_image, chunk: as in `recall`.
@@ -79,7 +80,8 @@ def ranks(
         raise ValueError(f"chunk is {chunk}; expected 1 or more")
     pair = _Pair.of(image_vectors, text_vectors, text_to_image)
     own = torch.empty(len(pair.owners), device=pair.device)
-    for rows, columns, scores in pair.tiles(chunk, own_only=True):
+    kept: dict[tuple[int, int], Tensor] = {}
+    for rows, columns, scores in pair.tiles(chunk, kept, own_only=True):
         at, mine = pair.inside(rows, columns)
         own[mine] = scores[at]
     best = torch.full((len(image_vectors),), -torch.inf, device=pair.device).scatter_reduce_(
@@ -88,7 +90,7 @@ def ranks(
     to_texts = -torch.bincount(pair.owners[own >= best[pair.owners]], minlength=len(best)).double()
     to_images = torch.zeros(len(own), device=pair.device, dtype=torch.float64)
     flags = torch.empty(0, device=pair.device)
-    for rows, columns, scores in pair.tiles(chunk):
+    for rows, columns, scores in pair.tiles(chunk, kept):
         at, mine = pair.inside(rows, columns)
         scores[at] = own[mine]  # the very same numbers, even where a second product would differ in its last bit
         flags = flags if flags.shape == scores.shape else torch.empty_like(scores)
@@ -133,8 +135,7 @@ def found_instead(
 class _Pair:
     """Images and texts whose scores are computed in tiles; texts in the order of their images.
 
-    Tiles have one shape, padded with zeros, and always the same buffers: a score is the same number whenever its tile
-    is computed, and equal vectors get equal scores.
+    Tiles have one shape, padded with zeros, so that equal vectors get equal scores wherever they stand.
     """
 
     images: Vectors
@@ -158,8 +159,13 @@ class _Pair:
         scale = [length.clamp_min(_NORM).to(device) for length in measured]
         return cls(images, texts, order, torch.from_numpy(owners[order]).to(device), scale[0], scale[1][order], device)
 
-    def tiles(self, chunk: int, own_only: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Images' rows, texts' places in `order` and their scores, valid until the next; or those with own pairs."""
+    def tiles(
+        self, chunk: int, kept: dict[tuple[int, int], Tensor], own_only: bool = False
+    ) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Images' rows, texts' places in `order` and their scores, valid until the next.
+
+        With `own_only` the tiles that hold own pairs alone; `kept` takes as many as may be, for the next pass.
+        """
         high, wide, width = min(_IMAGES_AT_ONCE, len(self.images)), min(chunk, len(self.order)), self.images.shape[1]
         tall = -(-min(_PANEL, len(self.images)) // high) * high
         panel = torch.empty(tall, width, device=self.device)
@@ -179,9 +185,15 @@ class _Pair:
                     continue
                 _fill(texts, block(self.texts, left, right, self.order), self.text_lengths[left:right])
                 for row in rows:
-                    torch.mm(panel[row - top : row - top + high], texts.T, out=scores)
+                    tile = kept.pop((row, left), None)
+                    if tile is None:
+                        keeps = own_only and (len(kept) + 1) * scores.nbytes <= _KEPT
+                        tile = torch.empty_like(scores) if keeps else scores
+                        torch.mm(panel[row - top : row - top + high], texts.T, out=tile)
+                        if keeps:
+                            kept[row, left] = tile
                     below = min(row + high, bottom)
-                    yield slice(row, below), slice(left, right), scores[: below - row, : right - left]
+                    yield slice(row, below), slice(left, right), tile[: below - row, : right - left]
 
     def inside(self, rows: slice, columns: slice) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Where in a tile its own pairs stand, and which texts' they are."""

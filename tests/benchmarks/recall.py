@@ -31,7 +31,7 @@ def vectors() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def dense(images: Tensor, texts: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
-    """Both ranks from the whole matrix, the plain way, with nothing beside it that can be spared."""
+    """Both ranks from the whole matrix, the plain way."""
     scores = F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T  # (B, T)
     own = scores[owners, torch.arange(len(owners))]
     best = torch.full((len(images),), -2.0).scatter_reduce_(0, owners, own, "amax")
