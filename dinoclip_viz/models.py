@@ -258,8 +258,7 @@ def _projector_settings(folder: Path) -> dict[str, object] | None:
 
 
 def _load_projector(folder: Path) -> Projector:
-    projector: Projector = Projector.from_pretrained(str(folder)).eval()
-    return projector.requires_grad_(False)
+    return Projector.find(folder).eval().requires_grad_(False)
 
 
 def _measured(folder: Path) -> tuple[float, str]:

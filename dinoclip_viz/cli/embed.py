@@ -88,7 +88,7 @@ def run(arguments: Namespace) -> Answer:
         "stores": [str(folder) for folder in report.stores],
     }
     text = (
-        f"{report.images} pictures and {report.captions} captions in {', '.join(result['stores'])}; "
+        f"{report.images} pictures and {report.captions} captions in {', '.join(map(str, report.stores))}; "
         f"{report.encoded} encoded now, {report.images_per_second:.1f} a second, {len(failed)} failed"
     )
     return Answer(result, text, failed, listed_as="failures")

@@ -56,9 +56,7 @@ def run(arguments: Namespace) -> Answer:
     patches: tuple[FeatureStore, FeatureStore] | None = None
     if arguments.patches:
         patches = pick_stores(arguments.patches, arguments.patches)
-    projector, history = fit_projector(
-        images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches
-    )
+    projector, history = fit_projector(images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches)
     out: Path = arguments.out
     learning_curve(history, recipe.name).save(out / "learning_curve.png")
     save_card(out)
@@ -66,7 +64,9 @@ def run(arguments: Namespace) -> Answer:
     best = max(rows, key=lambda record: sum(v for name, v in record.items() if name.endswith("_R@1")))
     result = {"out": str(out), "recipe": recipe.name, "epochs": len(rows), "best": best, "history": history}
     lines = [["epoch", *(name for name in best if name != "epoch")]]
-    lines += [[f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows]
+    lines += [
+        [f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows
+    ]
     return Answer(result, f"{table(lines)}\nepoch {int(best['epoch'])} is kept in {out}")
 
 
@@ -90,5 +90,7 @@ def _recipe(arguments: Namespace) -> Recipe:
         try:
             changes[name] = text.lower() in ("1", "true", "yes") if kind is bool else kind(text)
         except ValueError as error:
-            raise ValueError(f"{name} is {text!r}; expected {kind.__name__}, such as {getattr(recipe, name)}") from error
+            raise ValueError(
+                f"{name} is {text!r}; expected {kind.__name__}, such as {getattr(recipe, name)}"
+            ) from error
     return replace(recipe, **changes)  # type: ignore[arg-type]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from torch import Tensor, nn
 
 from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, TextFeatures, same_space
@@ -41,7 +42,7 @@ class Projector(
         inputs: what of a picture goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side a text's
             vector goes in, and this is what of a picture it is compared with: "mean" or "pooled".
         patch_head: a second head of the same kind for patches; without it, patches go through the first, which then
-            must take one vector of the encoder's width.
+            must take one vector of the encoder's width. patch_hidden, patch_blocks: its sizes, by default the first's.
         side: "image" where pictures are carried over, "text" where texts are.
 
     Raises:
@@ -62,6 +63,8 @@ class Projector(
         hidden: int = 512,
         blocks: int = 2,
         patch_head: bool = False,
+        patch_hidden: int | None = None,
+        patch_blocks: int | None = None,
         side: Side = "image",
     ) -> None:
         super().__init__()
@@ -81,7 +84,8 @@ class Projector(
         self.side: str = side
         entering = width * INPUTS[inputs]
         self.pooled_head = make_head(head, entering, outputs, hidden, blocks)
-        self.patch_head = make_head(head, width, outputs, hidden, blocks) if patch_head else None
+        sizes = hidden if patch_hidden is None else patch_hidden, blocks if patch_blocks is None else patch_blocks
+        self.patch_head = make_head(head, width, outputs, *sizes) if patch_head else None
         self.register_buffer("pooled_mean", torch.zeros(entering))
         self.register_buffer("pooled_deviation", torch.ones(entering))
         self.register_buffer("patch_mean", torch.zeros(width))
@@ -119,6 +123,25 @@ class Projector(
         )
         projector.pooled_head.load_state_dict(head.state_dict())
         return projector.eval().requires_grad_(False)
+
+    @classmethod
+    def find(cls, name: str | Path) -> Self:
+        """The projector in a folder, or of that id on the hub.
+
+        Raises:
+            EncoderError: it cannot be found, fetched or read; one line says why.
+        """
+        folder = Path(name).expanduser()
+        if folder.is_dir() and not (folder / "config.json").is_file():
+            raise EncoderError(f"{name} has no config.json; expected a folder that a projector was saved in")
+        if not folder.is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)):
+            raise EncoderError(f"there is no folder {name}; expected that of a projector, or its id on the hub")
+        try:
+            projector: Self = cls.from_pretrained(str(folder) if folder.is_dir() else str(name))
+        except (OSError, HfHubHTTPError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise EncoderError(f"{name} is no folder here and cannot be fetched from the hub ({reason})") from error
+        return projector
 
     @property
     def serves_patches(self) -> bool:

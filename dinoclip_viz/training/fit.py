@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Callable
@@ -110,7 +111,7 @@ def fit_projector(
         history += fit_patch_head(projector, *seen, recipe, kept, processes, watch)
     projector = projector.cpu().eval().requires_grad_(False)
     if kept is not None and processes.first:
-        projector.save_pretrained(kept)
+        copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
         record = {"recipe": asdict(recipe), "pictures": len(pairs), "stores": _described(pairs), "history": history}
         (kept / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     processes.wait()
@@ -158,13 +159,15 @@ def _start(pairs: Pairs, recipe: Recipe, init: str | Path | Projector | None) ->
         hidden=recipe.hidden,
         blocks=recipe.blocks,
         patch_head=on_images and recipe.patch_epochs > 0,
+        patch_hidden=recipe.patch_hidden if on_images and recipe.patch_epochs > 0 else None,
+        patch_blocks=recipe.patch_blocks if on_images and recipe.patch_epochs > 0 else None,
         side=recipe.side,
     )
     if init is None:
         if recipe.scale_inputs:
             projector.measure_input(_inputs(projector, pairs))
         return projector
-    known = init if isinstance(init, Projector) else Projector.from_pretrained(str(init))
+    known = init if isinstance(init, Projector) else Projector.find(init)
     try:
         projector.load_state_dict(known.state_dict(), strict=projector.patch_head is None)
     except RuntimeError as error:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dinoclip_viz.dense import guided_pooling
-from dinoclip_viz.projector import Projector
+from dinoclip_viz.projector import Projector, unit
 from dinoclip_viz.store import FeatureStore, StoreError
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.pairs import same_pictures
 from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Recipe
+
+_CAPTIONS = 128
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ def fit_patch_head(
     together = max(processes.count, min(together, len(train)) // processes.count * processes.count)
     device = projector.pooled_mean.device
     if recipe.scale_inputs:
-        some, _ = _grids(images, targets, train[:: max(1, len(train) // 500)], device, False)
+        some, _ = _grids(images, targets, train[:: max(1, len(train) // 500)], device, replace(recipe, guided=0.0))
         projector.patch_mean.copy_(some.flatten(0, 2).mean(0))
         projector.patch_deviation.copy_(some.flatten(0, 2).std(0) + 1e-4)
     loop = Loop(
@@ -73,10 +77,14 @@ def fit_patch_head(
         order = np.random.default_rng([recipe.seed, 1, loop.epoch]).permutation(train)
         for step in loop.run():
             rows = order[step * together : (step + 1) * together]
-            entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe.guided)
-            cosine = torch.cosine_similarity(projector.project_patches(entering), wanted, dim=-1)
+            entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe)
+            out = projector.project_patches(entering)
+            loss = (1 - torch.cosine_similarity(out, wanted, dim=-1)).mean()
+            if recipe.patch_relation:
+                words = _words(targets, np.random.default_rng([recipe.seed, 2, loop.epoch, step])).to(device)
+                loss = loss + recipe.patch_relation * _relation(out, wanted, words, 1 / recipe.temperature)
             # each process sees its slice alone: the mean over the batch is the sum of the slices' shares
-            loop.update((1 - cosine).mean() / processes.count)
+            loop.update(loss / processes.count)
         record = {"stage": 2.0, "rate": loop.rate, "patch_cosine": _held(projector, images, targets, recipe, held)}
         loop.end_epoch(record, record["patch_cosine"], 0)
         log.info("patches, epoch %s", loop.history[-1])
@@ -92,20 +100,38 @@ def _held(projector: Projector, images: FeatureStore, targets: FeatureStore, rec
     found = []
     with torch.no_grad():
         for part in np.array_split(rows, max(1, len(rows) // 32)):
-            entering, wanted = _grids(images, targets, part, device, recipe.guided)
+            entering, wanted = _grids(images, targets, part, device, recipe)
             found.append(torch.cosine_similarity(projector.project_patches(entering), wanted, dim=-1).flatten())
     return torch.cat(found).mean().item()
 
 
+def _words(targets: FeatureStore, chance: np.random.Generator) -> Tensor:
+    """(T, E) some captions' vectors, what patches are told apart by.
+
+    Raises:
+        StoreError: the store has no captions.
+    """
+    if targets.texts is None or not len(targets.texts):
+        raise StoreError(f"{targets.path} has no captions; embed its source with --texts, or set patch_relation to 0")
+    rows = chance.integers(len(targets.texts), size=_CAPTIONS)
+    return torch.from_numpy(targets.texts[rows].astype(np.float32))
+
+
+def _relation(out: Tensor, wanted: Tensor, words: Tensor, scale: float) -> Tensor:
+    """How far each patch's softmax over the captions is from that of the patch it follows."""
+    ours, theirs = (scale * unit(patches.flatten(0, -2)) @ unit(words).T for patches in (out, wanted))  # (N, T)
+    return F.kl_div(ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean")
+
+
 def _grids(
-    images: FeatureStore, targets: FeatureStore, rows: NDArray[np.int64], device: torch.device, guided: bool
+    images: FeatureStore, targets: FeatureStore, rows: NDArray[np.int64], device: torch.device, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
     """(B, H, W, D) patches that go in and (B, H, W, E) what they should become."""
     if images.patches is None or targets.dense is None:
         raise StoreError("the stores have no patches")
     entering = torch.from_numpy(images.patches[rows].astype(np.float32)).to(device)
     wanted = torch.from_numpy(targets.dense[rows].astype(np.float32)).to(device)
-    return entering, guided_pooling(wanted, entering) if guided else wanted
+    return entering, guided_pooling(wanted, entering, recipe.guided) if recipe.guided else wanted
 
 
 def _check(images: FeatureStore, targets: FeatureStore) -> None:

@@ -32,8 +32,12 @@ class Recipe:
         patience: epochs without a better retrieval after which it stops; 0 never stops.
         holdout: pictures kept out of training to choose the best epoch, a tenth of the store at most.
         bf16: whether a GPU computes in bfloat16.
+        half: whether the weights are saved as float16, half the size; they are computed with as float32 all the same.
         patch_epochs, patch_batch, patch_rate: of the second head, on stores with patches; 0 epochs leave it out.
-        guided: whether the second head's targets are pooled by the image encoder's own patches first.
+        patch_hidden, patch_blocks: its sizes.
+        patch_relation: weight of the loss by which patches stand to captions as the patches that they follow do.
+        guided: the second head's targets are first pooled over the patches that the image encoder finds at least so
+            much alike (a cosine); 0 leaves them as they are.
         seed: of weights and order.
     """
 
@@ -62,10 +66,14 @@ class Recipe:
     patience: int = 5
     holdout: int = 1000
     bf16: bool = True
+    half: bool = False
     patch_epochs: int = 0
+    patch_hidden: int = 256
+    patch_blocks: int = 1
     patch_batch: int = 4096
     patch_rate: float = 2e-3
-    guided: bool = True
+    patch_relation: float = 0.0
+    guided: float = 0.8
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,7 +102,10 @@ RECIPES: dict[str, Recipe] = {
             "dinov2-clip", head="projector-with-residuals", hidden=2048, blocks=6, inputs="mean", scale_inputs=False,
             mse=1.0, batch=8192, epochs=16, rate=1e-3, decay=0.01, patience=4,
         ),
-        Recipe("best", hidden=384, cosine=1.0, relation=1.0, captions=2, average="ema", patch_epochs=8),
+        Recipe(
+            "best", hidden=416, blocks=2, cosine=1.0, relation=1.0, captions=2, batch=512, epochs=40, rate=5e-3,
+            average="ema", half=True, patch_epochs=4, patch_relation=1.0,
+        ),
         Recipe(
             "text-to-patch", side="text", head="text-to-patch", inputs="mean", scale_inputs=False, clip=1.0,
             temperature=0.07, rate=1e-3, decay=0.0, captions=2,

@@ -161,7 +161,7 @@ def test_two_processes_train_what_one_does(tmp_path):
 
 def test_the_patch_head_follows_the_teachers_patches(tmp_path):
     stores = pair(tmp_path, 300, patches=True)
-    recipe = replace(SMALL, epochs=1, patch_epochs=12, patch_batch=120, patch_rate=5e-3, guided=False)
+    recipe = replace(SMALL, epochs=1, patch_epochs=12, patch_batch=120, patch_rate=5e-3, guided=0.0)
     projector, history = fit_projector(*stores, recipe=recipe)
     last = [row for row in history if "stage" in row][-1]
     assert last["patch_cosine"] > 0.9

@@ -72,9 +72,10 @@ def _projector(folder: Path) -> str:
     from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 
     encoders = folder / "clip" / "model", folder / "dino" / "model"
-    return str(train_projector(Pictures(folder / "pictures"), folder / "projector", ProjectorRecipe(), encoders))
+    return str(train_projector(folder / "projector", ProjectorRecipe(), encoders))
 
 
 def _install(finished: dict[str, str]) -> None:
+    left_out = shutil.ignore_patterns("*.pt", "recipe.json", "README.md")
     for name, source in finished.items():
-        shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True)
+        shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True, ignore=left_out)
