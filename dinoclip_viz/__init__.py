@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dinoclip_viz import playground as playground
-    from dinoclip_viz.embed import EmbedReport as EmbedReport
-    from dinoclip_viz.embed import embed as embed
+    from dinoclip_viz.embedding import EmbedReport as EmbedReport
+    from dinoclip_viz.embedding import embed as embed
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -51,8 +51,8 @@ _HOMES = {
     "TextFeatures": "encoders.base",
     "check_image_encoder": "encoders.checks",
     "check_text_encoder": "encoders.checks",
-    "EmbedReport": "embed",
-    "embed": "embed",
+    "EmbedReport": "embedding",
+    "embed": "embedding",
     "encode_sources": "features",
     "ImageError": "images",
     "load_image": "images",

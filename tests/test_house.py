@@ -24,7 +24,7 @@ PACKAGE = ROOT / "dinoclip_viz"
 FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
 
 _VISION = {"images", "dense", "encoders", "features", "projector", "models"}
-_STORED = {"data", "store", "embed", "training"}
+_STORED = {"data", "store", "embedding", "training"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "images": set(),
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"images", "encoders"},
     "projector": {"encoders"},
     "models": {"images", "dense", "encoders", "projector"},
-    "embed": {"data", "store", "encoders"},
+    "embedding": {"data", "store", "encoders"},
     "tasks": {*_VISION, "store"},
     "training": {"store", "encoders", "dense", "projector", "tasks"},
     FRONT_DOOR: {*_VISION, *_STORED, "tasks", "playground"},
@@ -238,3 +238,12 @@ def test_the_python_blocks_of_the_readme_run(tmp_path, monkeypatch):
         line = text[: block.start(1)].count("\n")
         with contextlib.redirect_stdout(io.StringIO()):
             exec(compile("\n" * line + block[1], str(readme), "exec"), known)
+
+
+def test_public_names_stay_what_they_are_once_their_modules_are_imported():
+    code = (
+        "import dinoclip_viz as dv\n"
+        "first = {name: getattr(dv, name) for name in dv.__all__}\n"
+        "print([name for name in dv.__all__ if getattr(dv, name) is not first[name]])"
+    )
+    assert run(code) == "[]"

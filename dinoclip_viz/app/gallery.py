@@ -18,7 +18,7 @@ from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.data import PlaygroundSource
 from dinoclip_viz.data.reopen import reopen
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders.base import ImageEncoder, SpaceError
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.store import FeatureStore

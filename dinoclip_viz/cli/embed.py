@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> Answer:
     from tqdm import tqdm
 
     from dinoclip_viz.data import open_source
-    from dinoclip_viz.embed import embed
+    from dinoclip_viz.embedding import embed
 
     source = open_source(arguments.source, arguments.split, arguments.images)
     with tqdm(total=source.count, unit="images", dynamic_ncols=True) as bar:

@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> Answer:
     patches: tuple[FeatureStore, FeatureStore] | None = None
     if arguments.patches:
         patches = pick_stores(arguments.patches, arguments.patches)
-    projector, history = fit_projector(images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches)
+    _, history = fit_projector(images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches)
     out: Path = arguments.out
     learning_curve(history, recipe.name).save(out / "learning_curve.png")
     save_card(out)

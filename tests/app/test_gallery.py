@@ -7,7 +7,7 @@ from dinoclip_viz.app.events import told
 from dinoclip_viz.app.pictures import NOTICE
 from dinoclip_viz.app.workbench import key_of
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders.base import SpaceError
 from dinoclip_viz.models import load_model
 from dinoclip_viz.store import StoreError

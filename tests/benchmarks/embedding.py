@@ -1,4 +1,4 @@
-"""Time and peak memory of `embed` on 2,000 and on 20,000 drawn scenes: `python tests/benchmarks/embedding.py` prints JSON.
+"""Time and peak memory of `embed` on 2,000 and on 20,000 drawn scenes, as JSON: `python tests/benchmarks/embedding.py`.
 
 Each run is a process of its own; its peak is the largest resident size that it or its decoding worker reached.
 """
@@ -11,7 +11,7 @@ import tempfile
 
 CODE = """
 import json, resource, sys
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 if __name__ == "__main__":
     report = embed("playground:2300:{count}", "playground-dino", sys.argv[1], texts="playground-clip", workers=1)
     print(json.dumps(dict(

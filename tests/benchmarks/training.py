@@ -128,7 +128,7 @@ def bare(recipe: Recipe, steps: int) -> Callable[[], None]:
 
 def in_turns(loops: dict[str, Callable[[], None]], steps: int, rounds: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in loops}
-    for name, loop in loops.items():
+    for loop in loops.values():
         loop()
     for _ in range(rounds):
         for name, loop in loops.items():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 
 COUNT = 24
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders.base import SpaceError
 from dinoclip_viz.models import load_model
 from dinoclip_viz.projector import Projector

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embed import embed
+from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders import load_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder
