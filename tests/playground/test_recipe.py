@@ -15,7 +15,9 @@ from dinoclip_viz.playground.recipe.dino import DinoRecipe, matched_places, posi
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import orthogonalise
 from dinoclip_viz.playground.recipe.pictures import draw_pictures
+from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 from dinoclip_viz.playground.recipe.views import cell_centres, crop
+from dinoclip_viz.projector import Projector
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +127,29 @@ def test_patch_labels_take_the_majority():
 def test_measuring_on_training_seeds_is_refused():
     with pytest.raises(ValueError, match="trained on"):
         measure.measure_all(seed=5)
+
+
+def test_the_projectors_recipe_goes_from_scenes_to_a_folder_that_loads(tmp_path):
+    recipe = ProjectorRecipe(pictures=60, patch_pictures=20, patch_size=96)
+    folder = train_projector(tmp_path, recipe)
+    projector = Projector.find(folder)
+    assert (projector.image_encoder, projector.text_encoder) == ("playground-dino", "playground-clip")
+    assert projector.serves_patches
+    assert sum(file.stat().st_size for file in folder.glob("*.safetensors")) < 4_000_000
+    before = (folder / "model.safetensors").read_bytes()
+    train_projector(tmp_path, recipe)
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_confusions_at_levels_are_those_of_a_loop():
+    chance = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 21, (300,), generator=chance)
+    name = torch.randint(1, 21, (300,), generator=chance)
+    score = torch.rand(300, generator=chance)
+    levels = torch.tensor([0.1, 0.5, 0.9])
+    tables = measure._at_levels(truth, name, score, levels)
+    for table, level in zip(tables, levels, strict=True):
+        expected = torch.zeros(21, 21, dtype=torch.long)
+        for t, n, s in zip(truth.tolist(), name.tolist(), score.tolist(), strict=True):
+            expected[t, n if s >= level else 0] += 1
+        assert torch.equal(table, expected)
