@@ -103,16 +103,21 @@ def fit_projector(
     processes = join_processes()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kept = Path(folder).expanduser() if folder is not None else None
-    _check_folder(kept, recipe)
+    described = _described(pairs)
+    if kept is not None and processes.first:
+        _check_folder(kept, {"settings": asdict(recipe), "stores": described})
+    processes.wait()
     projector = _start(pairs, recipe, init)
     history = _fit_pooled(projector.to(where), pairs, recipe, kept, processes, watch)
     if projector.patch_head is not None:
         seen = patches or (sources[0], sources[1])
         history += fit_patch_head(projector, *seen, recipe, kept, processes, watch)
     projector = projector.cpu().eval().requires_grad_(False)
+    if recipe.half:
+        projector = projector.half().float()  # what is returned is what is saved
     if kept is not None and processes.first:
         copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
-        record = {"recipe": asdict(recipe), "pictures": len(pairs), "stores": _described(pairs), "history": history}
+        record = {"recipe": asdict(recipe), "pictures": len(pairs), "stores": described, "history": history}
         (kept / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     processes.wait()
     return projector, history
@@ -292,15 +297,20 @@ def _on(batch: Batch, device: torch.device) -> Batch:
     return Batch(*moved)  # type: ignore[arg-type]
 
 
-def _check_folder(folder: Path | None, recipe: Recipe) -> None:
-    """Nothing, if the folder is new or holds a run of this very recipe; the recipe is noted there."""
-    if folder is None:
-        return
-    noted = folder / "recipe.json"
-    wanted = json.dumps(asdict(recipe), indent=1) + "\n"
-    if noted.is_file() and noted.read_text(encoding="utf-8") != wanted:
-        raise ValueError(f"{folder} holds a run of another recipe ({noted}); choose another folder")
-    if (folder / "config.json").is_file() and not noted.is_file():
+def _check_folder(folder: Path, run: dict[str, object]) -> None:
+    """Nothing, if the folder is new or holds this very run; what the run is, is noted there.
+
+    Raises:
+        ValueError: it holds another run, or a model that no run made.
+    """
+    noted = folder / "run.json"
+    wanted = json.dumps(run, indent=1) + "\n"
+    if noted.is_file():
+        known = json.loads(noted.read_text(encoding="utf-8"))
+        other = next((part for part in run if known.get(part) != json.loads(wanted)[part]), None)
+        if other:
+            raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); choose another folder")
+    elif (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds a model that no run here made; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     noted.write_text(wanted, encoding="utf-8")
@@ -308,6 +318,11 @@ def _check_folder(folder: Path | None, recipe: Recipe) -> None:
 
 def _described(pairs: Pairs) -> dict[str, object]:
     return {
-        name: {"encoder": store.settings.encoder, "source": store.settings.source, "size": store.settings.size}
+        name: {
+            "encoder": store.settings.encoder,
+            "source": store.settings.source,
+            "size": store.settings.size,
+            "images": len(store),
+        }
         for name, store in (("images", pairs.images), ("targets", pairs.targets), ("texts", pairs.worded))
     }

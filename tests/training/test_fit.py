@@ -82,8 +82,11 @@ def test_the_folder_holds_weights_settings_record_and_no_time(stores, tmp_path):
 
 def test_another_recipe_in_the_same_folder_is_refused(stores, tmp_path):
     fit_projector(*stores, recipe=replace(SMALL, epochs=1), folder=tmp_path / "p")
-    with pytest.raises(ValueError, match="holds a run of another recipe"):
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(see run.json\)"):
         fit_projector(*stores, recipe=SMALL, folder=tmp_path / "p")
+    other = pair(tmp_path / "other", 100)
+    with pytest.raises(ValueError, match=r"holds a run with other stores"):
+        fit_projector(*other, recipe=replace(SMALL, epochs=1), folder=tmp_path / "p")
 
 
 def test_fine_tuning_starts_from_the_trained_projector(stores, tmp_path):

@@ -76,6 +76,6 @@ def _projector(folder: Path) -> str:
 
 
 def _install(finished: dict[str, str]) -> None:
-    left_out = shutil.ignore_patterns("*.pt", "recipe.json", "README.md")
+    left_out = shutil.ignore_patterns("*.pt", "run.json", "README.md")
     for name, source in finished.items():
         shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True, ignore=left_out)
