@@ -8,6 +8,7 @@ from dinoclip_viz.data.folders import FolderSource
 from dinoclip_viz.data.hub import HubSource
 from dinoclip_viz.data.lists import ListSource
 from dinoclip_viz.data.opening import open_source
+from dinoclip_viz.data.reopen import reopen
 from dinoclip_viz.data.tars import TarSource
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "TarSource",
     "Unreadable",
     "open_source",
+    "reopen",
 ]

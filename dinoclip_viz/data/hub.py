@@ -19,7 +19,7 @@ _TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
 _INSTALL = 'pip install "dinoclip-viz[data]"'
 _PICTURES = "one of images, of their bytes, or named image, file_name, path, url or the like"
-_FORM = "hub:NAME or hub:NAME:CONFIG, as in hub:nlphuji/flickr30k"
+_FORM = "hub:NAME or hub:NAME:CONFIG, as in hub:lmms-lab/flickr30k"
 
 
 @dataclass(frozen=True)

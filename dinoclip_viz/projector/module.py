@@ -143,6 +143,11 @@ class Projector(
             raise EncoderError(f"{name} is no folder here and cannot be fetched from the hub ({reason})") from error
         return projector
 
+    def described(self) -> str:
+        """Head, what goes in, and its size, in a few words."""
+        count = sum(weights.numel() for weights in self.pooled_head.parameters())
+        return f"{self.head} of {count:,} parameters on {self.inputs!r}"
+
     @property
     def serves_patches(self) -> bool:
         """Whether patches can be carried into the texts' space."""

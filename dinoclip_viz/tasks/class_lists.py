@@ -69,8 +69,13 @@ def class_list(name: str) -> ClassList:
         from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
         from timm.data import ImageNetInfo
 
-        wnids = sorted(ImageNetInfo().label_names())
-        return ClassList(name, tuple(IMAGENET_CLASSNAMES), {wnid: number for number, wnid in enumerate(wnids)})
+        known = ImageNetInfo()
+        wnids = sorted(known.label_names())
+        codes = {wnid: number for number, wnid in enumerate(wnids)}
+        # as data sets on the hub name them: "tench, Tinca tinca"
+        synonyms = [known.label_name_to_description(wnid) for wnid in wnids]
+        codes |= {words: number for number, words in enumerate(synonyms) if synonyms.count(words) == 1}
+        return ClassList(name, tuple(IMAGENET_CLASSNAMES), codes)
     if name in _NAMES:
         return ClassList(name, tuple(part.strip() for part in _NAMES[name].replace("\n", " ").split(",")))
     return _from_file(name)

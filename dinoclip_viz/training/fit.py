@@ -173,14 +173,29 @@ def _start(pairs: Pairs, recipe: Recipe, init: str | Path | Projector | None) ->
             projector.measure_input(_inputs(projector, pairs))
         return projector
     known = init if isinstance(init, Projector) else Projector.find(init)
-    try:
-        projector.load_state_dict(known.state_dict(), strict=projector.patch_head is None)
-    except RuntimeError as error:
-        raise ValueError(
-            f"the projector to start from has the head {known.head!r} on {known.inputs!r}, the recipe {recipe.name!r} "
-            f"{recipe.head!r} on {recipe.inputs!r}; expected the same head and sizes"
-        ) from error
+    _take_over(projector, known)
     return projector
+
+
+def _take_over(projector: Projector, known: Projector) -> None:
+    """The weights of a trained projector, its patch head too where both have one of the same sizes.
+
+    Raises:
+        ValueError: the first heads differ.
+    """
+    wanted, weights = projector.state_dict(), known.state_dict()
+
+    def part(state: dict[str, Tensor], prefix: str) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in state.items() if name.startswith(prefix)}
+
+    if part(wanted, "pooled_") != part(weights, "pooled_") or projector.inputs != known.inputs:
+        raise ValueError(
+            f"the projector to start from has another head than the recipe: {known.described()} against "
+            f"{projector.described()}; change the recipe's head, hidden, blocks or inputs, or start afresh"
+        )
+    same_patches = part(wanted, "patch_") == part(weights, "patch_")
+    taken = {name: value for name, value in weights.items() if name.startswith("pooled_") or same_patches}
+    projector.load_state_dict({**wanted, **taken})
 
 
 def _inputs(projector: Projector, pairs: Pairs) -> Tensor:

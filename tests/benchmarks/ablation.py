@@ -29,7 +29,7 @@ from dinoclip_viz.training.pairs import Batch
 
 HERE = Path(__file__).parent
 BEST = find_recipe("best", patch_epochs=0, half=False)
-BASE = replace(BEST, hidden=256, blocks=1, epochs=12, patience=0)
+BASE = replace(BEST, hidden=256, blocks=1, epochs=8, patience=0)
 ROWS: dict[str, list[tuple[str, dict[str, object]]]] = {
     "loss": [
         ("cosine (unit-norm MSE) alone", {"relation": 0.0}),
@@ -61,7 +61,7 @@ ROWS: dict[str, list[tuple[str, dict[str, object]]]] = {
         ("none", {"average": "none"}),
         ("mean of the last 5 epochs", {"average": "epochs", "averaged": 5}),
     ],
-    "epochs": [("6", {"epochs": 6}), ("30", {"epochs": 30})],
+    "epochs": [("4", {"epochs": 4}), ("24", {"epochs": 24})],
 }
 
 

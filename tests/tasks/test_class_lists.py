@@ -104,3 +104,9 @@ def test_accuracy_refuses_what_does_not_fit():
     ):
         with pytest.raises(ValueError, match=told):
             top_k_accuracy(scores, truth, k)
+
+
+def test_imagenet_is_known_by_the_names_that_hub_data_sets_give_it():
+    names = class_list("imagenet")
+    assert names.names[names.index("tench, Tinca tinca")] == "tench"
+    assert names.index("goldfish, Carassius auratus") == names.index("n01443537") == 1

@@ -96,8 +96,24 @@ def test_fine_tuning_starts_from_the_trained_projector(stores, tmp_path):
     x = torch.randn(5, 24)
     torch.testing.assert_close(tuned(x), first(x), atol=1e-4, rtol=1e-4)
     assert again[0]["cosine"] == pytest.approx(max(row["cosine"] for row in history[-3:]), abs=0.02)
-    with pytest.raises(ValueError, match="to start from has the head 'residual-mlp' on 'pooled\\+mean', the recipe"):
-        fit_projector(*stores, recipe=replace(SMALL, head="linear"), init=first)
+    words = "has another head than the recipe: residual-mlp of .* parameters on 'pooled\\+mean' against linear of"
+    for patch_epochs in (0, 1):
+        with pytest.raises(ValueError, match=words):
+            fit_projector(*stores, recipe=replace(SMALL, head="linear", patch_epochs=patch_epochs), init=first)
+
+
+def test_fine_tuning_takes_a_projector_with_a_patch_head_or_without(tmp_path):
+    stores = pair(tmp_path, 200, patches=True)
+    with_patches = replace(SMALL, epochs=1, patch_epochs=1, patch_batch=60)
+    first, _ = fit_projector(*stores, recipe=with_patches)
+    still = {"rate": 1e-9, "patch_rate": 1e-9, "average": "none"}
+    tuned, _ = fit_projector(*stores, recipe=replace(with_patches, **still), init=first)
+    alone, _ = fit_projector(*stores, recipe=replace(SMALL, epochs=1, **still), init=first)
+    x, patches = torch.randn(5, 24), torch.randn(5, 12)
+    torch.testing.assert_close(tuned(x), first(x), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(alone(x), first(x), atol=1e-2, rtol=1e-2)
+    torch.testing.assert_close(tuned.project_patches(patches), first.project_patches(patches), atol=1e-2, rtol=1e-2)
+    assert alone.patch_head is None
 
 
 def test_averaging_epochs_is_the_mean_of_their_weights():
