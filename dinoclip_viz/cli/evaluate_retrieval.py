@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"data set or store with captions ({DEFAULT})")
     parser.add_argument("--model", action="append", metavar="NAME", help="may be repeated (playground)")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
     parser.add_argument("--split", metavar="S", help="part of the data sets, where they have parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples of each data set")
     parser.add_argument(
@@ -98,7 +99,7 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
         if (source, source) in stored:
             continue
         try:
-            opened.append(open_source(source, arguments.split))
+            opened.append(open_source(source, arguments.split, arguments.pictures))
         except SourceError as error:
             if len(sources) == 1:
                 raise

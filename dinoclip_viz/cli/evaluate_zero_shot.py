@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
@@ -39,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='prompt with one "{}", may be repeated; openai are CLIP\'s 80 for ImageNet, simple the 7 best of them; '
         "default: the model's",
     )
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
     parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples")
 
@@ -57,7 +59,7 @@ def run(arguments: Namespace) -> Answer:
     classes = class_list(arguments.classes or "playground")
     given = arguments.template
     templates = given and [text for one in given for text in (template_set(one) if one in TEMPLATES else (one,))]
-    source = open_source(arguments.source, arguments.split)
+    source = open_source(arguments.source, arguments.split, arguments.pictures)
     scores, truth, failed = _scores(load_model(arguments.model), source, classes, templates, arguments.limit)
     each = top_k_accuracy_by_class(scores, truth)
     count = truth.bincount(minlength=len(classes.names)).tolist()
