@@ -22,6 +22,7 @@ from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Recipe
 
 _CAPTIONS = 128
+_LEAST_WEIGHT = 0.02
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ def fit_patch_head(
     """Train the patch head in place; a record an epoch: loss, rate, and the cosine on held-out pictures.
 
     The target of a patch is the teacher's patch of the same place by MaskCLIP's path, after CLIP-DINOiser's pooling
-    over the patches that the image encoder finds alike, if the recipe is guided.
+    over the patches that the image encoder finds alike, if the recipe is guided. Patches that stand out of their
+    picture count for more.
 
     Args:
         projector: with a patch head.
@@ -79,10 +81,12 @@ def fit_patch_head(
             rows = order[step * together : (step + 1) * together]
             entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe)
             out = projector.project_patches(entering)
-            loss = (1 - torch.cosine_similarity(out, wanted, dim=-1)).mean()
+            weights = _distinctness(wanted)
+            loss = (weights * (1 - torch.cosine_similarity(out, wanted, dim=-1))).mean()
             if recipe.patch_relation:
                 words = _words(targets, np.random.default_rng([recipe.seed, 2, loop.epoch, step])).to(device)
-                loss = loss + recipe.patch_relation * _relation(out, wanted, words, 1 / recipe.temperature)
+                relation = _relation(out, wanted, words, 1 / recipe.temperature)  # (B, H, W)
+                loss = loss + recipe.patch_relation * (weights * relation).mean()
             # each process sees its slice alone: the mean over the batch is the sum of the slices' shares
             loop.update(loss / processes.count)
         record = {"stage": 2.0, "rate": loop.rate, "patch_cosine": _held(projector, images, targets, recipe, held)}
@@ -118,9 +122,20 @@ def _words(targets: FeatureStore, chance: np.random.Generator) -> Tensor:
 
 
 def _relation(out: Tensor, wanted: Tensor, words: Tensor, scale: float) -> Tensor:
-    """How far each patch's softmax over the captions is from that of the patch it follows."""
-    ours, theirs = (scale * unit(patches.flatten(0, -2)) @ unit(words).T for patches in (out, wanted))  # (N, T)
-    return F.kl_div(ours.log_softmax(1), theirs.log_softmax(1), log_target=True, reduction="batchmean")
+    """(B, H, W) how far each patch's softmax over the captions is from that of the patch it follows."""
+    ours, theirs = (scale * unit(patches) @ unit(words).T for patches in (out, wanted))  # (B, H, W, T)
+    return F.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+
+
+def _distinctness(wanted: Tensor) -> Tensor:
+    """(B, H, W) weights of mean one: how far each patch is from the mean of its picture, which is its background.
+
+    Without them the many patches of the background, which are alike, are all that the head learns.
+    """
+    each = unit(wanted)
+    middle = unit(each.mean((1, 2), keepdim=True))
+    apart = (1 - (each * middle).sum(-1)).clamp_min(_LEAST_WEIGHT)
+    return apart / apart.mean()
 
 
 def _grids(

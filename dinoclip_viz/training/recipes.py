@@ -103,8 +103,8 @@ RECIPES: dict[str, Recipe] = {
             mse=1.0, batch=8192, epochs=16, rate=1e-3, decay=0.01, patience=4,
         ),
         Recipe(
-            "best", hidden=416, blocks=2, cosine=1.0, relation=1.0, captions=2, batch=512, epochs=40, rate=5e-3,
-            average="ema", half=True, patch_epochs=4, patch_relation=1.0,
+            "best", hidden=416, blocks=2, cosine=0.25, relation=1.0, clip=1.0, temperature=0.04, captions=2, batch=512,
+            epochs=36, rate=5e-3, average="ema", patience=0, half=True, patch_epochs=4,
         ),
         Recipe(
             "text-to-patch", side="text", head="text-to-patch", inputs="mean", scale_inputs=False, clip=1.0,

@@ -17,13 +17,13 @@ from dinoclip_viz.playground.recipe.pictures import Pictures, draw_pictures
 log = logging.getLogger(__name__)
 
 SEED, LAYOUTS = 1, 48_000
-DURATION = "about 4 minutes of drawing on two cores, 85 minutes a model on one core each, 8 minutes for the projector"
+DURATION = "about 4 minutes of drawing on two cores, 85 minutes a model on one core each, 35 minutes for the projector"
 
 
 def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str, str]:
     """Train every embedded model in `folder`, or go on where an earlier call stopped.
 
-    Takes about 4 minutes of drawing on two cores, then 85 minutes, both encoders side by side on one core each, then 8
+    Takes about 4 minutes of drawing on two cores, then 85 minutes, both encoders side by side on one core each, then 35
     minutes for the projector. A file named PAUSE in the folder halts the training while it is there.
 
     Args:
