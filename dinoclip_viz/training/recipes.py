@@ -104,7 +104,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             "best", hidden=416, blocks=2, cosine=0.25, relation=1.0, clip=1.0, temperature=0.04, captions=2, batch=512,
-            epochs=36, rate=5e-3, average="ema", patience=0, half=True, patch_epochs=4,
+            epochs=36, rate=5e-3, average="ema", patience=0, half=True, patch_epochs=6, patch_rate=3e-3,
         ),
         Recipe(
             "text-to-patch", side="text", head="text-to-patch", inputs="mean", scale_inputs=False, clip=1.0,
