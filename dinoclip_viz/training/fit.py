@@ -95,7 +95,7 @@ def fit_projector(
     recipe = find_recipe(recipe)
     sources = [FeatureStore.open(store) if isinstance(store, str | Path) else store for store in (images, targets)]
     worded = FeatureStore.open(texts) if isinstance(texts, str | Path) else texts
-    pairs = Pairs(sources[0], sources[1], worded, recipe.holdout)
+    pairs = Pairs(sources[0], sources[1], worded, recipe.holdout, recipe.inputs)
     if recipe.reads_texts:
         pairs.check_captions()
     if len(pairs) < 2:

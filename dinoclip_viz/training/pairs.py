@@ -40,6 +40,7 @@ class Pairs:
         targets: the teacher's store.
         texts: the store whose captions are used, by default the teacher's.
         holdout: how many pictures are held out, a tenth of the store at most.
+        inputs: what of a picture is read from the disk: "mean" or "pooled" alone then stands for both in a batch.
 
     Raises:
         StoreError: the stores do not hold the same pictures, the captions are of another space than the teacher's
@@ -47,7 +48,12 @@ class Pairs:
     """
 
     def __init__(
-        self, images: FeatureStore, targets: FeatureStore, texts: FeatureStore | None = None, holdout: int = 1000
+        self,
+        images: FeatureStore,
+        targets: FeatureStore,
+        texts: FeatureStore | None = None,
+        holdout: int = 1000,
+        inputs: str = "pooled+mean",
     ) -> None:
         same_pictures(images, targets)
         worded = texts or (targets if targets.texts is not None else images)
@@ -62,7 +68,11 @@ class Pairs:
             )
         self.images, self.targets, self.worded = images, targets, worded
         self.texts: Sharded | None = worded.texts
-        self.mean = images.mean if images.mean is not None else images.pooled
+        self.pooled, self.mean = images.pooled, images.mean if images.mean is not None else images.pooled
+        if inputs == "mean":
+            self.pooled = self.mean
+        elif inputs == "pooled":
+            self.mean = self.pooled
         held = min(holdout, len(images) // 10)
         self.train = np.arange(len(images) - held)
         owners = worded.text_to_image if worded.text_to_image is not None else np.empty(0, np.int64)
@@ -104,8 +114,8 @@ class Pairs:
             picked = starts[:, None] + (first[:, None] + np.arange(captions)) % counts[:, None]  # (B, captions)
             texts = _tensor(self.texts[picked.ravel()])
             owners = torch.arange(len(rows)).repeat_interleave(captions)
-        pooled = _tensor(self.images.pooled[rows])
-        mean = pooled if self.mean is self.images.pooled else _tensor(self.mean[rows])
+        pooled = _tensor(self.pooled[rows])
+        mean = pooled if self.mean is self.pooled else _tensor(self.mean[rows])
         return Batch(pooled, mean, _tensor(self.targets.pooled[rows]), texts, owners)
 
     def held_out(self) -> Batch:
@@ -175,4 +185,4 @@ def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, 
 
 
 def _tensor(rows: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.asarray(rows, dtype=np.float32))
+    return torch.from_numpy(np.array(rows)).float()  # torch widens float16 faster than numpy does
