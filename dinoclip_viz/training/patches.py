@@ -81,7 +81,8 @@ def fit_patch_head(
             rows = order[step * together : (step + 1) * together]
             entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe)
             out = projector.project_patches(entering)
-            weights = _distinctness(wanted)
+            apart = _distinctness(wanted)
+            weights = apart / processes.mean(apart.mean())
             loss = (weights * (1 - torch.cosine_similarity(out, wanted, dim=-1))).mean()
             if recipe.patch_relation:
                 words = _words(targets, np.random.default_rng([recipe.seed, 2, loop.epoch, step])).to(device)
@@ -128,14 +129,13 @@ def _relation(out: Tensor, wanted: Tensor, words: Tensor, scale: float) -> Tenso
 
 
 def _distinctness(wanted: Tensor) -> Tensor:
-    """(B, H, W) weights of mean one: how far each patch is from the mean of its picture, which is its background.
+    """(B, H, W) how far each patch is from the mean of its picture, which is its background.
 
-    Without them the many patches of the background, which are alike, are all that the head learns.
+    Without such weights the many patches of the background, which are alike, are all that the head learns.
     """
     each = unit(wanted)
     middle = unit(each.mean((1, 2), keepdim=True))
-    apart = (1 - (each * middle).sum(-1)).clamp_min(_LEAST_WEIGHT)
-    return apart / apart.mean()
+    return (1 - (each * middle).sum(-1)).clamp_min(_LEAST_WEIGHT)
 
 
 def _grids(

@@ -48,6 +48,14 @@ class Processes:
             if weights.grad is not None and not name.startswith("whole."):
                 torch.distributed.all_reduce(weights.grad)
 
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of all processes' values, without a gradient."""
+        if self.count == 1:
+            return value.detach()
+        total = value.detach().clone()
+        torch.distributed.all_reduce(total)
+        return total / self.count
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.count > 1:

@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pair = ["--encoder", "playground-dino", "--encoder", "playground-clip", "--texts", "playground-clip"]
-        embed = ["embed", "playground:2200:400", *pair, "--shard-size", 16, "--workers", 1, "--patches", 4]
+        embed = ["embed", "playground:2200:200", *pair, "--shard-size", 16, "--workers", 1, "--patches", 4]
         figures = {"embed": compare(embed, folder / "embed", arguments.times, chance)}
         stores = folder / "embed" / "whole"
         train = ["train", "--images", stores, "--targets", stores, "--recipe", "best"]

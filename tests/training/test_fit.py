@@ -138,7 +138,9 @@ from dinoclip_viz.training import find_recipe, fit_projector
 import dinoclip_viz.training.loop as loop
 loop._SAVE_SECONDS = 0.0
 torch.set_num_threads(1)
-recipe = find_recipe("best", hidden=16, batch=32, epochs=5, holdout=60, noise=0.05, patch_epochs=2, patch_batch=60)
+recipe = find_recipe(
+    "best", hidden=16, batch=32, epochs=5, rate=2e-3, holdout=60, noise=0.05, patch_epochs=2, patch_batch=60, half=False
+)
 fit_projector({images!r}, {targets!r}, recipe=recipe, folder={folder!r})
 """
 
@@ -246,5 +248,5 @@ def test_unknown_recipes_and_settings_list_the_known_ones():
     with pytest.raises(ValueError, match="a recipe has no setting 'speed'; it has name, side"):
         find_recipe("best", speed=3)
     with pytest.raises(ValueError, match="has no loss"):
-        find_recipe("best", cosine=0.0, relation=0.0)
+        find_recipe("best", cosine=0.0, relation=0.0, clip=0.0)
     assert RECIPES["dinov2-clip"].head == "projector-with-residuals"
