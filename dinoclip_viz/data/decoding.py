@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 from PIL import Image
 
@@ -37,7 +39,9 @@ def decoded(samples: Iterable[Sample], workers: int = 0, ahead: int = 64) -> Ite
     if workers < 0:
         raise ValueError(f"workers is {workers}; expected 0 or more")
     pool: Executor = (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else ThreadPoolExecutor(_THREADS)
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        if workers
+        else ThreadPoolExecutor(_THREADS)
     )
     try:
         yield _in_order(iter(samples), pool, _TOGETHER if workers else 1, ahead)
@@ -57,6 +61,19 @@ def _in_order(samples: Iterator[Sample], pool: Executor, together: int, ahead: i
             return
         group, job = waiting.popleft()
         yield from zip(group, job.result(), strict=True)
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that started it is gone, killed perhaps, and can no longer tell it to."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _load(samples: Sequence[Sample]) -> list[Image.Image | str]:

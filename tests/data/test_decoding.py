@@ -1,0 +1,57 @@
+"""Decoding ahead: in order, by threads or processes, and no worker outlives the one that it works for."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dinoclip_viz.data import Sample, Unreadable
+from dinoclip_viz.data.decoding import decoded
+from dinoclip_viz.data.drawn import PlaygroundSource
+
+ENDLESS = """
+import os, sys, time
+from dinoclip_viz.data.decoding import decoded
+from dinoclip_viz.data.drawn import PlaygroundSource
+if __name__ == "__main__":
+    with decoded(PlaygroundSource(2100, 1000).samples(), workers=1) as pictures:
+        next(pictures)
+        from multiprocessing import active_children
+        print(active_children()[0].pid, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_come_in_order_and_broken_ones_as_their_reason(workers):
+    samples = [*PlaygroundSource(2100, 20).samples(), Sample("x", Unreadable("it is broken"))]
+    with decoded(iter(samples), workers, ahead=8) as pictures:
+        found = list(pictures)
+    assert [sample.key for sample, _ in found] == [sample.key for sample in samples]
+    assert found[-1][1] == "it is broken"
+    assert found[3][1].tobytes() == samples[3].load().tobytes()
+
+
+def test_workers_end_with_the_process_that_was_killed(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    worker = int(process.stdout.readline())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        state = Path(f"/proc/{worker}/stat")  # where nobody collects the dead, they stay as zombies
+        if state.is_file() and state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its parent by ten seconds")
