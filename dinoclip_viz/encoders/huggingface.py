@@ -75,6 +75,9 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 """Model type in config.json -> what we know of it."""
 
+RANDOM_SEED = 0
+"""Of the weights of a random model."""
+
 # Without one of these, transformers makes an empty tokenizer and says nothing.
 _TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 
@@ -102,9 +105,23 @@ class Loaded:
 
 
 def load(
-    folder: Path, name: str, space: str, device: torch.device, dtype: torch.dtype, revision: str | None = None
+    folder: Path,
+    name: str,
+    space: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    random: bool = False,
 ) -> Loaded:
     """The model in a local folder; reads safetensors alone, runs no code from the folder.
+
+    Args:
+        folder: its files.
+        name: as the user wrote it.
+        space: of its pooled vectors.
+        device: where it computes; dtype: how.
+        revision: the hub's commit, where it came from the hub.
+        random: the architecture alone, with random weights as its library initialises them, always the same.
 
     Raises:
         EncoderError: the architecture is not one of ours, a file is missing, or the weights do not fit.
@@ -114,9 +131,14 @@ def load(
 
     config = _config(folder, name)
     architecture = ARCHITECTURES[config.model_type]
-    _refuse_pickles(folder, name)
     model_class = getattr(transformers, architecture.model)
     extra = {"add_pooling_layer": False} if config.model_type == "vit" else {}
+    if random:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(RANDOM_SEED)
+            model = model_class(config, **extra).to(dtype)
+        return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
+    _refuse_pickles(folder, name)
     try:
         model, report = model_class.from_pretrained(
             folder,
@@ -137,9 +159,11 @@ def load(
             f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, "
             f"{missing[0]} first; they are not a whole model of this kind"
         )
-    return Loaded(
-        model.eval().requires_grad_(False).to(device), architecture, folder, name, space, device, dtype, revision
-    )
+    return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
+
+
+def _frozen(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    return model.eval().requires_grad_(False).to(device)
 
 
 def drop_text(loaded: Loaded) -> None:

@@ -7,18 +7,20 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from dinoclip_viz.encoders import huggingface, openclip
+from dinoclip_viz.encoders import huggingface, openclip, pixels
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, find
 from dinoclip_viz.encoders.hub import fetch
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_PREFIX = "hf-hub:"
+RANDOM_PREFIX = "random:"
+"""Before a name: that model's architecture with random weights, the floor under every figure."""
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 18
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class Source:
         folder: its files.
         revision: the hub's commit, where it came from the hub.
         published: open_clip's (model, pretrained), where the folder holds weights alone.
+        random: whether the architecture alone is wanted, its weights random.
     """
 
     name: str
@@ -41,19 +44,24 @@ class Source:
     folder: Path
     revision: str | None = None
     published: tuple[str, str] | None = None
+    random: bool = False
 
 
 def load_encoder(name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> ImageEncoder:
     """The image encoder of that name; of an image-text model the vision side alone.
 
     Args:
-        name: catalogue name, hub id (org/name; hf-hub:org/name takes its open_clip files) or local folder.
+        name: catalogue name, hub id (org/name; hf-hub:org/name takes its open_clip files) or local folder;
+            "random:NAME" is that model's architecture with random weights, always the same ones, and "pixels" the raw
+            pixels of each patch: what every figure must stand above.
         device: where it computes; by default cuda, else mps, else cpu.
         dtype: how it computes; by default float32.
 
     Raises:
         EncoderError: it cannot be found, fetched or read; one line says what to do.
     """
+    if name == pixels.NAME:
+        return pixels.image_encoder()
     loaded = _load(name, device, dtype)
     if isinstance(loaded, openclip.Loaded):
         return openclip.image_encoder(loaded)
@@ -95,14 +103,16 @@ def _load(
     source = _resolve(name)
     log.info("loading %s from %s on %s as %s", name, source.folder, where, how)
     with _quietly():
-        if source.published:
+        if source.published and not source.random:
             return openclip.load_published(
                 *source.published, source.folder, name, source.space, where, how, source.revision
             )
         if (source.folder / "config.json").is_file() and not name.startswith(HUB_PREFIX):
             kind = huggingface.model_type(source.folder, name)
             if kind in huggingface.ARCHITECTURES or not (source.folder / "open_clip_config.json").is_file():
-                return huggingface.load(source.folder, name, source.space, where, how, source.revision)
+                return huggingface.load(source.folder, name, source.space, where, how, source.revision, source.random)
+        if source.random:
+            raise EncoderError(f"{name}: random weights are made of transformers' architectures alone")
         if (source.folder / "open_clip_config.json").is_file():
             return openclip.load_folder(source.folder, name, source.space, where, how, source.revision)
     raise EncoderError(
@@ -112,6 +122,9 @@ def _load(
 
 
 def _resolve(name: str) -> Source:
+    if name.startswith(RANDOM_PREFIX):
+        known = _resolve(name.removeprefix(RANDOM_PREFIX))
+        return replace(known, name=name, space=RANDOM_PREFIX + known.space, random=True)
     if name in CATALOG:
         return _by_name(name)
     folder = Path(name).expanduser()

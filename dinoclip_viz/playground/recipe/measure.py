@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,7 +44,7 @@ def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
     encoders = {
         "playground-dino": load_encoder("playground-dino"),
         "playground-clip": clip.images,
-        "random": random_dino(),
+        "random": load_encoder("random:playground-dino"),
     }
     single = draw(seed, count, 96, objects=1)
     gallery = draw(seed + 1, 2 * count, 96, objects=1)
@@ -69,20 +67,6 @@ def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
     figures["pointing_192px"] = pointing(model, test)
     figures["words_192px"] = words(model, train[: dense // 2], test)
     return figures
-
-
-def random_dino() -> ImageEncoder:
-    """playground-dino's architecture with random weights: what the training added is what it scores above this."""
-    from transformers import Dinov2Config, Dinov2Model
-
-    from dinoclip_viz.encoders.catalog import PLAYGROUND
-
-    source = PLAYGROUND / "playground-dino"
-    with tempfile.TemporaryDirectory() as folder:
-        torch.manual_seed(0)
-        Dinov2Model(Dinov2Config.from_pretrained(str(source))).save_pretrained(folder)
-        shutil.copy(source / "preprocessor_config.json", folder)
-        return load_encoder(folder)
 
 
 def zero_shot(model: ImageTextModel, scenes: Sequence[Scene]) -> Numbers:
