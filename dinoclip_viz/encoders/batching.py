@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import Fit, ImageFeatures, TextFeatures, concatenate
+from dinoclip_viz.encoders.blocks import Blocks
 from dinoclip_viz.encoders.preprocessing import Plan, Preprocessing
 
 
@@ -51,6 +52,7 @@ class BatchedImageEncoder:
     preprocessing: Preprocessing = field(repr=False)
     tower: Tower = field(repr=False)
     revision: str | None = None
+    blocks: Blocks | None = field(default=None, repr=False)
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -70,15 +72,8 @@ class BatchedImageEncoder:
         batch_size: int = 32,
     ) -> ImageFeatures:
         """Features of pictures that share one patch grid; see `ImageEncoder.encode`."""
-        if len(images) == 0:
-            raise ValueError("no picture was given; expected at least one")
         plans = self._plans(images, size, fit, methods, batch_size)
-        shapes = sorted({plan.shape for plan in plans})
-        if len(shapes) > 1:
-            named = ", ".join(f"{height // self.patch} x {width // self.patch}" for width, height in shapes[:4])
-            raise ValueError(
-                f"the pictures have {len(shapes)} different patch grids ({named}); use encode_each, or fit='crop'"
-            )
+        self._check_one_grid(plans, "use encode_each, or fit='crop'")
         return concatenate(list(self._run(images, plans, _runs(range(len(images)), batch_size), methods)))
 
     def encode_each(
@@ -101,8 +96,33 @@ class BatchedImageEncoder:
             each.update((index, concatenate([features[row]])) for row, index in enumerate(batch))
         return [each[index] for index in range(len(images))]
 
+    def inputs(
+        self, images: Sequence[Image.Image], size: int | None = None, fit: Fit = "crop"
+    ) -> tuple[list[Plan], Tensor]:
+        """How pictures of one patch grid become the model's input, and that input, (B, 3, height, width) pixels.
+
+        Raises:
+            ValueError: no picture, different grids, or a size or fit that `encode` would refuse.
+        """
+        plans = self._plans(images, size, fit)
+        self._check_one_grid(plans, "give one at a time, or fit='crop'")
+        return plans, self.preprocessing.pixels(images, plans)
+
+    def _check_one_grid(self, plans: Sequence[Plan], instead: str) -> None:
+        if not plans:
+            raise ValueError("no picture was given; expected at least one")
+        shapes = sorted({plan.shape for plan in plans})
+        if len(shapes) > 1:
+            named = ", ".join(f"{height // self.patch} x {width // self.patch}" for width, height in shapes[:4])
+            raise ValueError(f"the pictures have {len(shapes)} different patch grids ({named}); {instead}")
+
     def _plans(
-        self, images: Sequence[Image.Image], size: int | None, fit: Fit, methods: Sequence[str], batch_size: int
+        self,
+        images: Sequence[Image.Image],
+        size: int | None,
+        fit: Fit,
+        methods: Sequence[str] = (),
+        batch_size: int = 1,
     ) -> list[Plan]:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; expected 1 or more")

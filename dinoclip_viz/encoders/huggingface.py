@@ -20,6 +20,7 @@ from dinoclip_viz.dense.block import LastBlock, recorded_input
 from dinoclip_viz.dense.maskclip import maskclip
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
+from dinoclip_viz.encoders.blocks import TRANSFORMERS, Blocks, listen_to_transformers
 from dinoclip_viz.encoders.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         preprocessing=_preprocessing(loaded.folder, loaded.name, architecture.processor),
         tower=_vision_tower(loaded),
         revision=loaded.revision,
+        blocks=_blocks(loaded),
     )
 
 
@@ -252,10 +254,7 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
 
 def _vision_tower(loaded: Loaded) -> Tower:
     model, architecture = loaded.model, loaded.architecture
-    prefix = architecture.prefix
-    if prefix:
-        vision_config = model.config.vision_config if architecture.joint else model.config
-        prefix += getattr(vision_config, "num_register_tokens", 0)
+    prefix = architecture.prefix + _registers(loaded)
     forward: Callable[..., object] = model.get_image_features if architecture.joint else model
     extra = {"interpolate_pos_encoding": True} if architecture.asks_for_positions else {}
 
@@ -276,6 +275,29 @@ def _vision_tower(loaded: Loaded) -> Tower:
         return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), patches, dense)
 
     return tower
+
+
+def _blocks(loaded: Loaded) -> Blocks:
+    model, architecture = loaded.model, loaded.architecture
+    vision = model.vision_model if architecture.joint else model
+    kind = model.config.model_type
+    extra = {"interpolate_pos_encoding": True} if architecture.asks_for_positions else {}
+    return Blocks(
+        model=vision,
+        run=lambda twin, pixels: twin(pixels, **extra),
+        layers=TRANSFORMERS[kind][0],
+        cls=architecture.prefix > 0,
+        registers=_registers(loaded),
+        listen=listen_to_transformers(kind),
+    )
+
+
+def _registers(loaded: Loaded) -> int:
+    """How many register tokens stand between CLS and the patches."""
+    if not loaded.architecture.prefix:
+        return 0
+    config = loaded.model.config.vision_config if loaded.architecture.joint else loaded.model.config
+    return int(getattr(config, "num_register_tokens", 0))
 
 
 def _last_block(

@@ -21,6 +21,7 @@ from dinoclip_viz.dense.block import LastBlock, recorded_input
 from dinoclip_viz.dense.maskclip import maskclip
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
+from dinoclip_viz.encoders.blocks import Blocks, listen_to_open_clip, listen_to_timm
 from dinoclip_viz.encoders.preprocessing import Preprocessing
 
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
@@ -158,6 +159,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         preprocessing=preprocessing,
         tower=tower,
         revision=loaded.revision,
+        blocks=_blocks(visual),
     )
 
 
@@ -219,6 +221,40 @@ def _native_tower(visual: Any, name: str) -> tuple[Tower, int, tuple[str, ...]]:
         return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), visual.ln_post(tokens[:, 1:]), dense)
 
     return tower, patch, methods
+
+
+def _blocks(visual: Any) -> Blocks | None:
+    """Where the tower's blocks are; None for a convolutional tower, or blocks whose attention cannot be read."""
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
+    if isinstance(visual, VisionTransformer):
+        transformer = visual.transformer
+        if not all(isinstance(layer, ResidualAttentionBlock) for layer in transformer.resblocks):
+            return None
+        return Blocks(
+            model=visual,
+            run=lambda twin, pixels: twin.transformer(_native_embedding(twin, pixels)),  # type: ignore[operator]
+            layers="transformer.resblocks",
+            cls=True,
+            registers=0,
+            listen=listen_to_open_clip,
+            batch_first=transformer.batch_first,
+        )
+    trunk = visual.trunk
+    layers = getattr(trunk, "blocks", ())
+    if not hasattr(trunk, "num_prefix_tokens") or not all(
+        hasattr(getattr(layer, "attn", None), "fused_attn") for layer in layers
+    ):
+        return None
+    cls = getattr(trunk, "cls_token", None) is not None
+    return Blocks(
+        model=visual,
+        run=lambda twin, pixels: twin.trunk.forward_features(pixels),  # type: ignore[operator, union-attr]
+        layers="trunk.blocks",
+        cls=cls,
+        registers=int(trunk.num_prefix_tokens) - int(cls),
+        listen=listen_to_timm,
+    )
 
 
 def _native_embedding(visual: Any, pixels: Tensor) -> Tensor:
