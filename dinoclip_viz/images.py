@@ -89,13 +89,14 @@ def load_image(source: ImageSource, *, fetch: Callable[[str], bytes] | None = No
     raise _error(name, f"a {type(source).__name__}", "a path, an http(s) address, bytes, a PIL image or a NumPy array")
 
 
-def whole_size(size: tuple[int, int], patch: int, longer: int) -> tuple[int, int]:
+def whole_size(size: tuple[int, int], patch: int, longer: int, most: int = MAXIMUM_SIDE) -> tuple[int, int]:
     """Width and height, whole numbers of patches, nearest to the picture's shape with its longer side about `longer`.
 
     Args:
         size: width and height of the picture in pixels.
         patch: side of a patch in pixels.
-        longer: wished length of the longer side in pixels, from one patch to `MAXIMUM_SIDE`.
+        longer: wished length of the longer side in pixels, from one patch to `most`.
+        most: the longest side that comes back, in pixels.
 
     Raises:
         ValueError: a side or the patch is not positive, or `longer` is out of its range.
@@ -108,9 +109,9 @@ def whole_size(size: tuple[int, int], patch: int, longer: int) -> tuple[int, int
     """
     if patch < 1 or min(size) < 1:
         raise ValueError(f"size {size[0]} x {size[1]} and patch {patch}; expected sides and patch of at least 1 pixel")
-    if not patch <= longer <= MAXIMUM_SIDE:
-        raise ValueError(f"longer side of {longer} pixels; expected from one patch ({patch}) to {MAXIMUM_SIDE}")
-    count = min(_rounded(longer, patch), MAXIMUM_SIDE // patch)
+    if not patch <= longer <= most:
+        raise ValueError(f"longer side of {longer} pixels; expected from one patch ({patch}) to {most}")
+    count = min(_rounded(longer, patch), most // patch)
     width, height = (max(1, _rounded(side * count, max(size))) for side in size)
     return width * patch, height * patch
 
