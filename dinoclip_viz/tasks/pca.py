@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
@@ -17,11 +17,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
+from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.tasks.patch_stream import PatchStream
+from dinoclip_viz.tasks.streaming_pca import Moments, Principal, in_memory_pca
+from dinoclip_viz.tasks.threshold import BinnedOtsu, otsu
 
 Subject = Literal["all", "foreground"]
 Fittable = ImageFeatures | Image.Image | Sequence[ImageFeatures | Image.Image]
 LARGEST_FIT = 400_000
-"""Patches that a fit holds in memory at once."""
+"""Patches that a fit copies into memory at once; more than that, and those of a store, are read in chunks."""
+_ARRAYS = ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_")
 
 
 class PatchPCA:
@@ -66,46 +71,35 @@ class PatchPCA:
             raise ValueError(f"subject is {subject!r}; expected 'all' or 'foreground'")
         self.components, self.subject, self.flip, self.encoder = components, subject, flip, encoder
 
-    def fit(self, features: Fittable) -> PatchPCA:
+    def fit(self, features: Fittable | FeatureStore) -> PatchPCA:
         """Learn components, polarity and threshold from pictures, jointly, whatever their grids.
 
+        Past `LARGEST_FIT` patches, and for a store, the patches are read in chunks, two times or three: the components
+        are the same, and the threshold is within deviation / 2048 of that of a fit in memory (`BinnedOtsu`).
+
         Args:
-            features: features of one or several pictures, a list of them, or pictures, which are encoded whole.
+            features: features of one or several pictures, a list of them, or pictures, which are encoded whole; or a
+                store that keeps patches.
 
         Raises:
             ValueError: nothing to fit on, fewer patches than components, or patches that are not finite.
             SpaceError: features of different encoders.
         """
-        parts = self._features(features)
-        if not parts:
-            raise ValueError("no features were given; expected at least one picture")
-        space = parts[0].patch_space
-        for part in parts[1:]:
-            same_space(space, part.patch_space)
-        patches = torch.cat([part.patches.flatten(0, 2) for part in parts]).double().numpy()
-        if len(patches) > LARGEST_FIT:
-            raise ValueError(
-                f"{len(patches)} patches are more than the {LARGEST_FIT} that fit at once; give fewer pictures"
-            )
-        if len(patches) <= self.components or self.components > patches.shape[1]:
-            raise ValueError(
-                f"{len(patches)} patches of {patches.shape[1]} values cannot give {self.components} components"
-            )
-        if not np.isfinite(patches).all():
-            raise ValueError("some patches are not finite; check the encoder's dtype")
-        self.space_ = space
-        mean, axes, deviations, shares = _principal(patches, self.components)
-        border = np.concatenate([_border(part).reshape(-1) for part in parts])
-        first = (patches - mean) @ axes[0]
-        threshold = otsu(first)
-        if ((first[border] > threshold).mean() > 0.5) != self.flip:
-            axes[0], first, threshold = -axes[0], -first, -threshold
-        self.axis_mean_, self.axis_, self.threshold_ = mean, axes[0].copy(), float(threshold)
-        inside = first > threshold
-        if self.subject == "foreground" and inside.sum() > self.components:
-            mean, axes, deviations, shares = _principal(patches[inside], self.components)
-        self.mean_, self.components_, self.deviations_, self.explained_variance_ = mean, axes, deviations, shares
-        return self
+        if isinstance(features, FeatureStore):
+            return self.fit_store(features)
+        stream = PatchStream.of_features(self._features(features))
+        return self._fit_stream(stream) if len(stream) > LARGEST_FIT else self._fit_in_memory(stream)
+
+    def fit_store(self, store: FeatureStore) -> PatchPCA:
+        """Learn the same from all patches of a store, in memory that does not grow with their number.
+
+        Args:
+            store: one with patches: `embed(..., patches=...)` keeps them.
+
+        Raises:
+            ValueError: the store keeps no patches, or the reasons of `fit`.
+        """
+        return self._fit_stream(PatchStream.of_store(store))
 
     @overload
     def transform(self, features: ImageFeatures | Image.Image) -> Tensor: ...
@@ -121,12 +115,19 @@ class PatchPCA:
             SpaceError: features of another encoder than the one fitted on.
         """
         self._check_fitted()
+        return self._each(features, lambda part: self._colours(self._patches(part)))
 
-        def colours(part: ImageFeatures) -> Tensor:
-            whitened = (self._patches(part) - self.mean_) @ self.components_.T / self.deviations_  # (B, H, W, K)
-            return torch.from_numpy(1 / (1 + np.exp(-2 * whitened))).float()
+    def transform_store(self, store: FeatureStore) -> Iterator[Tensor]:
+        """The colours of a store's pictures in order, as `transform` gives them: (B, H, W, K) runs of them.
 
-        return self._each(features, colours)
+        Raises:
+            ValueError: not fitted yet, or the store keeps no patches.
+            SpaceError: features of another encoder than the one fitted on.
+        """
+        self._check_fitted()
+        stream = PatchStream.of_store(store)
+        same_space(self.space_, stream.space)
+        return (self._colours(run.astype(np.float64)) for run in stream.pictures())
 
     @overload
     def foreground(self, features: ImageFeatures | Image.Image, threshold: float | None = None) -> Tensor: ...
@@ -165,10 +166,7 @@ class PatchPCA:
             ValueError: not fitted yet.
         """
         self._check_fitted()
-        tensors = {
-            name: torch.from_numpy(np.array(getattr(self, name), order="C"))
-            for name in ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_")
-        }
+        tensors = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in _ARRAYS}
         tensors["threshold_"] = torch.tensor([self.threshold_], dtype=torch.float64)
         settings = {"components": self.components, "subject": self.subject, "flip": self.flip, "space": self.space_}
         save_file(tensors, Path(path), {"patch_pca": json.dumps(settings)})
@@ -188,16 +186,95 @@ class PatchPCA:
                 settings = json.loads((opened.metadata() or {})["patch_pca"])
                 values = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
             pca = cls(settings["components"], settings["subject"], settings["flip"])
-            for name in ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_"):
-                setattr(pca, name, values[name])
-            pca.threshold_, pca.space_ = float(values["threshold_"][0]), settings["space"]
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            pca._take({name: values[name] for name in _ARRAYS})
+            pca.threshold_, pca.space_ = float(values["threshold_"][0]), str(settings["space"])
+        except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as error:
             raise ValueError(f"{file} is no basis written by PatchPCA.save") from error
         return pca
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "space_"):
             raise ValueError("this PatchPCA is not fitted; call fit(features) or PatchPCA.load(path) first")
+
+    def _fit_in_memory(self, stream: PatchStream) -> PatchPCA:
+        parts = list(stream.chunks())
+        patches = np.concatenate([part.astype(np.float64) for part, _ in parts])
+        border = np.concatenate([edge for _, edge in parts])
+        self._check_enough(stream)
+        if not np.isfinite(patches).all():
+            raise ValueError("some patches are not finite; check the encoder's dtype")
+        whole = in_memory_pca(patches, self.components)
+        first = (patches - whole.mean) @ whole.components[0]
+        threshold = otsu(first)
+        turned = ((first[border] > threshold).mean() > 0.5) != self.flip
+        if turned:
+            first, threshold = -first, -threshold
+        inside = first > threshold
+        again = self.subject == "foreground" and inside.sum() > self.components
+        front = in_memory_pca(patches[inside], self.components) if again else None
+        return self._learn(stream.space, whole, threshold, turned, front)
+
+    def _fit_stream(self, stream: PatchStream) -> PatchPCA:
+        self._check_enough(stream)
+        moments = Moments(stream.width)
+        for patches, _ in stream.chunks():
+            moments.add(patches)
+        whole = moments.principal(self.components)
+        cut = BinnedOtsu(float(whole.deviations[0]))
+        for patches, edge in stream.chunks():
+            cut.add((patches.astype(np.float64) - whole.mean) @ whole.components[0], edge)
+        turned = (cut.share_above() > 0.5) != self.flip
+        threshold = -cut.threshold() if turned else cut.threshold()
+        if self.subject == "all":
+            return self._learn(stream.space, whole, threshold, turned)
+        axis, inside = -whole.components[0] if turned else whole.components[0], Moments(stream.width)
+        for patches, _ in stream.chunks():
+            inside.add(patches[(patches.astype(np.float64) - whole.mean) @ axis > threshold])
+        front = inside.principal(self.components) if inside.count > self.components else None
+        return self._learn(stream.space, whole, threshold, turned, front)
+
+    def _check_enough(self, stream: PatchStream) -> None:
+        if len(stream) <= self.components or self.components > stream.width:
+            raise ValueError(f"{len(stream)} patches of {stream.width} values cannot give {self.components} components")
+
+    def _learn(
+        self, space: str, whole: Principal, threshold: float, turned: bool, front: Principal | None = None
+    ) -> PatchPCA:
+        """Keep what was fitted: on all patches, and for the colours perhaps on the foreground alone.
+
+        Args:
+            space: of the patches.
+            whole: of all patches; threshold: of its first component, once that points to the foreground.
+            turned: whether that takes turning it round.
+            front: of the foreground alone, if the colours were fitted on it.
+        """
+        axes = whole.components.copy()
+        if turned:
+            axes[0] = -axes[0]
+        self.space_, self.threshold_ = space, float(threshold)
+        self.axis_mean_, self.axis_ = whole.mean, axes[0].copy()
+        colours = whole._replace(components=axes) if front is None else front
+        self.mean_, self.components_ = colours.mean, colours.components
+        self.deviations_, self.explained_variance_ = colours.deviations, colours.shares
+        return self
+
+    def _take(self, values: dict[str, NDArray[np.float64]]) -> None:
+        """Keep arrays that a file held.
+
+        Raises:
+            ValueError: their shapes do not fit together, or a value is not finite.
+        """
+        count, width = self.components, len(values["axis_"])
+        shapes = [(width,), (count, width), (count,), (count,), (width,), (width,)]
+        for (name, value), shape in zip(values.items(), shapes, strict=True):
+            if value.shape != shape or value.dtype != np.float64 or not np.isfinite(value).all():
+                raise ValueError(f"{name} is {value.dtype} {value.shape}; expected finite float64 {shape}")
+            setattr(self, name, value)
+
+    def _colours(self, patches: NDArray[np.float64]) -> Tensor:
+        """(B, H, W, K) colours in [0, 1] of (B, H, W, D) patches."""
+        whitened = (patches - self.mean_) @ self.components_.T / self.deviations_  # (B, H, W, K)
+        return torch.from_numpy(1 / (1 + np.exp(-2 * whitened))).float()
 
     def _patches(self, part: ImageFeatures) -> NDArray[np.float64]:
         same_space(self.space_, part.patch_space)
@@ -222,44 +299,3 @@ class PatchPCA:
             self.encoder = load_encoder(self.encoder)
         encoder = self.encoder
         return [encoder.encode_each([item])[0] if isinstance(item, Image.Image) else item for item in items]
-
-
-def _principal(
-    patches: NDArray[np.float64], count: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (D,), components (K, D) of fixed sign, deviations (K,) and shares of the variance (K,)."""
-    from sklearn.decomposition import PCA
-
-    fitted = PCA(count, svd_solver="covariance_eigh").fit(patches)
-    axes = fitted.components_.copy()
-    largest = np.abs(axes).argmax(1)
-    axes *= np.sign(axes[np.arange(count), largest])[:, None]  # the largest weight of each component is positive
-    deviations = np.sqrt(np.maximum(fitted.explained_variance_, 1e-12))
-    return fitted.mean_, axes, deviations, fitted.explained_variance_ratio_
-
-
-def _border(part: ImageFeatures) -> NDArray[np.bool_]:
-    """(B, H, W) True along the edges of each grid."""
-    rows, columns = part.grid
-    border = np.ones((len(part), rows, columns), bool)
-    border[:, 1 : rows - 1, 1 : columns - 1] = False
-    return border
-
-
-def otsu(values: NDArray[np.float64]) -> float:
-    """The threshold that splits values into two groups of the greatest variance between them (Otsu 1979).
-
-    Args:
-        values: (N,) numbers, N >= 2.
-
-    Examples:
-        >>> otsu(np.array([0.0, 0.1, 0.9, 1.0]))
-        0.5
-    """
-    ordered = np.sort(values)
-    lower = np.arange(1, len(ordered))
-    below = np.cumsum(ordered)[:-1]
-    share = lower / len(ordered)
-    gap = below / lower - (ordered.sum() - below) / (len(ordered) - lower)
-    split = int((share * (1 - share) * gap**2).argmax())
-    return float((ordered[split] + ordered[split + 1]) / 2)

@@ -1,0 +1,96 @@
+"""The patches of many pictures, a bounded number at a time, as often as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dinoclip_viz.encoders.base import ImageFeatures, same_space
+from dinoclip_viz.store import FeatureStore, Sharded
+
+AT_ONCE = 8192
+"""Patches in a chunk, but never less than those of one picture."""
+
+
+@dataclass(frozen=True)
+class PatchStream:
+    """Patch tokens of one encoder, in memory or on disk.
+
+    Attributes:
+        space: that they live in.
+        parts: (B, H, W, D) each; the grids may differ.
+    """
+
+    space: str
+    parts: Sequence[Tensor | Sharded]
+
+    @classmethod
+    def of_features(cls, features: Sequence[ImageFeatures]) -> PatchStream:
+        """The patches of pictures.
+
+        Raises:
+            ValueError: there are none.
+            SpaceError: they come from different encoders.
+        """
+        if not features:
+            raise ValueError("no features were given; expected at least one picture")
+        for part in features[1:]:
+            same_space(features[0].patch_space, part.patch_space)
+        return cls(features[0].patch_space, [part.patches for part in features])
+
+    @classmethod
+    def of_store(cls, store: FeatureStore) -> PatchStream:
+        """The patches that a store keeps.
+
+        Raises:
+            ValueError: it keeps none.
+        """
+        if store.patches is None:
+            raise ValueError(f"{store.path} keeps no patches; embed the source again and keep them: --patches GRID")
+        return cls(store.patch_space, [store.patches])
+
+    def __len__(self) -> int:
+        """How many patches there are."""
+        return sum(int(np.prod(part.shape[:3])) for part in self.parts)
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.parts[0].shape[3])
+
+    def pictures(self) -> Iterator[NDArray[np.generic]]:
+        """All patches as (B, H, W, D) runs of pictures of one grid, as they are kept."""
+        for part in self.parts:
+            step = max(1, AT_ONCE // max(1, part.shape[1] * part.shape[2]))
+            for start in range(0, len(part), step):
+                run = part[start : start + step]
+                yield run.numpy() if isinstance(run, Tensor) else run
+
+    def chunks(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.bool_]]]:
+        """All patches (n, D), and which of them (n,) lie along the edges of their picture."""
+        for run in self.pictures():
+            count, rows, columns, width = run.shape
+            edge = np.broadcast_to(border(rows, columns), (count, rows, columns))
+            yield run.reshape(-1, width), edge.reshape(-1)
+
+
+def border(rows: int, columns: int) -> NDArray[np.bool_]:
+    """(rows, columns) True along the edges of a grid.
+
+    Examples:
+        >>> border(3, 3).astype(int).tolist()
+        [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    """
+    edge = np.ones((rows, columns), bool)
+    edge[1 : rows - 1, 1 : columns - 1] = False
+    return edge
+
+
+def flat_patches(features: Sequence[ImageFeatures]) -> Tensor:
+    """(N, D) the patches of pictures one after the other, row by row."""
+    return torch.cat([part.patches.flatten(0, 2) for part in features])
