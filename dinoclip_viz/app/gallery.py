@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.data import PlaygroundSource
@@ -150,17 +149,7 @@ def shown(store: FeatureStore, found: list[search.Hit]) -> list[tuple[Image.Imag
     return tiles
 
 
-@dataclass(frozen=True)
-class Search:
-    """The parts of the tab that the page ties together: what fills it at first, and what empties it again."""
-
-    first: Any
-    inputs: list[Any]
-    outputs: list[Any]
-    forget: Any
-
-
-def build(bench: Workbench, gallery: Gallery, key: gr.State, tab: gr.Tab) -> Search:
+def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
         f"### Which pictures are like this?\nThe pictures of a gallery closest to words or to a picture, by cosine, "
@@ -187,30 +176,16 @@ def build(bench: Workbench, gallery: Gallery, key: gr.State, tab: gr.Tab) -> Sea
                 interactive=False,
                 elem_id="search-result",
             )
-    asked = gr.State(False)
     outputs = [results, note]
     again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
     words, image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_picture))
     of_words, of_image = [key, text, count], [key, picture, count]
-    events = [
-        by_words.click(words, of_words, outputs, api_name="search_text", **MODEL_RUN),
-        by_image.click(image, of_image, outputs, api_name="search_image", **MODEL_RUN),
-        text.submit(words, of_words, outputs, **again),
-        picture.upload(image, of_image, outputs, **again),
-    ]
-    for event in events:
-        event.success(lambda: True, None, asked, **HELPER)
-    first = told(functools.partial(opened, bench, gallery))
-    tab.select(first, [*of_words, asked], [*outputs, asked], **again)
+    by_words.click(words, of_words, outputs, api_name="search_text", **MODEL_RUN)
+    by_image.click(image, of_image, outputs, api_name="search_image", **MODEL_RUN)
+    text.submit(words, of_words, outputs, **again)
+    picture.upload(image, of_image, outputs, **again)
     seed = gr.State(FIRST_SEED)
     draw.click(
         lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    ).then(image, of_image, outputs, **again).success(lambda: True, None, asked, **HELPER)
-    return Search(first, [*of_words, asked], [*outputs, asked], lambda: ([], "", False))
-
-
-def opened(bench: Workbench, gallery: Gallery, key: str, text: str, count: int, asked: bool) -> tuple[Any, Any, bool]:
-    """The first results, when the tab is opened and nothing has been asked yet."""
-    if asked:
-        return gr.skip(), gr.skip(), True
-    return *by_text(bench, gallery, key, text, count), True
+    ).then(image, of_image, outputs, **again)
+    return Panel(words, of_words, outputs, picture)

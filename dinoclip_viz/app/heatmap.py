@@ -10,9 +10,10 @@ from torch import Tensor
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read, shown
 from dinoclip_viz.app.workbench import Workbench
-from dinoclip_viz.app.zero_shot import Tab, lines_of
+from dinoclip_viz.app.zero_shot import lines_of
 from dinoclip_viz.tasks import heatmap as task
 
 FIXED, FITTED = "fixed", "fitted to this picture"
@@ -29,6 +30,13 @@ METHODS = {
 def method_choices(methods: tuple[str, ...]) -> list[tuple[str, str]]:
     """(what the list shows, name) of each method."""
     return [(f"{method} ({METHODS[method]})" if method in METHODS else method, method) for method in methods]
+
+
+def methods_of(bench: Workbench, key: str) -> gr.Dropdown:
+    """The list of the methods that a model serves, its best one chosen."""
+    model = bench.model(key)
+    best = model.default_method if model.methods else None
+    return gr.Dropdown(method_choices(model.methods), value=best, label="Method", filterable=False)
 
 
 def answer(
@@ -113,9 +121,8 @@ def fitted_range(maps: Tensor, contrast: bool) -> tuple[float, float]:
     return (-widest, widest) if contrast else (low, max(high, low + 1e-3))
 
 
-def build(bench: Workbench, key: gr.State) -> tuple[Tab, gr.Dropdown]:
-    """The tab, inside the page that is being built; and its list of methods, which a new model changes."""
-    model = bench.model(bench.first_key)
+def build(bench: Workbench, key: gr.State) -> Panel:
+    """The tab, inside the page that is being built."""
     gr.Markdown(
         "### Where is it?\nHow close each place of the picture is to each prompt: the raw cosine between a patch and "
         "the text, comparable from prompt to prompt; nothing is rescaled unless you ask."
@@ -127,12 +134,7 @@ def build(bench: Workbench, key: gr.State) -> tuple[Tab, gr.Dropdown]:
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
             prompts = gr.Textbox(PROMPTS, label="Prompts, one a line", lines=3, max_lines=MOST_PROMPTS)
-            method = gr.Dropdown(
-                method_choices(model.methods),
-                value=model.default_method if model.methods else None,
-                label="Method",
-                filterable=False,
-            )
+            method = methods_of(bench, bench.first_key)
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity of the colours")
             with gr.Accordion("Scale, threshold and contrast", open=False):
                 scale = gr.Radio([FIXED, FITTED], value=FIXED, label="Scale of the colours")
@@ -168,4 +170,4 @@ def build(bench: Workbench, key: gr.State) -> tuple[Tab, gr.Dropdown]:
     draw.click(
         lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Tab(picture, inputs, outputs, handler, share), method
+    return Panel(handler, inputs, outputs, picture, share, (method,), methods_of)

@@ -1,20 +1,28 @@
-"""The page: the model's chooser on top, four tabs below."""
+"""The page: the model's chooser on top, the tabs below; a tab answers when it is first opened."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gradio as gr
 
 from dinoclip_viz.app import gallery as search
 from dinoclip_viz.app import heatmap, pca, zero_shot
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "pca", "heatmap", "search"]
+TabName = Literal["zero-shot", "heatmap", "pca", "search"]
+TITLES: dict[TabName, str] = {
+    "zero-shot": "Zero-shot",
+    "heatmap": "Text heat maps",
+    "pca": "PCA patch maps",
+    "search": "Search",
+}
 
 
 def build_demo(
@@ -23,56 +31,44 @@ def build_demo(
     tab: TabName = "zero-shot",
     gallery: str | Path | None = None,
 ) -> gr.Blocks:
-    """The page with its four tabs, ready for `launch`.
+    """The page with its tabs, ready for `launch`.
 
     Args:
         model: a model, or the name of one, as in `load_model`.
         guide: name of the DINO that pools CLIP's patches and draws PCA maps; None for the model's own.
         tab: the one that is open at first.
-        gallery: the feature store that the search tab searches; None draws scenes and embeds them at the first search.
+        gallery: the feature store that is searched; None draws scenes and embeds them at the first search.
 
     Raises:
+        ValueError: there is no such tab.
         EncoderError: the model or its guide cannot be loaded.
         StoreError: the gallery is no store, or is damaged.
         SpaceError: the model cannot search the gallery.
     """
+    if tab not in get_args(TabName):
+        raise ValueError(f"there is no tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
     bench = Workbench(model, guide)
     pictures_to_search = search.Gallery(gallery, bench.model(bench.first_key))
+    builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
+        "zero-shot": zero_shot.build,
+        "heatmap": heatmap.build,
+        "pca": pca.build,
+        "search": functools.partial(search.build, gallery=pictures_to_search),
+    }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)
         gr.Markdown("# dinoclip-viz\nSee what DINO sees in pictures, and ask it about them in words.")
         name, beside, load, status = _chooser(bench)
+        tabs: dict[TabName, gr.Tab] = {}
+        panels: dict[TabName, Panel] = {}
         with gr.Tabs(selected=tab):
-            with gr.Tab("Zero-shot", id="zero-shot"):
-                labels = zero_shot.build(bench, key)
-            with gr.Tab("PCA patch maps", id="pca"):
-                pictures, pca_inputs, pca_outputs, run_pca = pca.build(bench, key)
-            with gr.Tab("Text heat maps", id="heatmap"):
-                prompts, method = heatmap.build(bench, key)
-            with gr.Tab("Search", id="search") as search_tab:
-                found = search.build(bench, pictures_to_search, key, search_tab)
-        runs = [
-            (labels.run, labels.inputs, labels.outputs),
-            (run_pca, pca_inputs, pca_outputs),
-            (prompts.run, prompts.inputs, prompts.outputs),
-        ]
+            for each, title in TITLES.items():
+                with gr.Tab(title, id=each) as tabs[each]:
+                    panels[each] = builders[each](bench, key)
         loaded = load.click(
-            told(functools.partial(load_chosen, bench)),
-            [name, beside],
-            [key, status, method],
-            api_name="load",
-            **MODEL_RUN,
+            told(functools.partial(load_chosen, bench)), [name, beside], [key, status], api_name="load", **MODEL_RUN
         )
-        loaded.success(found.forget, None, found.outputs, **HELPER)
-        if tab == "search":
-            demo.load(found.first, found.inputs, found.outputs, **MODEL_RUN, **HELPER)
-        for run, inputs, outputs in runs:
-            demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
-            loaded.success(run, inputs, outputs, **MODEL_RUN, **HELPER)
-        for one, other in ((labels, prompts), (prompts, labels)):
-            step = one.share.click(everywhere, one.picture, [other.picture, pictures], **HELPER)
-            for run, inputs, outputs in runs:
-                step.then(run, inputs, outputs, **MODEL_RUN, **HELPER)
+        _tie(demo, bench, tab, tabs, panels, key, loaded)
     demo.queue(max_size=32)
     return demo
 
@@ -82,19 +78,15 @@ def load_chosen(
     name: str,
     guide: str | None,
     progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008
-) -> tuple[str, str, Any]:
-    """The loaded model's key, what it is in one line, and the methods that it serves.
+) -> tuple[str, str]:
+    """The loaded model's key, and what it is in one line.
 
     Raises:
         EncoderError: it cannot be loaded; nothing changes then.
     """
     progress(0.1, desc=f"loading {name}")
     key = key_of(name, guide)
-    model = bench.model(key)
-    chosen = gr.Dropdown(
-        choices=heatmap.method_choices(model.methods), value=model.default_method if model.methods else None
-    )
-    return key, describe(model), chosen
+    return key, describe(bench.model(key))
 
 
 def describe(model: ImageTextModel) -> str:
@@ -106,9 +98,17 @@ def describe(model: ImageTextModel) -> str:
     return f"Loaded: **{model.name}** ({', '.join(parts)}), on {model.images.device}, {dtype}."
 
 
-def everywhere(path: str | None) -> tuple[str | None, list[str] | None]:
-    """The picture for the other single-picture tab, and as the PCA tab's only one."""
-    return path, [path] if path else None
+def everywhere(path: str | None, several: list[bool]) -> list[str | list[str] | None]:
+    """The picture for each tab that takes one; as the only one of a tab that takes several."""
+    return [[path] if many and path else path for many in several]
+
+
+def when_open(panel: Panel, here: TabName, opened: TabName, stale: bool, *inputs: Any) -> tuple[Any, ...]:
+    """Whether the tab is still stale, and its outputs, made anew if it is the open one and they are stale."""
+    if opened != here or not stale:
+        return stale, *(gr.skip() for _ in panel.outputs)
+    answer = panel.run(*inputs)
+    return False, *(answer if len(panel.outputs) > 1 else (answer,))
 
 
 def _chooser(bench: Workbench) -> tuple[Any, Any, Any, Any]:
@@ -119,3 +119,45 @@ def _chooser(bench: Workbench) -> tuple[Any, Any, Any, Any]:
         load = gr.Button("Load", scale=1, min_width=100)
     status = gr.Markdown(describe(bench.model(bench.first_key)), elem_id="status")
     return name, beside, load, status
+
+
+def _tie(
+    demo: gr.Blocks,
+    bench: Workbench,
+    first: TabName,
+    tabs: dict[TabName, gr.Tab],
+    panels: dict[TabName, Panel],
+    key: gr.State,
+    loaded: Any,
+) -> None:
+    """Opening a tab, loading a model, sharing a picture: each makes anew what is stale in the open tab, and only it."""
+    opened = gr.State(first)
+    stale = {name: gr.State(True) for name in panels}
+    states = list(stale.values())
+    for panel in panels.values():
+        if panel.refresh is not None:
+            loaded.success(functools.partial(panel.refresh, bench), key, list(panel.changed), **HELPER)
+    again = loaded.success(lambda: [True] * len(states), None, states, **HELPER)
+    for name, panel in panels.items():
+        run = functools.partial(when_open, panel, name)
+        inputs, outputs = [opened, stale[name], *panel.inputs], [stale[name], *panel.outputs]
+        tabs[name].select(functools.partial(str, name), None, opened, show_progress="hidden", **HELPER).then(
+            run, inputs, outputs, **MODEL_RUN, **HELPER
+        )
+        again.then(run, inputs, outputs, **MODEL_RUN, **HELPER)
+        if name == first:
+            demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
+    takers = {name: panel.picture for name, panel in panels.items() if panel.picture is not None}
+    several = [isinstance(taker, gr.Gallery) for taker in takers.values()]
+    for name, panel in panels.items():
+        if panel.share is None:
+            continue
+        others = [taker for other, taker in takers.items() if other != name]
+        many = [flag for other, flag in zip(takers, several, strict=True) if other != name]
+        fresh = [state for other, state in stale.items() if other != name]
+        share = functools.partial(_shared, many, len(fresh))
+        panel.share.click(share, panel.picture, [*others, *fresh], **HELPER)
+
+
+def _shared(several: list[bool], states: int, path: str | None) -> list[Any]:
+    return [*everywhere(path, several), *([True] * states)]

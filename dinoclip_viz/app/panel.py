@@ -15,7 +15,7 @@ class Panel:
         inputs: the components that it reads; outputs: those that it fills.
         picture: the component that "Use in every tab" fills: a `gr.Image`, or a `gr.Gallery` for several; None if none.
         share: the button of that name, on tabs with one picture.
-        changed: components whose choices depend on the model, and `refresh`, which makes them anew from its key.
+        changed: components whose choices depend on the model; refresh: makes them anew from the workbench and its key.
     """
 
     run: Any

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, MOST_PICTURES, SHOWN, Drawn, Picture, notice, read_all, shown
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -121,8 +122,8 @@ def draw_some(drawn: Drawn, last: int) -> tuple[int, list[Image.Image]]:
     return last + COUNT, [drawn.draw(seed) for seed in range(last + 1, last + COUNT + 1)]
 
 
-def build(bench: Workbench, key: gr.State) -> tuple[Any, list[Any], list[Any], Any]:
-    """The tab, inside the page that is being built: its pictures, inputs, outputs and handler."""
+def build(bench: Workbench, key: gr.State) -> Panel:
+    """The tab, inside the page that is being built."""
     gr.Markdown(
         "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
         "fitted on all pictures jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
@@ -187,4 +188,4 @@ def build(bench: Workbench, key: gr.State) -> tuple[Any, list[Any], list[Any], A
         functools.partial(draw_some, bench.drawn), seed, [seed, pictures], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
     beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
-    return pictures, inputs, outputs, handler
+    return Panel(handler, inputs, outputs, pictures)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
-from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.playground import CLASSES
@@ -66,18 +65,7 @@ def answer(
     return viz.score_bars(names, shares), table, notice(model, bench.drawn, [picture])
 
 
-@dataclass(frozen=True)
-class Tab:
-    """The parts of the tab that the page ties together."""
-
-    picture: Any
-    inputs: list[Any]
-    outputs: list[Any]
-    run: Any
-    share: Any
-
-
-def build(bench: Workbench, key: gr.State) -> Tab:
+def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
         "### Which label fits?\nThe share of each label for the picture: a softmax over the cosines between the "
@@ -123,4 +111,4 @@ def build(bench: Workbench, key: gr.State) -> Tab:
     draw.click(
         lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Tab(picture, inputs, outputs, handler, share)
+    return Panel(handler, inputs, outputs, picture, share)

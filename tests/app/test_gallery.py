@@ -94,9 +94,3 @@ def test_no_words_no_picture_and_a_broken_one_are_told(bench, scenes, tmp_path):
     ):
         with pytest.raises(gr.Error, match=words):
             told(run)(bench, scenes, bench.first_key, query, 3)
-
-
-def test_opening_the_tab_searches_once(bench, scenes):
-    found, note, asked = gallery.opened(bench, scenes, bench.first_key, "a cat", 2, False)
-    assert (len(found), note, asked) == (2, "", True)
-    assert gallery.opened(bench, scenes, bench.first_key, "a cat", 2, True)[2] is True

@@ -5,7 +5,8 @@ import pytest
 
 from dinoclip_viz.app import heatmap, pca, zero_shot
 from dinoclip_viz.app.events import told
-from dinoclip_viz.app.page import everywhere, load_chosen
+from dinoclip_viz.app.page import build_demo, everywhere, load_chosen, when_open
+from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import NOTICE, read
 from dinoclip_viz.app.workbench import DOWNLOAD, Workbench, labelled
 from dinoclip_viz.encoders.base import EncoderError
@@ -126,10 +127,10 @@ def test_a_broken_picture_and_none_are_told_in_one_line(bench, tmp_path):
 
 
 def test_models_are_loaded_by_key_and_described(bench):
-    key, words, method = load_chosen(bench, "playground-clip", "")
+    key, words = load_chosen(bench, "playground-clip", "")
     assert bench.model(key).name == "playground-clip"
     assert re.search(r"playground-clip.*on (cpu|cuda|mps).*float32", words)
-    assert method.value in bench.model(key).methods
+    assert heatmap.methods_of(bench, key).value in bench.model(key).methods
 
 
 def test_a_model_that_the_page_does_not_offer_is_refused(bench):
@@ -150,5 +151,18 @@ def test_a_model_may_be_given_as_it_is(bench):
 
 
 def test_a_picture_goes_to_every_tab():
-    assert everywhere("a.png") == ("a.png", ["a.png"])
-    assert everywhere(None) == (None, None)
+    assert everywhere("a.png", [False, True]) == ["a.png", ["a.png"]]
+    assert everywhere(None, [False, True]) == [None, None]
+
+
+def test_only_the_open_tab_is_made_anew_and_only_if_it_is_stale():
+    panel = Panel(lambda path: (path, "note"), ["picture"], ["result", "note"])
+    assert when_open(panel, "pca", "pca", True, "a.png") == (False, "a.png", "note")
+    for opened, stale in (("heatmap", True), ("pca", False)):
+        kept, *answers = when_open(panel, "pca", opened, stale, "a.png")
+        assert kept is stale and all(answer == gr.skip() for answer in answers)
+
+
+def test_an_unknown_tab_is_refused():
+    with pytest.raises(ValueError, match="no tab 'nonsense'; expected one of zero-shot"):
+        build_demo(tab="nonsense")
