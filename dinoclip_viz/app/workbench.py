@@ -9,6 +9,9 @@ from dinoclip_viz.app.cache import FeatureCache, Shelf
 from dinoclip_viz.app.pictures import Drawn, Picture
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
+from dinoclip_viz.encoders.cost import Pace, measure_pace
+from dinoclip_viz.encoders.tiles import encode_tiled
+from dinoclip_viz.images import default_longer
 from dinoclip_viz.models import ImageTextModel, load_model
 from dinoclip_viz.tasks.pca import PatchPCA
 
@@ -29,6 +32,7 @@ class Workbench:
         self.features_kept = FeatureCache()
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
         self.drawn = Drawn()
+        self._paces: dict[str, Pace] = {}
         self._others: Shelf[ImageTextModel] = Shelf(most)
         self._lock = RLock()
         first = load_model(model, guide or None) if isinstance(model, str) else model
@@ -83,8 +87,24 @@ class Workbench:
             (key, "crop", None, picture.digest), lambda: model.encode_images([picture.image], methods=())
         )
 
-    def patches(self, key: str, encoder: ImageEncoder, picture: Picture, size: int | None = None) -> ImageFeatures:
-        """Features of the whole picture by one of the model's encoders; shared with `whole` where it is the same."""
+    def patches(
+        self, key: str, encoder: ImageEncoder, picture: Picture, size: int | None = None, tile: int | None = None
+    ) -> ImageFeatures:
+        """Features of the whole picture by one of the model's encoders; shared with `whole` where it is the same.
+
+        Args:
+            key: of the model.
+            encoder: one of its encoders.
+            picture: the picture.
+            size: longer side in pixels at which it is encoded; None leaves it to the encoder.
+            tile: side of a tile in pixels; None is one pass.
+        """
+        if tile is not None:
+            longer = size or default_longer(picture.image.size, encoder.size)
+            return self.features_kept.get(
+                (encoder.name, encoder.patch_space, "tiles", longer, tile, picture.digest),
+                lambda: encode_tiled(encoder, picture.image, longer, tile),
+            )
         if encoder is self.model(key).images:
             return self.whole(key, picture, size)
         fit: Fit = "whole"
@@ -92,6 +112,14 @@ class Workbench:
             (encoder.name, encoder.patch_space, fit, size, picture.digest),
             lambda: encoder.encode_each([picture.image], size, fit)[0],
         )
+
+    def pace(self, encoder: ImageEncoder) -> Pace:
+        """How fast the encoder is on this machine; measured once."""
+        with self._lock:
+            known = self._paces.get(encoder.space)
+            if known is None:
+                known = self._paces[encoder.space] = measure_pace(encoder)
+        return known
 
 
 def key_of(name: str, guide: str | None) -> str:
