@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.checks import check_image_encoder as check_image_encoder
     from dinoclip_viz.encoders.checks import check_text_encoder as check_text_encoder
     from dinoclip_viz.features import encode_sources as encode_sources
+    from dinoclip_viz.hovering import hover as hover
     from dinoclip_viz.images import ImageError as ImageError
     from dinoclip_viz.images import load_image as load_image
     from dinoclip_viz.models import HEATMAP_METHODS as HEATMAP_METHODS
@@ -54,6 +55,7 @@ _HOMES = {
     "EmbedReport": "embedding",
     "embed": "embedding",
     "encode_sources": "features",
+    "hover": "hovering",
     "ImageError": "images",
     "load_image": "images",
     "HEATMAP_METHODS": "models",

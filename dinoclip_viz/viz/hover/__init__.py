@@ -1,0 +1,21 @@
+"""Hover over a patch and see its similarity to every patch of every picture, in a notebook, an app or a plain page.
+
+The similarities are computed in the browser, by the one `hover.js`, from features that are sent once.
+"""
+
+from dinoclip_viz.viz.hover.page import hover_code, hover_module, hover_page
+from dinoclip_viz.viz.hover.payload import MOST_PICTURES, HoverPayload, hover_payload, quantise
+from dinoclip_viz.viz.hover.widget import HoverWidget, check_anywidget, hover_widget
+
+__all__ = [
+    "MOST_PICTURES",
+    "HoverPayload",
+    "HoverWidget",
+    "check_anywidget",
+    "hover_code",
+    "hover_module",
+    "hover_page",
+    "hover_payload",
+    "hover_widget",
+    "quantise",
+]
