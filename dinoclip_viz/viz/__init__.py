@@ -13,6 +13,7 @@ from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
 from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
 from dinoclip_viz.viz.layout import picture_grid, side_by_side
 from dinoclip_viz.viz.legend import class_legend, rgb_legend, scale_bar, with_legend
+from dinoclip_viz.viz.matches import mark_points, match_picture, place_colours
 from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.palette import class_palette
 from dinoclip_viz.viz.pca import pca_picture
@@ -30,10 +31,13 @@ __all__ = [
     "grey_tile",
     "heat_overlay",
     "learning_curve",
+    "mark_points",
     "mask_outline",
     "mask_overlay",
+    "match_picture",
     "pca_picture",
     "picture_grid",
+    "place_colours",
     "rgb_legend",
     "scale_bar",
     "score_bars",
