@@ -234,10 +234,10 @@ def test_without_anywidget_one_line_names_the_extra(monkeypatch):
 
 
 def test_importing_loads_neither_anywidget_nor_matplotlib():
-    code = "import sys, dinoclip_viz.viz.hover; print([n for n in ('anywidget', 'matplotlib', 'torch') if n in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    )
+    names = ["anywidget", "matplotlib", "torch"]
+    code = f"import sys, dinoclip_viz.viz.hover; print([name for name in {names} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_widget_carries_its_features_as_bytes(playground):
