@@ -16,7 +16,7 @@ OPEN_CLIP = ("openclip", "openclip_timm", "openclip_map")
 
 
 def library_pass(folder, pixels):
-    """Tokens after each block (L of (B, T, D)) and attention of each (L of (B, heads, T, T)) by transformers, eagerly."""
+    """Tokens after each block, L of (B, T, D), and its attention, L of (B, heads, T, T), by the eager library model."""
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -42,8 +42,8 @@ def rolled_out(attentions):
         total = np.eye(attentions[0].shape[-1])
         for weights in attentions:
             mixed = np.mean([head.double().numpy() for head in weights[picture]], axis=0) + np.eye(len(total))
-            for row in mixed:
-                row /= row.sum()
+            for row in range(len(mixed)):
+                mixed[row] /= mixed[row].sum()
             total = mixed @ total
         every.append(total)
     return torch.from_numpy(np.stack(every))
@@ -204,7 +204,7 @@ def test_what_cannot_be_looked_into_is_told_in_one_line(tiny_folder, pictures):
             look_inside(load_encoder(name), pictures((64, 64)))
         assert "\n" not in str(caught.value)
     encoder = load_encoder(tiny_folder("dinov2"), device="cpu")
-    with pytest.raises(ValueError, match="2 different patch grids .*give one at a time"):
+    with pytest.raises(ValueError, match=r"2 different patch grids .*give one at a time"):
         look_inside(encoder, pictures((60, 60), (60, 90)))
     with pytest.raises(ValueError, match="no picture"):
         look_inside(encoder, [])

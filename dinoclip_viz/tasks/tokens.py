@@ -1,0 +1,216 @@
+"""Token norms in numbers; artefact tokens found, located, and taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dinoclip_viz.encoders.base import ImageFeatures
+
+RATIO, DEVIATIONS, GAP = 2.5, 3.0, 1.35
+"""When a token is an artefact; chosen on the playground's scenes and random models, see `artefact_tokens`."""
+SMALLEST = 1e-30
+
+
+@dataclass(frozen=True)
+class LayerNorms:
+    """The norms of all patch tokens after one block.
+
+    Attributes:
+        layer: which block, the first is 1.
+        mean, median, min, max: of the norms.
+        share_above: of the tokens whose norm is more than so many times the median, 0 to 1.
+    """
+
+    layer: int
+    mean: float
+    median: float
+    min: float
+    max: float
+    share_above: float
+
+
+@dataclass(frozen=True)
+class ArtefactToken:
+    """One artefact token.
+
+    Attributes:
+        row, column: of its patch in the grid, from 0.
+        x, y: centre of the patch in the picture's pixels.
+        norm: of the token.
+    """
+
+    row: int
+    column: int
+    x: float
+    y: float
+    norm: float
+
+
+def norm_summary(norms: Tensor, ratio: float = RATIO) -> list[LayerNorms]:
+    """Mean, median and range of the patch tokens' norms after each block.
+
+    Args:
+        norms: (L, H, W) of one picture, or (B, L, H, W) of several, which are counted together.
+        ratio: what `share_above` counts: tokens of more than so many times their layer's median.
+
+    Raises:
+        ValueError: another shape, norms that are not finite and 0 or more, or a ratio that is not above 0.
+
+    Examples:
+        >>> norm_summary(torch.tensor([[[1.0, 2.0, 9.0]]]), ratio=2)
+        [LayerNorms(layer=1, mean=4.0, median=2.0, min=1.0, max=9.0, share_above=0.3333333333333333)]
+    """
+    if norms.ndim not in (3, 4):
+        raise ValueError(f"norms have shape {tuple(norms.shape)}; expected (L, H, W) or (B, L, H, W)")
+    _check_norms(norms)
+    if not ratio > 0:
+        raise ValueError(f"ratio={ratio}; expected a number above 0, such as {RATIO}")
+    rows = norms.movedim(-3, 0).flatten(1).double()  # (L, tokens)
+    summary = []
+    for layer, values in enumerate(rows, start=1):
+        middle = values.median().item()
+        above = (values > ratio * middle).double().mean().item()
+        summary.append(LayerNorms(layer, values.mean().item(), middle, values.min().item(), values.max().item(), above))
+    return summary
+
+
+def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEVIATIONS, gap: float = GAP) -> Tensor:
+    """(..., H, W) bool, True where a token's norm stands far out of the other tokens of its picture.
+
+    Large models without registers turn a few patches, mostly on plain background, into stores for something else; their
+    tokens are 2 to 10 times as long as the others and say nothing of their place (Darcet et al. 2023, "Vision
+    Transformers Need Registers"). They form a group of their own: a token is an artefact if its norm is above `ratio`
+    medians, its logarithm lies above `deviations` robust deviations of the logarithms (1.4826 times the median absolute
+    deviation), and an empty stretch of the factor `gap` or more below it, above these two limits, parts it and all that
+    are longer from the rest. The last keeps a long tail, such as that of sharp edges in a random model, from counting.
+
+    Args:
+        norms: (..., H, W) of one layer, by rights the last block's, before the final norm; each picture by itself.
+        ratio: least multiple of the picture's median norm, above 1.
+        deviations: least number of robust deviations above the median, 0 or more.
+        gap: least factor between the shortest artefact and the longest other token, 1 or more; 1 asks for no gap.
+
+    Raises:
+        ValueError: norms without a grid, not finite or negative, or a limit out of range.
+
+    Examples:
+        >>> artefact_tokens(torch.tensor([[5.0, 5.2, 4.9], [5.1, 50.0, 5.0]])).tolist()
+        [[False, False, False], [False, True, False]]
+    """
+    _check_norms(norms)
+    if not (ratio > 1 and deviations >= 0 and gap >= 1):
+        raise ValueError(
+            f"ratio={ratio}, deviations={deviations}, gap={gap}; expected a ratio above 1, deviations of 0 or more and "
+            "a gap of 1 or more"
+        )
+    pictures = norms.reshape(-1, norms.shape[-2] * norms.shape[-1]).double()  # (N, T)
+    median = pictures.median(dim=1, keepdim=True).values  # (N, 1)
+    logs = (pictures.clamp_min(SMALLEST) / median.clamp_min(SMALLEST)).log()  # (N, T)
+    deviation = 1.4826 * logs.abs().median(dim=1, keepdim=True).values
+    limit = (deviations * deviation).clamp_min(math.log(ratio))  # (N, 1)
+    ordered = logs.sort(dim=1).values
+    far = (ordered[:, 1:] > limit) & (ordered.diff(dim=1) >= math.log(gap))  # (N, T - 1) where a group begins
+    first = torch.where(far, ordered[:, 1:], math.inf).min(dim=1, keepdim=True).values if far.shape[1] else math.inf
+    found: Tensor = (logs >= first) & (median > 0)  # where half the tokens are 0 nothing measures the others
+    return found.reshape(norms.shape)
+
+
+def located(norms: Tensor, found: Tensor, box: Sequence[float] | Tensor) -> list[ArtefactToken]:
+    """The artefact tokens of one picture, longest first.
+
+    Args:
+        norms: (H, W) of the layer they were found in.
+        found: (H, W) bool, as from `artefact_tokens`.
+        box: the part of the picture that the grid covers, (x0, y0, x1, y1) in its pixels.
+
+    Raises:
+        ValueError: the shapes differ or are no grid.
+
+    Examples:
+        >>> located(torch.tensor([[5.0, 50.0]]), torch.tensor([[False, True]]), box=(0, 0, 40, 10))
+        [ArtefactToken(row=0, column=1, x=30.0, y=5.0, norm=50.0)]
+    """
+    if norms.ndim != 2 or found.shape != norms.shape:
+        raise ValueError(
+            f"norms {tuple(norms.shape)} and found {tuple(found.shape)}; expected both (H, W), of one picture"
+        )
+    left, top, right, bottom = (float(side) for side in box)
+    rows, columns = norms.shape
+    tokens = [
+        ArtefactToken(
+            row,
+            column,
+            left + (column + 0.5) / columns * (right - left),
+            top + (row + 0.5) / rows * (bottom - top),
+            norms[row, column].item(),
+        )
+        for row, column in found.nonzero().tolist()
+    ]
+    return sorted(tokens, key=lambda token: -token.norm)
+
+
+def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
+    """The features with each artefact patch replaced by the mean of its neighbours that are none.
+
+    Neighbours are the 3 x 3 patches round it; where all of them are artefacts, 5 x 5, and so on. `patches` and all of
+    `dense` are mended; `pooled` and `mean` stay what the model made of all tokens.
+
+    Args:
+        features: of B pictures.
+        found: (B, H, W) bool, as from `artefact_tokens`.
+
+    Raises:
+        ValueError: another shape, or a picture of which every patch is an artefact.
+
+    Examples:
+        >>> features = ImageFeatures(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[[[1.0], [90.0], [3.0]]]]),
+        ...     torch.tensor([[0.0, 0.0, 30.0, 10.0]]), torch.tensor([[30, 10]]), "some")
+        >>> without_artefacts(features, torch.tensor([[[False, True, False]]])).patches.flatten().tolist()
+        [1.0, 2.0, 3.0]
+    """
+    expected = (len(features), *features.grid)
+    if found.dtype != torch.bool or tuple(found.shape) != expected:
+        raise ValueError(f"found is {found.dtype} {tuple(found.shape)}; expected bool {expected}, a value a patch")
+    if found.flatten(1).all(dim=1).any():
+        raise ValueError("every patch of a picture is an artefact, so there is none to take its place")
+    windows = [
+        (index, row, column, _window(found, index, row, column)) for index, row, column in found.nonzero().tolist()
+    ]
+
+    def mended(patches: Tensor) -> Tensor:
+        result = patches.clone()
+        for index, row, column, (down, across) in windows:
+            sound = ~found[index, down, across]
+            result[index, row, column] = patches[index, down, across][sound].mean(dim=0)
+        return result
+
+    return replace(
+        features,
+        patches=mended(features.patches),
+        dense={method: mended(patches) for method, patches in features.dense.items()},
+    )
+
+
+def _window(found: Tensor, index: int, row: int, column: int) -> tuple[slice, slice]:
+    """The smallest square of patches round one that holds a patch that is no artefact."""
+    for reach in range(1, max(found.shape[1:]) + 1):
+        down, across = slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
+        if not found[index, down, across].all():
+            break
+    return down, across
+
+
+def _check_norms(norms: Tensor) -> None:
+    if norms.ndim < 2 or norms.numel() == 0:
+        raise ValueError(f"norms have shape {tuple(norms.shape)}; expected (..., H, W) with a patch or more")
+    wrong = int((~(norms.isfinite() & (norms >= 0))).sum())
+    if wrong:
+        raise ValueError(
+            f"{wrong} of {norms.numel()} norms are NaN, infinite or negative; expected finite norms: check the "
+            "encoder's dtype"
+        )
