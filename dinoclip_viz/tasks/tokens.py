@@ -88,6 +88,7 @@ def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEV
     medians, its logarithm lies above `deviations` robust deviations of the logarithms (1.4826 times the median absolute
     deviation), and an empty stretch of the factor `gap` or more below it, above these two limits, parts it and all that
     are longer from the rest. The last keeps a long tail, such as that of sharp edges in a random model, from counting.
+    They must be few: where they are more than about a fifth of a picture, they widen the deviation and hide behind it.
 
     Args:
         norms: (..., H, W) of one layer, by rights the last block's, before the final norm; each picture by itself.

@@ -32,10 +32,21 @@ KINDS = ("dinov2", "dinov2_with_registers", "dinov3", "clip", "siglip", "tips")
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    folders = {
-        (kind, seed): getattr(tiny, f"tiny_{kind}")(root / f"{kind}{seed}", seed) for kind in KINDS for seed in (0, 7)
-    }
-    return {which: load_encoder(str(folder), device="cpu") for which, folder in folders.items()}
+    folders = [getattr(tiny, f"tiny_{kind}")(root / kind, seed) for seed, kind in enumerate(KINDS)]
+    return [load_encoder(str(folder), device="cpu") for folder in folders]
+
+
+@pytest.fixture
+def wide_dinov2(tmp_path):
+    """Seed -> a random DINOv2 of 12 x 12 position embeddings."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    def made(seed):
+        config = Dinov2Config(**tiny._SMALL, patch_size=14, image_size=168)
+        folder = tiny._vision(tmp_path / "wide", Dinov2Model, config, seed, "BitImageProcessorPil", 168, 168)
+        return load_encoder(str(folder), device="cpu")
+
+    return made
 
 
 def plain_artefacts(norms):
@@ -90,20 +101,18 @@ def test_planted_tokens_are_all_found_and_none_else(encoders, count):
         assert torch.equal(artefact_tokens(norms), expected), encoder.name
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_tokens_whose_position_embeddings_were_scaled_are_found_in_the_last_block(count, tmp_path):
+@pytest.mark.parametrize("count", [0, 1, 5, 12])
+def test_tokens_whose_position_embeddings_were_scaled_are_found_in_the_last_block(count, wide_dinov2):
     """Planted at the input: they go through every block and are still the ones, and the only ones, that stand out."""
-    encoder = load_encoder(str(tiny.tiny_dinov2(tmp_path / "dinov2", seed=count)), device="cpu")
+    encoder = wide_dinov2(count)
     positions = encoder.blocks.model.embeddings.position_embeddings
-    images = tiny.pictures((56, 56), seed=count)
-    before = look_inside(encoder, images, size=56, attention=False).norms[:, -1]
-    assert not artefact_tokens(before).any()
-    chosen = torch.randperm(16, generator=torch.Generator().manual_seed(count))[:count]
-    typical = before.median()
+    images = tiny.pictures((168, 168), seed=count)
+    typical = look_inside(encoder, images, size=168, attention=False).norms[:, -1].median()
+    chosen = torch.randperm(144, generator=torch.Generator().manual_seed(count))[:count]
     with torch.no_grad():
         rows = positions[0, 1 + chosen]
         positions[0, 1 + chosen] = rows * (10 * typical / rows.norm(dim=-1, keepdim=True))
-    found = artefact_tokens(look_inside(encoder, images, size=56, attention=False).norms[:, -1])
+    found = artefact_tokens(look_inside(encoder, images, size=168, attention=False).norms[:, -1])
     assert sorted(found.flatten().nonzero().flatten().tolist()) == sorted(chosen.tolist())
 
 
