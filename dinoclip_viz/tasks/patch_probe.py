@@ -26,6 +26,7 @@ from dinoclip_viz.tasks.patch_maps import label_map, mean_map
 from dinoclip_viz.tasks.patch_table import IN_MEMORY, PatchTable
 
 HeadKind = Literal["segmentation", "depth"]
+Spacing = Literal["uniform", "log"]
 Truths = Iterable[tuple[ImageFeatures, Sequence[NDArray[np.generic]]]]
 """Features of pictures, and for each picture its (height, width) labels (255: not known) or metres (0: not known)."""
 
@@ -62,14 +63,14 @@ class PatchHead:
     As in DINOv2's frozen evaluations (Oquab et al. 2023, section 7.4): a class by its logits, or a depth. A depth head
     of `bins` follows AdaBins (Bhat et al. 2021) as DINOv2 does: scores of depths at even distances, normalised
     linearly, of which the mean is taken; with `bins=0` the layer gives the logarithm of the depth. Patches are
-    standardised for the fit, and that is folded into the weights afterwards.
+    standardised for the fit, and that is folded into the weights afterwards. Weights are kept as float16 in a file.
 
     Args:
         names: of the classes, label 0 first; this makes a segmentation head.
         depth: nearest and farthest metres that can be told; this makes a depth head instead.
         bins: of a depth head; 0 for regression.
+        spacing: of the bins: "uniform" in metres, as AdaBins has them, or "log", which serves near and far alike.
         cls: put the picture's `pooled` vector (DINO's CLS) beside each patch.
-        palette: a colour (red, green, blue, 0 to 255) for each class, where the data set has its own.
         recipe: how it is fitted.
 
     Attributes:
@@ -77,6 +78,7 @@ class PatchHead:
         space_: the encoder's space of patches; encoder_: its name, as given to `fit`.
         size_: the picture size in pixels at which it was fitted, as given to `fit`.
         pictures_, patches_: how many it was fitted on.
+        palette: a colour (red, green, blue, 0 to 255) for each class, where the data set has its own; None where not.
         figures: what was measured with it, for whoever reads the file.
 
     Raises:
@@ -96,8 +98,8 @@ class PatchHead:
         names: Sequence[str] = (),
         depth: tuple[float, float] | None = None,
         bins: int = BINS,
+        spacing: Spacing = "uniform",
         cls: bool = False,
-        palette: Sequence[Sequence[int]] | None = None,
         recipe: HeadRecipe | None = None,
     ) -> None:
         if bool(names) == (depth is not None):
@@ -108,11 +110,12 @@ class PatchHead:
             raise ValueError(f"depths from {depth[0]:g} to {depth[1]:g} m; expected positive, the nearest first")
         if bins < 0 or bins == 1:
             raise ValueError(f"bins={bins}; expected 2 or more, or 0 for regression")
-        if palette is not None and len(palette) != len(names):
-            raise ValueError(f"{len(palette)} colours for {len(names)} classes; expected one each")
+        if spacing not in ("uniform", "log"):
+            raise ValueError(f"spacing={spacing!r}; expected 'uniform' or 'log'")
         self.names, self.depth, self.cls, self.recipe = tuple(names), depth, cls, recipe or HeadRecipe()
         self.bins = bins if depth is not None else 0
-        self.palette = None if palette is None else [[int(value) for value in colour] for colour in palette]
+        self.spacing: Spacing = spacing
+        self.palette: list[list[int]] | None = None
         self.encoder_, self.size_, self.pictures_, self.patches_ = "", 0, 0, 0
         self.figures: dict[str, float] = {}
 
@@ -196,8 +199,8 @@ class PatchHead:
             raise ValueError("this PatchHead is not fitted; call fit(batches) or PatchHead.load(path) first")
         about = {
             "kind": self.kind, "space": self.space_, "encoder": self.encoder_, "names": self.names,
-            "depth": self.depth, "bins": self.bins, "cls": self.cls, "palette": self.palette, "size": self.size_,
-            "pictures": self.pictures_, "patches": self.patches_, "figures": self.figures,
+            "depth": self.depth, "bins": self.bins, "spacing": self.spacing, "cls": self.cls, "palette": self.palette,
+            "size": self.size_, "pictures": self.pictures_, "patches": self.patches_, "figures": self.figures,
             "recipe": asdict(self.recipe),
         }  # fmt: skip
         tensors = {"weight": self.weight_.half().contiguous(), "bias": self.bias_.float().contiguous()}
@@ -288,8 +291,10 @@ class PatchHead:
         nearest, farthest = self.depth or (NEAREST, 1.0)
         if not self.bins:
             return scores[..., 0].exp().clamp(nearest, farthest)
-        width = (farthest - nearest) / self.bins
-        centres = nearest + width * (torch.arange(self.bins) + 0.5)
+        places = (torch.arange(self.bins) + 0.5) / self.bins
+        centres = nearest + (farthest - nearest) * places
+        if self.spacing == "log":
+            centres = nearest * (farthest / nearest) ** places
         weights = F.relu(scores) + _BESIDE
         return (weights * centres).sum(-1) / weights.sum(-1)
 
@@ -365,15 +370,28 @@ def _described(cls: type[PatchHead], about: Mapping[str, object]) -> PatchHead:
         raise TypeError("names")
     if not isinstance(recipe, dict) or not isinstance(about["figures"], dict):
         raise TypeError("recipe")
-    span = (float(depth[0]), float(depth[1])) if isinstance(depth, list) else None
-    colours = palette if isinstance(palette, list) else None
-    head = cls(
-        names, span, int(str(about["bins"])) if span else BINS, bool(about["cls"]), colours, HeadRecipe(**recipe)
-    )
+    nearest, farthest = depth if isinstance(depth, list) else (None, None)
+    span = None if nearest is None else (float(nearest), float(farthest))
+    spacing: Spacing = "log" if about["spacing"] == "log" else "uniform"
+    bins = int(str(about["bins"])) if span else BINS
+    head = cls(names, span, bins, spacing, bool(about["cls"]), HeadRecipe(**recipe))
+    head.palette = None if palette is None else _colours(palette, len(names))
     head.space_, head.encoder_ = str(about["space"]), str(about["encoder"])
     head.size_, head.pictures_, head.patches_ = (int(str(about[name])) for name in ("size", "pictures", "patches"))
     head.figures = {str(name): float(value) for name, value in about["figures"].items()}
     return head
+
+
+def _colours(palette: object, count: int) -> list[list[int]]:
+    """The colours of `count` classes.
+
+    Raises:
+        ValueError: they are not that many, or no colours.
+    """
+    colours = [[int(value) for value in colour] for colour in palette] if isinstance(palette, list) else []
+    if len(colours) != count or any(len(one) != 3 or not 0 <= min(one) <= max(one) <= 255 for one in colours):
+        raise ValueError(f"expected {count} colours of red, green and blue, 0 to 255")
+    return colours
 
 
 __all__ = [
@@ -382,6 +400,7 @@ __all__ = [
     "HeadKind",
     "HeadRecipe",
     "PatchHead",
+    "Spacing",
     "Truths",
     "depth_errors",
     "encoded",
