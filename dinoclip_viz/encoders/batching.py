@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.dense.reader import EXTRAS, BlockReader
 from dinoclip_viz.encoders.base import Fit, ImageFeatures, TextFeatures, concatenate
 from dinoclip_viz.encoders.blocks import Blocks
 from dinoclip_viz.encoders.preprocessing import Plan, Preprocessing
@@ -32,8 +33,8 @@ class TowerOutput:
     dense: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-Tower = Callable[[Tensor, Sequence[str]], TowerOutput]
-"""Pixels (B, 3, height, width) and the heat-map methods to fill in -> TowerOutput."""
+Tower = Callable[[Tensor, tuple[int, int], Sequence[str]], TowerOutput]
+"""Pixels (B, 3, height, width), rows and columns of patches, and the heat-map methods to fill in -> TowerOutput."""
 
 
 @dataclass(eq=False)
@@ -51,6 +52,7 @@ class BatchedImageEncoder:
     dtype: torch.dtype
     preprocessing: Preprocessing = field(repr=False)
     tower: Tower = field(repr=False)
+    reader: BlockReader | None = field(default=None, repr=False)
     revision: str | None = None
     blocks: Blocks | None = field(default=None, repr=False)
     size: int = field(init=False)
@@ -126,7 +128,8 @@ class BatchedImageEncoder:
     ) -> list[Plan]:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}; expected 1 or more")
-        unknown = [method for method in methods if method not in self.methods]
+        known = (*self.methods, *(EXTRAS if self.reader else ()))
+        unknown = [method for method in methods if method not in known]
         if unknown:
             served = ", ".join(self.methods) or "none"
             raise ValueError(
@@ -155,7 +158,7 @@ class BatchedImageEncoder:
         count, _, height, width = pixels.shape
         rows, columns = height // self.patch, width // self.patch
         with torch.no_grad():  # not inference_mode: what comes back may be trained on
-            output = self.tower(pixels.to(self.device, self.dtype), methods)
+            output = self.tower(pixels.to(self.device, self.dtype), (rows, columns), methods)
 
         def on_grid(patches: Tensor) -> Tensor:
             return _plain(patches).reshape(count, rows, columns, -1)  # (B, H, W, D)

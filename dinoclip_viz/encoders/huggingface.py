@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from dinoclip_viz.dense.block import LastBlock, recorded_input
-from dinoclip_viz.dense.maskclip import maskclip
+from dinoclip_viz.dense.block import LastBlock
+from dinoclip_viz.dense.reader import BLOCK_METHODS, BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
 from dinoclip_viz.encoders.blocks import TRANSFORMERS, Blocks, listen_to_transformers
@@ -187,6 +187,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
     config = model.config.vision_config if architecture.joint else model.config
     patch = _side(config.patch_size)
     joint = architecture.joint
+    reader = _reader(loaded)
     return BatchedImageEncoder(
         name=loaded.name,
         space=loaded.space,
@@ -194,11 +195,12 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         dimension=_dimension(loaded),
         patch_dimension=config.hidden_size,
         patch=patch,
-        methods=("maskclip",) if architecture.block else (),
+        methods=BLOCK_METHODS if reader else (),
         device=loaded.device,
         dtype=loaded.dtype,
         preprocessing=_preprocessing(loaded.folder, loaded.name, architecture.processor),
-        tower=_vision_tower(loaded),
+        tower=_vision_tower(loaded, reader),
+        reader=reader,
         revision=loaded.revision,
         blocks=_blocks(loaded),
     )
@@ -252,19 +254,18 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     )
 
 
-def _vision_tower(loaded: Loaded) -> Tower:
+def _vision_tower(loaded: Loaded, reader: BlockReader | None) -> Tower:
     model, architecture = loaded.model, loaded.architecture
     prefix = architecture.prefix + _registers(loaded)
     forward: Callable[..., object] = model.get_image_features if architecture.joint else model
     extra = {"interpolate_pos_encoding": True} if architecture.asks_for_positions else {}
 
-    def tower(pixels: Tensor, methods: Sequence[str]) -> TowerOutput:
+    def tower(pixels: Tensor, grid: tuple[int, int], methods: Sequence[str]) -> TowerOutput:
         dense: dict[str, Tensor] = {}
-        if methods:
-            layer, take_apart = _last_block(model, architecture)
-            with recorded_input(layer) as inputs:
+        if methods and reader is not None:
+            with reader.reading(methods) as patches_by:
                 output = forward(pixels, **extra)
-            dense["maskclip"] = maskclip(take_apart(inputs[-1], prefix))
+            dense = patches_by(grid)
         else:
             output = forward(pixels, **extra)
         tokens = _tensor(getattr(output, "last_hidden_state", None))  # (B, prefix + H * W, D')
@@ -300,20 +301,22 @@ def _registers(loaded: Loaded) -> int:
     return int(getattr(config, "num_register_tokens", 0))
 
 
-def _last_block(
-    model: PreTrainedModel, architecture: Architecture
-) -> tuple[nn.Module, Callable[[Tensor, int], LastBlock]]:
-    """The last layer of the vision tower, and what turns its input into a LastBlock."""
+def _reader(loaded: Loaded) -> BlockReader | None:
+    """The way into the last blocks; None where a dense method would make no sense."""
+    model, architecture = loaded.model, loaded.architecture
+    if architecture.block is None:
+        return None
     vision = model.vision_model
+    prefix = architecture.prefix + _registers(loaded)
+    heads = vision.config.num_attention_heads
     if architecture.block == "clip":
-        layer = vision.encoder.layers[-1]
-        attention = layer.self_attn
+        layer, attention = vision.encoder.layers[-1], vision.encoder.layers[-1].self_attn
 
-        def take_apart(tokens: Tensor, prefix: int) -> LastBlock:
+        def take_apart(tokens: Tensor) -> LastBlock:
             return LastBlock(
                 tokens,
                 prefix,
-                heads=vision.config.num_attention_heads,
+                heads=heads,
                 norm1=layer.layer_norm1,
                 query=attention.q_proj,
                 key=attention.k_proj,
@@ -324,15 +327,14 @@ def _last_block(
                 finish=lambda last: model.visual_projection(vision.post_layernorm(last)),
             )
 
-        return layer, take_apart
-    layer = vision.encoder.layer[-1]
-    attention = layer.attention
+        return BlockReader(layer, third_last(vision.encoder.layers, "layer_norm2"), take_apart)
+    layer, attention = vision.encoder.layer[-1], vision.encoder.layer[-1].attention
 
-    def take_tips_apart(tokens: Tensor, prefix: int) -> LastBlock:
+    def take_tips_apart(tokens: Tensor) -> LastBlock:
         return LastBlock(
             tokens,
             prefix,
-            heads=vision.config.num_attention_heads,
+            heads=heads,
             norm1=layer.norm1,
             query=attention.q_proj,
             key=attention.k_proj,
@@ -343,7 +345,7 @@ def _last_block(
             finish=vision.layernorm,  # TIPS has no projection: its CLS token is the joint vector
         )
 
-    return layer, take_tips_apart
+    return BlockReader(layer, third_last(vision.encoder.layer, "norm2"), take_tips_apart)
 
 
 def _preprocessing(folder: Path, name: str, backend: str) -> Preprocessing:

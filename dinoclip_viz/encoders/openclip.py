@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from dinoclip_viz.dense.block import LastBlock, recorded_input
-from dinoclip_viz.dense.maskclip import maskclip
+from dinoclip_viz.dense.block import LastBlock
+from dinoclip_viz.dense.reader import BLOCK_METHODS, BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
 from dinoclip_viz.encoders.blocks import Blocks, listen_to_open_clip, listen_to_timm
@@ -137,15 +138,16 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
     visual = loaded.model.visual
     preprocessing = _preprocessing(visual.preprocess_cfg, loaded.name)
     if isinstance(visual, VisionTransformer):
-        tower, patch, methods = _native_tower(visual, loaded.name)
+        tower, patch, reader = _native_tower(visual, loaded.name)
     elif isinstance(visual, TimmModel):
-        tower, patch, methods = _timm_tower(visual, preprocessing.size, loaded.name)
+        tower, patch, reader = _timm_tower(visual, preprocessing.size, loaded.name)
     else:
         raise EncoderError(
             f"{loaded.name}: image towers of type {type(visual).__name__} have no patches; use a ViT or MobileCLIP"
         )
     with torch.no_grad():
-        probe = tower(torch.zeros(1, 3, 2 * patch, 2 * patch, device=loaded.device, dtype=loaded.dtype), ())
+        black = torch.zeros(1, 3, 2 * patch, 2 * patch, device=loaded.device, dtype=loaded.dtype)
+        probe = tower(black, (2, 2), ())
     return BatchedImageEncoder(
         name=loaded.name,
         space=loaded.space,
@@ -153,11 +155,12 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         dimension=probe.pooled.shape[-1],
         patch_dimension=probe.patches.shape[-1],
         patch=patch,
-        methods=methods,
+        methods=BLOCK_METHODS if reader else (),
         device=loaded.device,
         dtype=loaded.dtype,
         preprocessing=preprocessing,
         tower=tower,
+        reader=reader,
         revision=loaded.revision,
         blocks=_blocks(visual),
     )
@@ -198,7 +201,7 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     )
 
 
-def _native_tower(visual: Any, name: str) -> tuple[Tower, int, tuple[str, ...]]:
+def _native_tower(visual: Any, name: str) -> tuple[Tower, int, BlockReader | None]:
     from open_clip.transformer import ResidualAttentionBlock
 
     if visual.attn_pool is not None:
@@ -206,21 +209,26 @@ def _native_tower(visual: Any, name: str) -> tuple[Tower, int, tuple[str, ...]]:
     patch = int(visual.patch_size[0])
     layer = visual.transformer.resblocks[-1]
     projected_cls = visual.pool_type == "tok" and not visual.final_ln_after_pool and visual.proj is not None
-    methods = ("maskclip",) if projected_cls and isinstance(layer, ResidualAttentionBlock) else ()
+    reader = None
+    if projected_cls and isinstance(layer, ResidualAttentionBlock):
+        middle = third_last(visual.transformer.resblocks, "ln_2")
+        first = visual.transformer.batch_first
+        reader = BlockReader(layer, middle, lambda tokens: _native_block(visual, layer, tokens), first)
 
-    def tower(pixels: Tensor, wanted: Sequence[str]) -> TowerOutput:
-        with recorded_input(layer) as inputs:
+    def tower(pixels: Tensor, grid: tuple[int, int], wanted: Sequence[str]) -> TowerOutput:
+        with nullcontext(_nothing) if reader is None else reader.reading(wanted) as patches_by:
             tokens = visual.transformer(_native_embedding(visual, pixels))  # (B, 1 + H * W, width)
         pooled, _ = visual._pool(tokens)
         if visual.proj is not None:
             pooled = pooled @ visual.proj
-        dense = {}
-        if wanted:
-            before = inputs[-1] if visual.transformer.batch_first else inputs[-1].transpose(0, 1)
-            dense["maskclip"] = maskclip(_native_block(visual, layer, before))
-        return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), visual.ln_post(tokens[:, 1:]), dense)
+        patches = visual.ln_post(tokens[:, 1:])
+        return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), patches, patches_by(grid))
 
-    return tower, patch, methods
+    return tower, patch, reader
+
+
+def _nothing(_: tuple[int, int]) -> dict[str, Tensor]:
+    return {}
 
 
 def _blocks(visual: Any) -> Blocks | None:
@@ -294,7 +302,7 @@ def _native_block(visual: Any, layer: Any, tokens: Tensor) -> LastBlock:
     )
 
 
-def _timm_tower(visual: Any, size: int, name: str) -> tuple[Tower, int, tuple[str, ...]]:
+def _timm_tower(visual: Any, size: int, name: str) -> tuple[Tower, int, BlockReader | None]:
     trunk = visual.trunk
     if not hasattr(trunk, "patch_embed"):
         return _convolutional_tower(visual, name)
@@ -305,14 +313,19 @@ def _timm_tower(visual: Any, size: int, name: str) -> tuple[Tower, int, tuple[st
     # where the vector is a projection of CLS, each patch can take the same way; SigLIP and PE pool by attention
     token_pooled = trunk.global_pool == "token" and hasattr(getattr(layer, "attn", None), "qkv")
 
-    def tower(pixels: Tensor, wanted: Sequence[str]) -> TowerOutput:
-        with recorded_input(layer) as inputs:
+    reader = None
+    if token_pooled:
+        middle = third_last(trunk.blocks, "norm2")
+        reader = BlockReader(layer, middle, lambda tokens: _timm_block(visual, layer, tokens, prefix))
+
+    def tower(pixels: Tensor, grid: tuple[int, int], wanted: Sequence[str]) -> TowerOutput:
+        with nullcontext(_nothing) if reader is None else reader.reading(wanted) as patches_by:
             tokens = trunk.forward_features(pixels)  # (B, prefix + H * W, D')
         pooled = visual.head(trunk.forward_head(tokens))
-        dense = {"maskclip": maskclip(_timm_block(visual, layer, inputs[-1], prefix))} if wanted else {}
-        return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), tokens[:, prefix:], dense)
+        mean = tokens.mean(dim=1, dtype=torch.float32)
+        return TowerOutput(pooled, mean, tokens[:, prefix:], patches_by(grid))
 
-    return tower, patch, ("maskclip",) if token_pooled else ()
+    return tower, patch, reader
 
 
 def _timm_block(visual: Any, layer: Any, tokens: Tensor, prefix: int) -> LastBlock:
@@ -357,11 +370,11 @@ def _any_size(trunk: Any, name: str) -> None:
         trunk.rope._use_cached_embed = False
 
 
-def _convolutional_tower(visual: Any, name: str) -> tuple[Tower, int, tuple[str, ...]]:
+def _convolutional_tower(visual: Any, name: str) -> tuple[Tower, int, BlockReader | None]:
     trunk = visual.trunk
     patch = int(trunk.feature_info[-1]["reduction"])
 
-    def tower(pixels: Tensor, _: Sequence[str]) -> TowerOutput:
+    def tower(pixels: Tensor, _: tuple[int, int], __: Sequence[str]) -> TowerOutput:
         maps = trunk.forward_features(pixels)  # (B, D', H, W)
         if maps.ndim != 4 or maps.shape[-1] * patch != pixels.shape[-1]:
             raise EncoderError(
@@ -370,7 +383,7 @@ def _convolutional_tower(visual: Any, name: str) -> tuple[Tower, int, tuple[str,
         patches = maps.flatten(2).transpose(1, 2)  # (B, H * W, D')
         return TowerOutput(visual.head(trunk.forward_head(maps)), patches.mean(dim=1, dtype=torch.float32), patches)
 
-    return tower, patch, ()
+    return tower, patch, None
 
 
 def _preprocessing(published: dict[str, Any], name: str) -> Preprocessing:

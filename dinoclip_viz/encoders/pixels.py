@@ -38,7 +38,7 @@ def image_encoder() -> BatchedImageEncoder:
     )
 
 
-def _tower(pixels: Tensor, _: Sequence[str]) -> TowerOutput:
+def _tower(pixels: Tensor, _: tuple[int, int], __: Sequence[str]) -> TowerOutput:
     patches = F.unfold(pixels, PATCH, stride=PATCH).mT  # (B, H * W, 3 * 8 * 8)
     mean = patches.mean(dim=1)
     return TowerOutput(mean, mean, patches)

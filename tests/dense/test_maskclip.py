@@ -70,6 +70,7 @@ def test_every_clip_fills_dense_in_its_joint_space(kind, tmp_path):
 @pytest.mark.parametrize("kind", ["clip", "tips", "openclip", "openclip_timm"])
 def test_the_parts_make_up_the_models_own_block(kind, tmp_path):
     """Ordinary attention over the parts of LastBlock gives the model's own vector, so every part is the right one."""
+    from dinoclip_viz.dense import reader
     from dinoclip_viz.encoders import huggingface, openclip
 
     folder = getattr(tiny, f"tiny_{kind}")(tmp_path / kind)
@@ -84,7 +85,7 @@ def test_the_parts_make_up_the_models_own_block(kind, tmp_path):
     load = openclip.load_folder if module is openclip else huggingface.load
     encoder = module.image_encoder(load(folder, "x", "x", cpu, how))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "maskclip", attend)
+        patch.setattr(reader, "maskclip", attend)
         features = encoder.encode(images, methods=("maskclip",))
     [block] = captured
     with torch.no_grad():

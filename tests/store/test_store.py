@@ -154,8 +154,8 @@ def test_not_finite_features_are_refused(tmp_path):
     encoder = dv.load_encoder("playground-dino")
     tower = encoder.tower
 
-    def broken(pixels, methods):
-        output = tower(pixels, methods)
+    def broken(pixels, grid, methods):
+        output = tower(pixels, grid, methods)
         output.pooled[1, 0] = float("nan")
         return output
 

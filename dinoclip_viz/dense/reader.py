@@ -1,0 +1,104 @@
+"""One way into a CLIP's last blocks for every dense method: what they need is read out of the model's own pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from threading import get_ident
+
+import torch
+from torch import Tensor, nn
+
+from dinoclip_viz.dense.block import LastBlock, recorded_input
+from dinoclip_viz.dense.maskclip import maskclip
+from dinoclip_viz.dense.selfsame import clearclip, naclip, sclip
+
+BLOCK_METHODS: tuple[str, ...] = ("maskclip", "sclip", "naclip", "clearclip")
+"""Heat-map methods that need nothing but the CLIP itself."""
+VALUES, MIDDLE = "values", "third-last"
+EXTRAS: tuple[str, ...] = (VALUES, MIDDLE)
+"""What further methods are made of: the last block's values, the third-last block's tokens after its second norm."""
+
+
+@dataclass(frozen=True)
+class BlockReader:
+    """Where a vision tower's last blocks are.
+
+    Attributes:
+        layer: the last block.
+        middle: the second norm of the third-last block, or of the first one of fewer.
+        take_apart: turns the last block's input into a LastBlock.
+        batch_first: whether tokens run through the blocks as (B, N, width), not as (N, B, width).
+    """
+
+    layer: nn.Module
+    middle: nn.Module
+    take_apart: Callable[[Tensor], LastBlock]
+    batch_first: bool = True
+
+    @contextmanager
+    def reading(self, methods: Sequence[str]) -> Iterator[Callable[[tuple[int, int]], dict[str, Tensor]]]:
+        """Round a forward pass; afterwards, what it yields makes (B, H * W, D) patches by each method, from the grid.
+
+        Args:
+            methods: of `BLOCK_METHODS` and `EXTRAS`.
+        """
+        with ExitStack() as stack:
+            inputs = stack.enter_context(recorded_input(self.layer)) if set(methods) - {MIDDLE} else []
+            outputs = stack.enter_context(_recorded_output(self.middle)) if MIDDLE in methods else []
+
+            def dense(grid: tuple[int, int]) -> dict[str, Tensor]:
+                made: dict[str, Tensor] = {}
+                for method in methods:
+                    if method == MIDDLE:
+                        tokens = self._in_order(outputs[-1])
+                        made[method] = tokens[:, tokens.shape[1] - grid[0] * grid[1] :]
+                    else:
+                        made[method] = _patches(self.take_apart(self._in_order(inputs[-1])), method, grid)
+                return made
+
+            yield dense
+
+    def finish(self, values: Tensor) -> Tensor:
+        """(B, H, W, D) patches in the joint space from mixed values, by output projection, norm and projection.
+
+        Args:
+            values: (B, H, W, width) as `VALUES` gives them, mixed.
+        """
+        block = self.take_apart(values)
+        with torch.no_grad():
+            return block.finish(block.out(values))
+
+    def _in_order(self, tokens: Tensor) -> Tensor:
+        return tokens if self.batch_first else tokens.transpose(0, 1)
+
+
+def third_last(layers: Sequence[nn.Module], norm: str) -> nn.Module:
+    """The norm of that name in the third-last of the blocks, or in the first of fewer."""
+    return layers[max(len(layers) - 3, 0)].get_submodule(norm)
+
+
+def _patches(block: LastBlock, method: str, grid: tuple[int, int]) -> Tensor:
+    if method == VALUES:
+        return block.value(block.norm1(block.tokens))[:, block.prefix :]
+    if method == "naclip":
+        return naclip(block, grid)
+    return {"maskclip": maskclip, "sclip": sclip, "clearclip": clearclip}[method](block)
+
+
+@contextmanager
+def _recorded_output(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that holds the output of each pass of the layer that this thread runs inside the block."""
+    outputs: list[Tensor] = []
+    thread = get_ident()  # another thread may be using the same model
+
+    def record(_: nn.Module, __: tuple[object, ...], output: Tensor) -> None:
+        if get_ident() == thread:
+            outputs.append(output)
+
+    handle = layer.register_forward_hook(record)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
