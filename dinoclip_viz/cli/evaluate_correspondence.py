@@ -169,29 +169,16 @@ def _figures(scores: Sequence[Score]) -> dict[str, object]:
 
 def _text(name: str, pairs: int, results: Sequence[dict[str, object]]) -> str:
     """The figures side by side, the classes' below."""
-    head = [
-        "",
-        "pairs",
-        "matches",
-        "on object %",
-        "same part %",
-        "chance %",
-        "points",
-        "PCK@.05",
-        ".10",
-        ".15",
-        ".10 image",
-    ]
+    head = ["pairs", "matches", "on object %", "same part %", "chance %"]
+    head += ["points", "PCK@.05", "@.10", "@.15", "@.10 image"]
     rows = [_row(str(result["encoder"]), result) for result in results]
     lines = [f"{name}: {pairs} pairs", table([["encoder", *head], *rows])]
     for result in results:
         classes = result.get("per_class")
         if isinstance(classes, list):
-            lines += [
-                "",
-                table([[str(result["encoder"]), *head[1:]], *[_row(each["class"], each) for each in classes]]),
-            ]
-    notes = "PCK in % of the points, at shares of the longer side of the object's box; .10 image: mean over pairs"
+            below = [_row(each["class"], each) for each in classes]
+            lines += ["", table([[str(result["encoder"]), *head], *below])]
+    notes = "PCK in % of the points, at shares of the longer side of the object's box; @.10 image: mean over pairs"
     return "\n".join([*lines, notes])
 
 
