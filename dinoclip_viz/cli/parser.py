@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from dinoclip_viz import __version__
 
-VERBS = ("demo", "models", "classify", "pca", "heatmap", "match", "embed", "train", "search", "dedupe")
+VERBS = ("demo", "models", "classify", "pca", "heatmap", "match", "tokens", "embed", "train", "search", "dedupe")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
 EVALUATE_VERBS = ("retrieval", "zero-shot", "alignment", "correspondence")
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

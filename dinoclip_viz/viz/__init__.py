@@ -17,9 +17,11 @@ from dinoclip_viz.viz.matches import mark_points, match_picture, place_colours
 from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.palette import class_palette
 from dinoclip_viz.viz.pca import pca_picture
+from dinoclip_viz.viz.tokens import attention_maps, norm_histograms, norm_maps
 
 __all__ = [
     "COLOUR_MAPS",
+    "attention_maps",
     "class_legend",
     "class_palette",
     "colour_map",
@@ -35,6 +37,8 @@ __all__ = [
     "mask_outline",
     "mask_overlay",
     "match_picture",
+    "norm_histograms",
+    "norm_maps",
     "pca_picture",
     "picture_grid",
     "place_colours",

@@ -1,0 +1,188 @@
+"""Norms and attention of tokens as sheets of maps, with the numbers that their colours mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from dinoclip_viz.viz.colours import colour_map
+from dinoclip_viz.viz.enlarge import enlarge
+from dinoclip_viz.viz.histogram import BACKGROUND, FOREGROUND, INK
+from dinoclip_viz.viz.inputs import Picture, as_picture, check_pixels
+from dinoclip_viz.viz.layout import picture_grid
+from dinoclip_viz.viz.legend import LEAST_WIDTH, scale_bar, with_legend
+from dinoclip_viz.viz.overlay import heat_overlay, mask_outline
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Scale = Literal["shared", "layer"]
+OUTLINE = (255, 60, 60)
+NORM_COLOURS, ATTENTION_COLOURS = "viridis", "magma"
+LEAST_SPAN = 1e-6
+
+
+def norm_maps(
+    norms: ArrayLike,
+    found: ArrayLike | None = None,
+    scale: Scale = "shared",
+    columns: int = 4,
+    cell: int = 256,
+    titles: Sequence[str] | None = None,
+) -> Image.Image:
+    """A map of the patch tokens' norms for each layer, in colours whose numbers stand below.
+
+    Args:
+        norms: (L, H, W) norms of one picture.
+        found: (H, W) bool, the artefact tokens, outlined in red in every map; None outlines none.
+        scale: "shared" gives all layers one range of colours, so that they can be compared; "layer" gives each its
+            own, so that the pattern within each shows.
+        columns: most maps in a row.
+        cell: least longer side of a map in pixels, at least 96.
+        titles: a text a layer; None writes "layer 1" and so on.
+
+    Raises:
+        ValueError: not (L, H, W), values that are not finite, a mask of another grid, or another scale or cell.
+
+    Examples:
+        >>> norm_maps(np.arange(8.0).reshape(2, 2, 2), cell=96).width
+        240
+    """
+    values = _maps(norms, "norms", "(L, H, W)")
+    check_pixels("cell", cell, LEAST_WIDTH)
+    if scale not in ("shared", "layer"):
+        raise ValueError(f"scale={scale!r}; expected 'shared' or 'layer'")
+    mask = None if found is None else np.asarray(found)
+    if mask is not None and (mask.dtype != np.bool_ or mask.shape != values.shape[1:]):
+        raise ValueError(f"found is {mask.dtype} {mask.shape}; expected bool {values.shape[1:]}, as the maps")
+    names = [f"layer {index + 1}" for index in range(len(values))] if titles is None else list(titles)
+    shared = value_range(values)
+    tiles = []
+    for layer in values:
+        low, high = shared if scale == "shared" else value_range(layer)
+        tile = enlarge(colour_map(layer, low, high, NORM_COLOURS), cell)
+        if mask is not None and mask.any():
+            tile = mask_outline(tile, mask.astype(np.int32), [OUTLINE])
+        bar = scale_bar(low, high, NORM_COLOURS, "", tile.width)
+        tiles.append(tile if scale == "shared" else with_legend(tile, bar))
+    sheet = picture_grid(tiles, names, columns, max(max(tile.size) for tile in tiles))
+    if scale == "layer":
+        return sheet
+    return with_legend(sheet, scale_bar(*shared, NORM_COLOURS, "norm of the patch token, all layers", sheet.width))
+
+
+def norm_histograms(norms: ArrayLike, found: ArrayLike | None = None, columns: int = 4) -> Figure:
+    """A histogram of the patch tokens' norms for each layer, the artefact tokens in another colour.
+
+    Args:
+        norms: (L, H, W) norms of one picture, or (L, N) of all patches of several.
+        found: (H, W) or (N,) bool, the artefact tokens, the same in every layer; None marks none.
+        columns: most histograms in a row.
+
+    Raises:
+        ValueError: another shape, values that are not finite, or marks of another shape.
+
+    Examples:
+        >>> len(norm_histograms(np.ones((3, 2, 2))).axes)
+        3
+    """
+    from matplotlib.figure import Figure
+
+    given = np.asarray(norms)
+    values = _maps(given[:, None] if given.ndim == 2 else given, "norms", "(L, H, W) or (L, N)")
+    rows = values.reshape(len(values), -1)  # (L, N)
+    marks = np.zeros(rows.shape[1], bool) if found is None else np.asarray(found).reshape(-1)
+    if marks.dtype != np.bool_ or marks.shape != rows.shape[1:]:
+        raise ValueError(f"found marks {marks.size} tokens as {marks.dtype}; expected bool, {rows.shape[1]} tokens")
+    if columns < 1:
+        raise ValueError(f"columns={columns}; expected at least 1")
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(max(2.4 * columns, 4.8), 1.9 * lines + 0.5), dpi=100, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    for index, layer in enumerate(rows):
+        axes = figure.add_subplot(lines, columns, index + 1)
+        low, high = value_range(layer)
+        edges = np.linspace(low, high, 33)
+        axes.hist(
+            [layer[~marks], layer[marks]], bins=edges.tolist(), stacked=True, color=[BACKGROUND, FOREGROUND], log=True
+        )
+        axes.set_title(f"layer {index + 1}, median {np.median(layer):.3g}", fontsize=10, color=INK, loc="left")
+        axes.tick_params(labelsize=8, colors=INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        if index % columns == 0:
+            axes.set_ylabel("tokens", fontsize=9, color=INK)
+    named = f"norm of the patch token; orange: {int(marks.sum())} artefact tokens" if marks.any() else None
+    figure.supxlabel(named or "norm of the patch token", fontsize=10, color=INK)
+    return figure
+
+
+def attention_maps(
+    image: Picture,
+    attention: ArrayLike,
+    titles: Sequence[str] | None = None,
+    columns: int = 4,
+    cell: int = 256,
+    opacity: float = 0.75,
+    label: str = "attention to a patch; 1 is an even share",
+) -> Image.Image:
+    """The picture under each head's attention to its patches, on one scale from 0 to the strongest.
+
+    Args:
+        image: the part of the picture that the grid covers.
+        attention: (heads, H, W) what one query gives to each patch, 0 to 1, or a rollout as (1, H, W).
+        titles: a text a map; None writes "head 1" and so on.
+        columns: most maps in a row.
+        cell: longer side of a map in pixels, at least 96.
+        opacity: of the colours, 0 to 1.
+        label: what the colours mean; their numbers are the attention times the number of patches, so that 1 is what
+            each patch would get if all got the same, whatever the grid.
+
+    Raises:
+        ValueError: not (heads, H, W), values that are not finite or negative, another number of titles, or a cell or
+            opacity out of range.
+
+    Examples:
+        >>> attention_maps(np.ones((20, 20)), np.full((2, 4, 4), 1 / 16), cell=96).width
+        240
+    """
+    values = _maps(attention, "attention", "(heads, H, W)")
+    check_pixels("cell", cell, LEAST_WIDTH)
+    if values.min() < 0:
+        raise ValueError(f"attention holds {values.min():g}; expected shares of 0 or more")
+    even = values * values[0].size
+    low, high = 0.0, max(float(even.max()), LEAST_SPAN)
+    base = as_picture(image)
+    factor = cell / max(base.size)
+    size = max(values.shape[2], round(base.width * factor)), max(values.shape[1], round(base.height * factor))
+    base = base.resize(size, Image.Resampling.BICUBIC)
+    tiles = [heat_overlay(base, layer, low, high, opacity, ATTENTION_COLOURS) for layer in even]
+    names = [f"head {index + 1}" for index in range(len(values))] if titles is None else list(titles)
+    sheet = picture_grid(tiles, names, columns, max(size))
+    return with_legend(sheet, scale_bar(low, high, ATTENTION_COLOURS, label, sheet.width))
+
+
+def value_range(values: ArrayLike) -> tuple[float, float]:
+    """The least and the greatest value, drawn apart where they are the same, as the ends of a colour scale.
+
+    Examples:
+        >>> value_range([1.0, 4.0])
+        (1.0, 4.0)
+    """
+    array = np.asarray(values, dtype=np.float64)
+    low, high = float(array.min()), float(array.max())
+    return low, max(high, low + max(abs(low), 1.0) * LEAST_SPAN)
+
+
+def _maps(values: ArrayLike, what: str, shape: str) -> NDArray[np.float64]:
+    array = np.asarray(values)
+    if array.ndim != 3 or array.size == 0:
+        raise ValueError(f"{what} of shape {array.shape}; expected {shape}: pass one picture at a time")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} hold values that are not finite; check the encoder's dtype")
+    return array
