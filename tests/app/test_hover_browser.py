@@ -1,5 +1,6 @@
 """The hover explorer in headless Chromium, on plain pages: mouse, keys, fingers; nothing is fetched, nothing fails."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.viz.colours import colour_map
-from dinoclip_viz.viz.hover import hover_code, hover_page, hover_payload
+from dinoclip_viz.viz.hover import hover_code, hover_module, hover_page, hover_payload
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
@@ -77,7 +78,7 @@ def opened(chromium, tmp_path):
     yield open_page
     for context in contexts:
         context.close()
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert errors == []
 
 
@@ -198,6 +199,16 @@ def test_clicks_pin_and_the_maps_show_one_pin_the_closest_or_their_mean(opened, 
     assert state(page)["choice"] == "cursor" and state(page)["pins"] == []
 
 
+def test_what_is_outlined_is_what_a_click_pins(opened, payload):
+    """A click's coordinates come rounded, those of a move do not."""
+    page = opened(hover_page(payload))
+    box = page.locator(".box").first.bounding_box()
+    for row in range(1, 9):
+        page.mouse.click(box["x"] + 0.4 * box["width"], box["y"] + row / 12 * box["height"] + 0.02)
+        settle(page)
+        assert state(page)["pins"][-1] == state(page)["cursor"] == at(0, row, 4)
+
+
 def test_pins_end_at_eight_and_a_button_clears_them(opened, payload):
     page = opened(hover_page(payload))
     for column in range(9):
@@ -309,6 +320,7 @@ def test_a_finger_that_drags_sideways_explores_and_pins_nothing(phone):
 
 def test_a_finger_that_drags_up_scrolls_the_page_and_one_that_holds_explores(phone):
     drag(phone, place(phone, 0, 8, 4), (0, -120))
+    phone.wait_for_timeout(500)  # what is left of the swing
     scrolled = phone.evaluate("scrollY")
     assert scrolled > 60 and state(phone)["pins"] == []
     start, end = place(phone, 0, 10, 4), place(phone, 0, 6, 4)
@@ -389,16 +401,19 @@ def test_what_is_removed_hears_nothing_more_and_is_freed(pair):
     assert pair.evaluate(listeners) == []
 
 
-def test_a_notebook_hands_bytes_and_hears_of_pins(opened, payload, cosines):
-    """`render` as anywidget calls it, with a model that holds DataViews."""
+def test_a_notebook_hands_bytes_and_hears_of_pins(opened, payload):
+    """`render` as anywidget calls it: the module imported from a blob, a model that holds DataViews."""
     code = (
-        f"{hover_code()} const given = {payload.to_json()};"
-        "const view = text => new DataView(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);"
-        "const state = {meta: given, features: view(given.features), scales: view(given.scales), pins: []}, heard = {};"
-        "let saved = 0; const model = {get: n => state[n], set: (n, v) => (state[n] = v), save_changes: () => saved++,"
-        " on: (n, f) => (heard[n] = f), off: n => delete heard[n]};"
-        "const place = document.getElementById('one'); const close = hover.render({model, el: place});"
-        "const handle = {state: () => ({map: [1]})};"
+        f"const given = {payload.to_json()}, text = {json.dumps(hover_module())};"
+        + """
+        const view = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+        const state = { meta: given, features: view(given.features), scales: view(given.scales), pins: [] };
+        const [heard, place] = [{}, document.getElementById("one")];
+        let [saved, close, handle] = [0, null, { state: () => ({ map: close ? [1] : [] }) }];
+        const model = { get: (name) => state[name], set: (name, value) => (state[name] = value),
+          save_changes: () => saved++, on: (name, f) => (heard[name] = f), off: (name) => delete heard[name] };
+        import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })))
+          .then((module) => (close = module.default.render({ model, el: place })));"""
     )
     page = opened(script(code))
     page.mouse.click(*place(page, 1, 2, 3))

@@ -82,8 +82,9 @@ function mount(element, payload, onpins = () => {}) {
   let choice = "cursor"; // what the maps show: or "highest", "mean", a slot
   let [map, range] = [new Float32Array(0), [0, 1]]; // what is shown, and the scale
   let shown = ""; // what the maps were computed for
-  let where = null; // pointer since the last frame: [client x, client y, picture]
-  let [frame, announce] = [0, false]; // the request for the next frame; whether it is spoken
+  let where = [0, 0, 0]; // the pointer's last place: [client x, client y, picture]
+  let frame = 0; // the request for the next one
+  let [moved, announce] = [false, false]; // since the last frame: by the pointer, to be spoken
   let [touch, dragged] = [null, false]; // a pointer that is down; whether it has moved
 
   // What is on the screen
@@ -193,12 +194,12 @@ function mount(element, payload, onpins = () => {}) {
     frame = 0;
     if (!data) return;
     const begun = performance.now();
-    if (where) {
+    if (moved) {
       const patch = patchAt(...where);
       if (patch >= 0) cursor = patch;
-      where = null;
+      moved = false;
     }
-    const wanted = [choice, choice === "cursor" ? cursor : pins.map((pin) => pin.patch), fitted.checked].join();
+    const wanted = [choice, sources(), fitted.checked].join();
     const anew = wanted !== shown;
     if (anew) {
       shown = wanted;
@@ -210,17 +211,15 @@ function mount(element, payload, onpins = () => {}) {
     tell();
     host.dispatchEvent(new CustomEvent("hover-frame", { detail: { milliseconds: performance.now() - begun, anew } }));
   }
-  function ask() {
-    if (!frame) frame = requestAnimationFrame(draw);
-  }
+  const ask = () => (frame ||= requestAnimationFrame(draw));
   function label() {
     const [low, high] = range;
-    const shares = [0, 0.25, 0.5, 0.75, 1];
+    const shares = [0, 0.5, 1];
     const marks = shares.map((share) => make("span", {}, number(low + share * (high - low))));
     if (!fitted.checked) marks[0].prepend("≤ ");
     marks.forEach(({ style }, at) => {
       style.left = `${100 * shares[at]}%`;
-      style.translate = at === 0 ? "" : at === 4 ? "-100%" : "-50%";
+      style.translate = `${-50 * at}%`;
     });
     ticks.replaceChildren(...marks);
     strip.setAttribute("aria-label", `Colours of cosine similarity from ${number(low)} to ${number(high)}`);
@@ -303,6 +302,10 @@ function mount(element, payload, onpins = () => {}) {
   // Hands: mouse, finger, keys
 
   function listen(stage, picture) {
+    const pointed = (event) => {
+      [where, moved] = [[event.clientX, event.clientY, picture], true];
+      ask();
+    };
     stage.addEventListener("pointerdown", (event) => {
       if (!event.isPrimary || event.button) return;
       dragged = false;
@@ -311,22 +314,17 @@ function mount(element, payload, onpins = () => {}) {
         const mine = touch;
         mine.timer = setTimeout(() => (mine.exploring = dragged = true), HOLD);
       }
-      where = [event.clientX, event.clientY, picture];
-      ask();
+      pointed(event);
     });
     stage.addEventListener("pointermove", (event) => {
       if (!event.isPrimary) return;
-      if (touch) {
-        const [x, y] = [Math.abs(event.clientX - touch.x), Math.abs(event.clientY - touch.y)];
-        if (Math.max(x, y) > SLOP) {
-          clearTimeout(touch.timer);
-          dragged = true;
-          touch.exploring ||= x > y;
-        }
-        if (!touch.exploring) return;
+      const [x, y] = touch ? [Math.abs(event.clientX - touch.x), Math.abs(event.clientY - touch.y)] : [0, 0];
+      if (Math.max(x, y) > SLOP) {
+        clearTimeout(touch.timer);
+        dragged = true;
+        touch.exploring ||= x > y;
       }
-      where = [event.clientX, event.clientY, picture];
-      ask();
+      if (!touch || touch.exploring) pointed(event);
     });
     for (const end of ["pointerup", "pointercancel", "pointerleave"]) {
       stage.addEventListener(end, () => (clearTimeout(touch?.timer), (touch = null)));
@@ -336,7 +334,8 @@ function mount(element, payload, onpins = () => {}) {
     stage.addEventListener("contextmenu", (event) => touch && event.preventDefault());
     stage.addEventListener("click", (event) => {
       if (dragged) return;
-      const patch = event.detail ? patchIn(picture, event.clientX, event.clientY) : cursor; // 0: by a screen reader
+      // By a screen reader where detail is 0; a click's own coordinates are rounded, and may fall on the next patch.
+      const patch = event.detail ? patchIn(picture, where[0], where[1]) : cursor;
       if (patch >= 0) toggle((cursor = patch));
     });
     stage.addEventListener("focus", () => {
@@ -355,7 +354,7 @@ function mount(element, payload, onpins = () => {}) {
         const row = Math.max(0, Math.min(rows - 1, place.row + step * ARROWS[event.key][0]));
         const column = Math.max(0, Math.min(columns - 1, place.column + step * ARROWS[event.key][1]));
         cursor = data.starts[picture] + row * columns + column;
-        where = null;
+        moved = false;
         announce = true;
         ask();
       } else if (event.key === "Enter" || event.key === " ") {
@@ -388,7 +387,7 @@ function mount(element, payload, onpins = () => {}) {
   }
   function update(next) {
     clearTimeout(touch?.timer);
-    [data, views, pins, where, touch, shown] = [null, [], [], null, null, ""];
+    [data, views, pins, moved, touch, shown] = [null, [], [], false, null, ""];
     pictures.replaceChildren();
     root.hidden = !next;
     if (!next) return;
@@ -444,10 +443,7 @@ function render({ model, el }) {
   const handle = mount(el, read(), (pins) => (model.set("pins", pins), model.save_changes()));
   const refresh = () => handle.update(read());
   model.on("change:meta", refresh);
-  return () => {
-    model.off("change:meta", refresh);
-    handle.destroy();
-  };
+  return () => (model.off("change:meta", refresh), handle.destroy());
 }
 
 export default { render, mount };
