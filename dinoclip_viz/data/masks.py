@@ -63,7 +63,7 @@ class MaskFolderSource:
     @property
     def depth_range(self) -> tuple[float, float]:
         """All that 16 bits of millimetres hold; in a drawn folder all but the sky."""
-        return 0.0, _SKY if (self.folder / "scenes.json").is_file() else 65.535
+        return (1.0, _SKY) if (self.folder / "scenes.json").is_file() else (0.001, 65.535)
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The pictures.

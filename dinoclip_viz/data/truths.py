@@ -82,7 +82,7 @@ class TruthSource(Source, Protocol):
 class DrawnTruth:
     """The playground with its truth; scenes are drawn for each question.
 
-    Depth counts below 40 m: there the drawn sky stands, which has no distance.
+    Depth counts from 1 m to below 40 m: there the drawn sky stands, which has no distance.
 
     Attributes:
         pictures: the source of the pictures.
@@ -112,8 +112,8 @@ class DrawnTruth:
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """All but the sky."""
-        return 0.0, _SKY
+        """All but the sky; nothing is nearer than a metre."""
+        return 1.0, _SKY
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The scenes from number `start` on."""

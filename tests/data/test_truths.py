@@ -82,7 +82,7 @@ def test_the_playground_knows_all_truth_by_key(check_source):
     assert source.names("class") == ("background", *CLASSES)
     assert source.names("parts") == ("background", *PARTS)
     assert source.names("depth") == ()
-    assert source.depth_range == (0.0, pytest.approx(39.999))
+    assert source.depth_range == (1.0, pytest.approx(39.999))
     for key in ("2000-000003", "2001-000000", "cat"):
         with pytest.raises(SourceError, match="no scene"):
             source.truth(key, "class")

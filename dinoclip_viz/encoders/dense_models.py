@@ -1,0 +1,203 @@
+"""Whole models for depth and segmentation by name: DPT heads on DINOv2, Depth Anything, TIPSv2's; transformers alone.
+
+They answer for a picture at its own size. Weights come from a local folder or the hub, as safetensors; no code is run
+from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from dinoclip_viz.encoders import huggingface
+from dinoclip_viz.encoders.errors import EncoderError
+from dinoclip_viz.encoders.hub import fetch
+from dinoclip_viz.encoders.loading import HUB_ID
+from dinoclip_viz.images import MAXIMUM_SIDE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Task = Literal["depth", "segmentation"]
+
+DEPTH_MODELS: Mapping[str, str] = {
+    "dpt": "DPTForDepthEstimation",
+    "depth_anything": "DepthAnythingForDepthEstimation",
+    "tipsv2_dpt": "Tipsv2DptForDepthEstimation",
+}
+"""Model type in config.json -> class in transformers."""
+
+SEGMENTATION_MODELS: Mapping[str, str] = {
+    "dpt": "DPTForSemanticSegmentation",
+    "tipsv2_dpt": "Tipsv2DptForSemanticSegmentation",
+}
+
+EXAMPLES = {
+    "depth": "facebook/dpt-dinov2-small-nyu, depth-anything/Depth-Anything-V2-Small-hf, google/tipsv2-b14-dpt",
+    "segmentation": "Intel/dpt-large-ade, google/tipsv2-b14-dpt",
+}
+_METRIC_BACKBONES = ("dinov2", "dinov2_with_registers")
+
+
+@dataclass(frozen=True, eq=False)
+class DepthModel:
+    """Depth of every pixel of a picture.
+
+    Attributes:
+        name: hub id or folder.
+        metric: whether it tells metres; if not, only which pixel is nearer: higher is nearer, scale and shift unknown.
+        device: where it computes.
+        revision: the hub's commit; None for a local folder.
+    """
+
+    name: str
+    metric: bool
+    device: torch.device
+    revision: str | None
+    _model: PreTrainedModel = field(repr=False)
+    _processor: object = field(repr=False)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """(height, width) float32 at the picture's size: metres, or nearness without a scale.
+
+        Args:
+            image: RGB picture; more than 1024 pixels a side are scaled down first.
+        """
+        depth = _answer(self._model, self._processor, image, self.device, "predicted_depth")
+        return _at_size(depth[None], image)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentationModel:
+    """Class of every pixel of a picture.
+
+    Attributes:
+        name: hub id or folder.
+        names: of the classes, in the order of the labels.
+        device: where it computes.
+        revision: the hub's commit; None for a local folder.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    device: torch.device
+    revision: str | None
+    _model: PreTrainedModel = field(repr=False)
+    _processor: object = field(repr=False)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """(height, width) int64 labels at the picture's size, of logits interpolated to it.
+
+        Args:
+            image: RGB picture; more than 1024 pixels a side are scaled down first.
+        """
+        logits = _answer(self._model, self._processor, image, self.device, "logits")
+        return _at_size(logits, image).argmax(0)
+
+
+def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthModel:
+    """The depth model in a local folder or of that hub id.
+
+    DPT on DINOv2 is published in metres (NYU, KITTI), as are TIPSv2's and the metric ones of Depth Anything; the others
+    tell nearness alone.
+
+    Args:
+        name: such as facebook/dpt-dinov2-small-nyu, or a folder written by `save_pretrained`.
+        device: where it computes.
+
+    Raises:
+        EncoderError: it cannot be found, fetched or read, or is no depth model of a known kind; one line says why.
+    """
+    model, processor, revision = _load(name, "depth", DEPTH_MODELS, device)
+    config = model.config
+    backbone = getattr(getattr(config, "backbone_config", None), "model_type", "")
+    metric = {
+        "dpt": backbone in _METRIC_BACKBONES,
+        "depth_anything": getattr(config, "depth_estimation_type", "") == "metric",
+        "tipsv2_dpt": True,
+    }[config.model_type]
+    return DepthModel(name, metric, torch.device(device), revision, model, processor)
+
+
+def load_segmentation_model(name: str, device: str | torch.device = "cpu") -> SegmentationModel:
+    """The segmentation model in a local folder or of that hub id; arguments and errors as in `load_depth_model`."""
+    model, processor, revision = _load(name, "segmentation", SEGMENTATION_MODELS, device)
+    listed = model.config.id2label
+    names = tuple(str(listed[index]) for index in sorted(listed))
+    return SegmentationModel(name, names, torch.device(device), revision, model, processor)
+
+
+def _load(
+    name: str, task: Task, known: Mapping[str, str], device: str | torch.device
+) -> tuple[PreTrainedModel, object, str | None]:
+    import transformers
+    from safetensors import SafetensorError
+
+    folder, revision = _folder(name, task)
+    kind = huggingface.model_type(folder, name)
+    if kind not in known:
+        raise EncoderError(
+            f"{name}: model type {kind!r} is no {task} model of a known kind; known: {', '.join(known)}, such as "
+            f"{EXAMPLES[task]}"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise EncoderError(f"{name}: {folder} has no model.safetensors, and a pickle is never loaded; save it anew")
+    try:
+        model, report = getattr(transformers, known[kind]).from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        line = " ".join(str(error).split())[:160]
+        raise EncoderError(f"{name}: {folder} cannot be read as a {task} model ({line}); fetch it again") from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise EncoderError(
+            f"{name}: the weights in {folder} lack {len(missing)} tensors of {known[kind]}, {missing[0]} first; they "
+            f"are no {task} model"
+        )
+    return model.eval().requires_grad_(False).to(device), processor, revision
+
+
+def _folder(name: str, task: Task) -> tuple[Path, str | None]:
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise EncoderError(f"{name}: {folder} has no config.json; expected a folder written by save_pretrained")
+        return folder, None
+    if not HUB_ID.fullmatch(name):
+        raise EncoderError(f"there is no folder {name}; expected one, or a hub id such as {EXAMPLES[task]}")
+    return fetch(name, name, "transformers")
+
+
+@torch.no_grad()
+def _answer(model: PreTrainedModel, processor: object, image: Image.Image, device: torch.device, key: str) -> Tensor:
+    """What the model says of a picture, without the edges that its processor padded: (h, w) or (K, h, w)."""
+    if not callable(processor):
+        raise EncoderError(f"{type(processor).__name__} is no image processor")
+    small = image.convert("RGB")
+    small.thumbnail((MAXIMUM_SIDE, MAXIMUM_SIDE), Image.Resampling.BICUBIC)
+    pixels: Tensor = processor(images=small, return_tensors="pt")["pixel_values"]
+    height, width = pixels.shape[-2:]
+    inside = height, width
+    if getattr(processor, "do_pad", False):
+        inside = processor(images=small, return_tensors="pt", do_pad=False)["pixel_values"].shape[-2:]
+    found: Tensor = getattr(model(pixels.to(device)), key)[0].float().cpu()
+    if inside == (height, width):
+        return found
+    whole = F.interpolate(found.reshape(1, -1, *found.shape[-2:]), (height, width), mode="bilinear")[0]
+    top, left = (height - inside[0]) // 2, (width - inside[1]) // 2
+    cut = whole[:, top : top + inside[0], left : left + inside[1]]
+    return cut[0] if found.ndim == 2 else cut
+
+
+def _at_size(maps: Tensor, image: Image.Image) -> Tensor:
+    """(K, height, width) of (K, h, w), bilinear."""
+    return F.interpolate(maps[None], size=(image.height, image.width), mode="bilinear", align_corners=False)[0]
