@@ -78,6 +78,11 @@ def answer(
     return payload.to_json(), notice(model, bench.drawn, pictures)
 
 
+def offered(bench: Workbench, key: str) -> Any:
+    """The choice of patches, of those that the model has."""
+    return gr.Radio([DINO] if bench.model(key).clip is None else [DINO, CLIP], value=DINO, label="Patches")
+
+
 def draw_some(drawn: Drawn, last: int) -> tuple[int, list[Image.Image]]:
     """The last seed used, and the next scenes."""
     return last + COUNT, [drawn.draw(seed) for seed in range(last + 1, last + COUNT + 1)]
@@ -106,7 +111,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 elem_id="hover-pictures",
             )
             draw = gr.Button("Draw others", size="sm")
-            whose = gr.Radio([DINO, CLIP], value=DINO, label="Patches")
+            whose = offered(bench, bench.first_key)
             size = gr.Dropdown(SIZES, value=OWN_SIZE, label="Resolution, longer side in pixels", filterable=False)
             run = gr.Button("Compare the patches", variant="primary")
         with gr.Column(scale=2, elem_classes=["results"]):
@@ -128,4 +133,4 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     draw.click(
         functools.partial(draw_some, bench.drawn), seed, [seed, pictures], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, pictures)
+    return Panel(handler, inputs, outputs, pictures, changed=(whose,), refresh=offered)

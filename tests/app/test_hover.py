@@ -90,4 +90,5 @@ def test_the_tab_is_built_without_running_a_model(bench):
     with gr.Blocks():
         panel = hover.build(bench, gr.State(bench.first_key))
     assert isinstance(panel, Panel) and bench.features_kept.misses == misses
+    assert panel.refresh(bench, bench.first_key).choices == [(hover.DINO, hover.DINO), (hover.CLIP, hover.CLIP)]
     assert isinstance(panel.outputs[0], gr.HTML) and isinstance(panel.picture, gr.Gallery)
