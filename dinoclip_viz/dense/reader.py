@@ -16,9 +16,9 @@ from dinoclip_viz.dense.selfsame import clearclip, naclip, sclip
 
 BLOCK_METHODS: tuple[str, ...] = ("maskclip", "sclip", "naclip", "clearclip")
 """Heat-map methods that need nothing but the CLIP itself."""
-VALUES, MIDDLE = "values", "third-last"
-EXTRAS: tuple[str, ...] = (VALUES, MIDDLE)
-"""What further methods are made of: the last block's values, the third-last block's tokens after its second norm."""
+KEYS, VALUES, MIDDLE = "keys", "values", "third-last"
+EXTRAS: tuple[str, ...] = (KEYS, VALUES, MIDDLE)
+"""What further methods are made of: the last block's keys and values, the third-last's tokens after its second norm."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,27 @@ class BlockReader:
         layer: the last block.
         middle: the second norm of the third-last block, or of the first one of fewer.
         take_apart: turns the last block's input into a LastBlock.
+        joint: whether the block's patches can be carried into a space of texts.
         batch_first: whether tokens run through the blocks as (B, N, width), not as (N, B, width).
     """
 
     layer: nn.Module
     middle: nn.Module
     take_apart: Callable[[Tensor], LastBlock]
+    joint: bool = True
     batch_first: bool = True
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The heat-map methods that need nothing but this model."""
+        return BLOCK_METHODS if self.joint else ()
 
     @contextmanager
     def reading(self, methods: Sequence[str]) -> Iterator[Callable[[tuple[int, int]], dict[str, Tensor]]]:
         """Round a forward pass; afterwards, what it yields makes (B, H * W, D) patches by each method, from the grid.
 
         Args:
-            methods: of `BLOCK_METHODS` and `EXTRAS`.
+            methods: of `methods` and `EXTRAS`.
         """
         with ExitStack() as stack:
             inputs = stack.enter_context(recorded_input(self.layer)) if set(methods) - {MIDDLE} else []
@@ -80,8 +87,9 @@ def third_last(layers: Sequence[nn.Module], norm: str) -> nn.Module:
 
 
 def _patches(block: LastBlock, method: str, grid: tuple[int, int]) -> Tensor:
-    if method == VALUES:
-        return block.value(block.norm1(block.tokens))[:, block.prefix :]
+    if method in (KEYS, VALUES):
+        part = block.key if method == KEYS else block.value
+        return part(block.norm1(block.tokens))[:, block.prefix :]
     if method == "naclip":
         return naclip(block, grid)
     return {"maskclip": maskclip, "sclip": sclip, "clearclip": clearclip}[method](block)

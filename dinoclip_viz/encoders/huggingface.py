@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoclip_viz.dense.block import LastBlock
-from dinoclip_viz.dense.reader import BLOCK_METHODS, BlockReader, third_last
+from dinoclip_viz.dense.reader import BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
 from dinoclip_viz.encoders.blocks import TRANSFORMERS, Blocks, listen_to_transformers
@@ -75,6 +75,9 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 """Model type in config.json -> what we know of it."""
+
+_NORMS = (("norm1", "norm2"), ("layer_norm1", "layer_norm2"), ("layernorm_before", "layernorm_after"))
+"""What libraries call the two norms of a block."""
 
 RANDOM_SEED = 0
 """Of the weights of a random model."""
@@ -195,7 +198,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         dimension=_dimension(loaded),
         patch_dimension=config.hidden_size,
         patch=patch,
-        methods=BLOCK_METHODS if reader else (),
+        methods=reader.methods,
         device=loaded.device,
         dtype=loaded.dtype,
         preprocessing=_preprocessing(loaded.folder, loaded.name, architecture.processor),
@@ -254,7 +257,7 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     )
 
 
-def _vision_tower(loaded: Loaded, reader: BlockReader | None) -> Tower:
+def _vision_tower(loaded: Loaded, reader: BlockReader) -> Tower:
     model, architecture = loaded.model, loaded.architecture
     prefix = architecture.prefix + _registers(loaded)
     forward: Callable[..., object] = model.get_image_features if architecture.joint else model
@@ -262,7 +265,7 @@ def _vision_tower(loaded: Loaded, reader: BlockReader | None) -> Tower:
 
     def tower(pixels: Tensor, grid: tuple[int, int], methods: Sequence[str]) -> TowerOutput:
         dense: dict[str, Tensor] = {}
-        if methods and reader is not None:
+        if methods:
             with reader.reading(methods) as patches_by:
                 output = forward(pixels, **extra)
             dense = patches_by(grid)
@@ -301,51 +304,40 @@ def _registers(loaded: Loaded) -> int:
     return int(getattr(config, "num_register_tokens", 0))
 
 
-def _reader(loaded: Loaded) -> BlockReader | None:
-    """The way into the last blocks; None where a dense method would make no sense."""
+def _reader(loaded: Loaded) -> BlockReader:
+    """The way into the last blocks."""
     model, architecture = loaded.model, loaded.architecture
-    if architecture.block is None:
-        return None
-    vision = model.vision_model
+    vision = model.vision_model if architecture.joint else model
+    places = TRANSFORMERS[model.config.model_type]
+    layers = list(vision.get_submodule(places[0]).children())
+    layer, attention = layers[-1], layers[-1].get_submodule(places[1])
+    before, after = next(pair for pair in _NORMS if hasattr(layer, pair[0]))
     prefix = architecture.prefix + _registers(loaded)
-    heads = vision.config.num_attention_heads
-    if architecture.block == "clip":
-        layer, attention = vision.encoder.layers[-1], vision.encoder.layers[-1].self_attn
+    config = model.config.vision_config if architecture.joint else model.config
+    scales = [getattr(layer, f"layer_scale{number}", nn.Identity()) for number in (1, 2)]
+    out = attention.get_submodule("out_proj" if hasattr(attention, "out_proj") else "o_proj")
 
-        def take_apart(tokens: Tensor) -> LastBlock:
-            return LastBlock(
-                tokens,
-                prefix,
-                heads=heads,
-                norm1=layer.layer_norm1,
-                query=attention.q_proj,
-                key=attention.k_proj,
-                value=attention.v_proj,
-                out=attention.out_proj,
-                norm2=layer.layer_norm2,
-                mlp=layer.mlp,
-                finish=lambda last: model.visual_projection(vision.post_layernorm(last)),
-            )
+    def finish(last: Tensor) -> Tensor:
+        if architecture.block == "clip":
+            return _tensor(model.visual_projection(vision.post_layernorm(last)))
+        return _tensor(vision.layernorm(last))  # TIPS has no projection: its CLS token is the joint vector
 
-        return BlockReader(layer, third_last(vision.encoder.layers, "layer_norm2"), take_apart)
-    layer, attention = vision.encoder.layer[-1], vision.encoder.layer[-1].attention
-
-    def take_tips_apart(tokens: Tensor) -> LastBlock:
+    def take_apart(tokens: Tensor) -> LastBlock:
         return LastBlock(
             tokens,
             prefix,
-            heads=heads,
-            norm1=layer.norm1,
-            query=attention.q_proj,
-            key=attention.k_proj,
-            value=attention.v_proj,
-            out=lambda values: layer.layer_scale1(attention.o_proj(values)),
-            norm2=layer.norm2,
-            mlp=lambda last: layer.layer_scale2(layer.mlp(last)),
-            finish=vision.layernorm,  # TIPS has no projection: its CLS token is the joint vector
+            heads=config.num_attention_heads,
+            norm1=layer.get_submodule(before),
+            query=attention.get_submodule("q_proj"),
+            key=attention.get_submodule("k_proj"),
+            value=attention.get_submodule("v_proj"),
+            out=lambda values: _tensor(scales[0](out(values))),
+            norm2=layer.get_submodule(after),
+            mlp=lambda last: _tensor(scales[1](layer.get_submodule("mlp")(last))),
+            finish=finish,
         )
 
-    return BlockReader(layer, third_last(vision.encoder.layer, "norm2"), take_tips_apart)
+    return BlockReader(layer, third_last(layers, after), take_apart, joint=architecture.block is not None)
 
 
 def _preprocessing(folder: Path, name: str, backend: str) -> Preprocessing:

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dinoclip_viz.dense.block import LastBlock
-from dinoclip_viz.dense.reader import BLOCK_METHODS, BlockReader, third_last
+from dinoclip_viz.dense.reader import BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder, Tower, TowerOutput
 from dinoclip_viz.encoders.blocks import Blocks, listen_to_open_clip, listen_to_timm
@@ -155,7 +155,7 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         dimension=probe.pooled.shape[-1],
         patch_dimension=probe.patches.shape[-1],
         patch=patch,
-        methods=BLOCK_METHODS if reader else (),
+        methods=reader.methods if reader else (),
         device=loaded.device,
         dtype=loaded.dtype,
         preprocessing=preprocessing,
@@ -213,7 +213,7 @@ def _native_tower(visual: Any, name: str) -> tuple[Tower, int, BlockReader | Non
     if projected_cls and isinstance(layer, ResidualAttentionBlock):
         middle = third_last(visual.transformer.resblocks, "ln_2")
         first = visual.transformer.batch_first
-        reader = BlockReader(layer, middle, lambda tokens: _native_block(visual, layer, tokens), first)
+        reader = BlockReader(layer, middle, lambda tokens: _native_block(visual, layer, tokens), True, first)
 
     def tower(pixels: Tensor, grid: tuple[int, int], wanted: Sequence[str]) -> TowerOutput:
         with nullcontext(_nothing) if reader is None else reader.reading(wanted) as patches_by:
