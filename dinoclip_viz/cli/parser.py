@@ -12,8 +12,9 @@ from dinoclip_viz import __version__
 
 VERBS = ("demo", "models", "classify", "pca", "heatmap", "match", "tokens", "embed", "train", "search", "dedupe")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
-EVALUATE_VERBS = ("retrieval", "zero-shot", "alignment", "correspondence")
+EVALUATE_VERBS = ("retrieval", "zero-shot", "alignment", "correspondence", "segmentation", "depth")
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+ANIMATION_FILES = (".gif", ".mp4")
 
 _DETAILS = """\
 exit codes: 0 done; 1 some inputs failed and are listed, the rest done; 2 bad usage or nothing could be done.
@@ -68,6 +69,12 @@ def picture_file(text: str) -> Path:
     if path.suffix.lower() not in PICTURE_FILES:
         raise argparse.ArgumentTypeError(f"{text!r} is no picture file; expected a name in {', '.join(PICTURE_FILES)}")
     return path
+
+
+def picture_or_animation_file(text: str) -> Path:
+    """The path of a picture or of an animation to write."""
+    path = output_file(text)
+    return path if path.suffix.lower() in ANIMATION_FILES else picture_file(text)
 
 
 def output_file(text: str) -> Path:

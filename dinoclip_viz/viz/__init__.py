@@ -5,10 +5,19 @@ grey or hatched, never as a value. Importing this package loads Pillow and numpy
 functions that need it.
 """
 
+from dinoclip_viz.viz.animation import save_animation
 from dinoclip_viz.viz.bars import score_bars
 from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
 from dinoclip_viz.viz.contact_sheet import contact_sheet, grey_tile
 from dinoclip_viz.viz.curve import learning_curve
+from dinoclip_viz.viz.dense import (
+    depth_legend,
+    depth_picture,
+    depth_with_bar,
+    label_colours,
+    label_picture,
+    labels_legend,
+)
 from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
 from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
 from dinoclip_viz.viz.layout import picture_grid, side_by_side
@@ -16,6 +25,7 @@ from dinoclip_viz.viz.legend import class_legend, rgb_legend, scale_bar, with_le
 from dinoclip_viz.viz.matches import mark_points, match_picture, place_colours
 from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.palette import class_palette
+from dinoclip_viz.viz.parts import parts_legend
 from dinoclip_viz.viz.pca import pca_picture
 from dinoclip_viz.viz.tokens import attention_maps, norm_histograms, norm_maps
 
@@ -27,11 +37,17 @@ __all__ = [
     "colour_map",
     "component_histogram",
     "contact_sheet",
+    "depth_legend",
+    "depth_picture",
+    "depth_with_bar",
     "enlarge",
     "enlarge_values",
     "figure_to_image",
     "grey_tile",
     "heat_overlay",
+    "label_colours",
+    "label_picture",
+    "labels_legend",
     "learning_curve",
     "mark_points",
     "mask_outline",
@@ -39,10 +55,12 @@ __all__ = [
     "match_picture",
     "norm_histograms",
     "norm_maps",
+    "parts_legend",
     "pca_picture",
     "picture_grid",
     "place_colours",
     "rgb_legend",
+    "save_animation",
     "scale_bar",
     "score_bars",
     "side_by_side",

@@ -1,0 +1,123 @@
+"""Pictures as an animation on disk, in colours that do not change from frame to frame."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from dinoclip_viz.viz.inputs import Picture, as_picture
+
+ANIMATIONS = (".gif", ".mp4")
+PAPER = (255, 255, 255)
+_COLOURS = 256
+_SAMPLE = 128  # pixels of the longer side of a picture that the palette is taken from
+
+
+def save_animation(
+    pictures: Iterable[Picture], path: str | Path, seconds: float = 0.1, palette: Sequence[Picture] = ()
+) -> int:
+    """Writes the pictures as frames of equal length and returns how many there were.
+
+    A GIF has one palette for all frames, so that a colour stays the same colour; a video is encoded frame by frame.
+    Every picture is fitted into the first one's size.
+
+    Args:
+        pictures: the frames in order; read once.
+        path: a name that ends in .gif, or in .mp4, which needs the extra `video`.
+        seconds: that a frame is shown, from 0.02 to 60.
+        palette: pictures that the GIF's 256 colours are taken from; the first frame by default.
+
+    Raises:
+        ValueError: no pictures, another ending, seconds out of range, or PyAV is missing for a video.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_animation([Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")], f"{folder}/a.gif")
+        2
+    """
+    file = Path(path)
+    if file.suffix.lower() not in ANIMATIONS:
+        raise ValueError(f"{file.name} is no animation; expected a name in {', '.join(ANIMATIONS)}")
+    if not 0.02 <= seconds <= 60:
+        raise ValueError(f"seconds={seconds:g}; expected 0.02 to 60 for a frame")
+    frames = iter(pictures)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError("no pictures; expected at least one frame")
+    size = as_picture(first).size
+    fitted = (_fit(as_picture(picture), size) for picture in chain([first], frames))
+    if file.suffix.lower() == ".mp4":
+        return _video(fitted, file, seconds)
+    return _gif(fitted, file, seconds, _palette([as_picture(picture) for picture in palette or [first]]))
+
+
+def _fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return picture if picture.size == size else ImageOps.pad(picture, size, Image.Resampling.BICUBIC, PAPER)
+
+
+def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
+    """A picture of 256 colours that these pictures are made of, white among them."""
+    pixels = []
+    for picture in pictures:
+        small = picture.copy()
+        small.thumbnail((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST)  # no colours that were not there
+        pixels.append(np.asarray(small).reshape(-1, 3))
+    colours, counts = np.unique(np.concatenate(pixels), axis=0, return_counts=True)
+    every = np.repeat(colours, np.ceil(np.sqrt(counts)).astype(int), axis=0)  # small things get colours too
+    found = Image.fromarray(every[None]).quantize(_COLOURS - 1, Image.Quantize.MEDIANCUT, kmeans=2)
+    table = np.array((found.getpalette() or [])[: 3 * (_COLOURS - 1)], np.uint8).reshape(-1, 3)
+    table[(table > 247).all(1)] = 255  # paper stays white
+    holder = Image.new("P", (1, 1))
+    holder.putpalette([*PAPER, *table.ravel().tolist()])
+    return holder
+
+
+def _gif(frames: Iterator[Image.Image], file: Path, seconds: float, palette: Image.Image) -> int:
+    count = 0
+
+    def counted() -> Iterator[Image.Image]:
+        nonlocal count
+        for frame in frames:
+            count += 1
+            yield frame.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    indexed = counted()
+    next(indexed).save(
+        file, save_all=True, append_images=indexed, duration=round(1000 * seconds), loop=0, optimize=False
+    )
+    return count
+
+
+def _video(frames: Iterator[Image.Image], file: Path, seconds: float) -> int:
+    from fractions import Fraction
+
+    try:
+        import av
+    except ImportError as error:
+        raise ValueError(
+            f'{file.name}: videos are written by PyAV, which is not installed; run: pip install "dinoclip-viz[video]"'
+        ) from error
+    count = 0
+    try:
+        with av.open(str(file), "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=Fraction(1 / seconds).limit_denominator(1000))
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                even = frame.width + frame.width % 2, frame.height + frame.height % 2  # as the format wants
+                whole = frame if frame.size == even else ImageOps.expand(frame, (0, 0, *_rest(frame)), PAPER)
+                if not count:
+                    stream.width, stream.height = even
+                container.mux(stream.encode(av.VideoFrame.from_image(whole)))
+                count += 1
+            container.mux(stream.encode())
+    except av.FFmpegError as error:
+        reason = " ".join(str(error.strerror or error).split())
+        raise ValueError(f"{file.name} cannot be written as a video ({reason}); name a .gif") from error
+    return count
+
+
+def _rest(frame: Image.Image) -> tuple[int, int]:
+    return frame.width % 2, frame.height % 2
