@@ -17,7 +17,7 @@ from torch import Tensor
 from dinoclip_viz.tasks.vectors import Vectors, block
 
 _QUERIES_AT_ONCE = 256  # rows of one product
-_BLOCKS = 8  # of queries that go by while one chunk of the gallery is in memory
+_BLOCKS = 4  # of queries that go by while one chunk of the gallery is in memory
 _CHUNK = 8192  # rows of the gallery that are read at once
 _NORM = 1e-12  # shorter vectors count as this long, as in torch.nn.functional.normalize
 
@@ -44,14 +44,15 @@ def nearest_blocks(gallery: Vectors, queries: Vectors, k: int) -> Iterator[tuple
     """
     _check(gallery, queries, k)
     high, wide = _even(len(queries), _QUERIES_AT_ONCE, 8), _even(len(gallery), _CHUNK, 64)
+    known = torch.empty(wide, gallery.shape[1])
     product = torch.empty(high, wide)  # always of this shape, so that equal vectors get equal scores wherever they are
     for top in range(0, len(queries), _BLOCKS * high):
         starts = range(top, min(top + _BLOCKS * high, len(queries)), high)
         counts = [min(high, len(queries) - start) for start in starts]
-        asked = [_unit(queries, start, high, "queries") for start in starts]
+        asked = [_fill(torch.empty(high, queries.shape[1]), queries, start, "queries") for start in starts]
         best = [_Best.none(count) for count in counts]
         for left in range(0, len(gallery), wide):
-            known = _unit(gallery, left, wide, "gallery")
+            _fill(known, gallery, left, "gallery")
             for place, count in enumerate(counts):
                 torch.mm(asked[place], known.T, out=product)  # (high, wide)
                 scores = product[:count, : len(gallery) - left].numpy()
@@ -121,18 +122,18 @@ def _gathered(values: NDArray[np.float32], keep: NDArray[np.bool_]) -> tuple[NDA
     return found, where
 
 
-def _unit(vectors: Vectors, start: int, count: int, name: str) -> Tensor:
-    """(count, D) float32 unit vectors on the CPU, the rows from `start` on; zeros where there are none left."""
-    part = block(vectors, start, min(start + count, len(vectors))).cpu()
+def _fill(buffer: Tensor, vectors: Vectors, start: int, name: str) -> Tensor:
+    """The buffer with unit vectors, the rows from `start` on, and zeros where there are none left."""
+    part = block(vectors, start, min(start + len(buffer), len(vectors))).cpu()
     lengths = torch.linalg.vector_norm(part, dim=1, keepdim=True)
     if not lengths.isfinite().all():
         row = start + int((~lengths[:, 0].isfinite()).nonzero()[0])
         raise ValueError(
             f"row {row} of the {name} is NaN or infinite; encode it again, on another device or in another dtype"
         )
-    unit = torch.zeros(count, part.shape[1])
-    torch.div(part, lengths.clamp_min_(_NORM), out=unit[: len(part)])
-    return unit
+    torch.div(part, lengths.clamp_min_(_NORM), out=buffer[: len(part)])
+    buffer[len(part) :].zero_()
+    return buffer
 
 
 def _even(count: int, most: int, step: int) -> int:

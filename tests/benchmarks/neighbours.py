@@ -32,7 +32,8 @@ def vectors(queries: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     centres = torch.randn(CLASSES, WIDTH, generator=chance)
     labels = torch.randint(0, CLASSES, (GALLERY + queries,), generator=chance)
     made = torch.randn(GALLERY + queries, WIDTH, generator=chance).mul_(4.5)
-    made += centres[labels]  # in place: what is freed again would hide in the baseline
+    for some, own in zip(made.split(1000), labels.split(1000), strict=True):
+        some.add_(centres[own])  # in small parts: what is freed again would hide in the baseline
     return made[:GALLERY], labels[:GALLERY], made[GALLERY:], labels[GALLERY:]
 
 
