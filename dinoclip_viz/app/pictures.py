@@ -41,16 +41,21 @@ class Drawn:
     """Which pictures the playground has drawn here, by content."""
 
     def __init__(self, most: int = 4096) -> None:
-        self._known: Shelf[bool] = Shelf(most)
+        self._known: Shelf[int] = Shelf(most)
 
     def draw(self, seed: int) -> Image.Image:
         """The scene of a seed, remembered as drawn."""
         image = playground.draw(seed, 1, DRAWN_SIZE)[0].image
-        self._known.put(True, digest_of(image))
+        self._known.put(seed, digest_of(image))
         return image
 
+    def scene(self, picture: Picture) -> playground.Scene | None:
+        """The scene that the picture shows, with its truth; None where it was not drawn here."""
+        seed = self._known.get(picture.digest)
+        return None if seed is None else playground.draw(seed, 1, DRAWN_SIZE)[0]
+
     def __contains__(self, picture: Picture) -> bool:
-        return self._known.get(picture.digest) is True
+        return self._known.get(picture.digest) is not None
 
 
 def picture_input(label: str, value: Image.Image | None = None) -> gr.Image:

@@ -142,7 +142,7 @@ def _load(
 
     folder, revision = _folder(name, task)
     kind = huggingface.model_type(folder, name)
-    if kind not in known:
+    if kind is None or kind not in known:
         raise EncoderError(
             f"{name}: model type {kind!r} is no {task} model of a known kind; known: {', '.join(known)}, such as "
             f"{EXAMPLES[task]}"

@@ -370,8 +370,9 @@ def _described(cls: type[PatchHead], about: Mapping[str, object]) -> PatchHead:
         raise TypeError("names")
     if not isinstance(recipe, dict) or not isinstance(about["figures"], dict):
         raise TypeError("recipe")
-    nearest, farthest = depth if isinstance(depth, list) else (None, None)
-    span = None if nearest is None else (float(nearest), float(farthest))
+    if isinstance(depth, list) and len(depth) != 2:
+        raise ValueError("depth")
+    span = (float(depth[0]), float(depth[1])) if isinstance(depth, list) else None
     spacing: Spacing = "log" if about["spacing"] == "log" else "uniform"
     bins = int(str(about["bins"])) if span else BINS
     head = cls(names, span, bins, spacing, bool(about["cls"]), HeadRecipe(**recipe))

@@ -1,7 +1,6 @@
 """The recipe: its parts against plain rewrites, and a run that is cut short goes on as if it had not been."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -112,16 +111,18 @@ def same(left, right):
     return left == right
 
 
-def test_mean_iou_worked_by_hand():
-    predicted, truth = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
-    assert math.isclose(measure.mean_iou(predicted, truth, 3), (1 / 2 + 2 / 3) / 2)
-
-
-def test_patch_labels_take_the_majority():
+def test_the_truth_of_a_patch_is_its_majority():
     mask = np.zeros((4, 4), np.uint8)
     mask[:2, :2] = [[1, 1], [1, 0]]
     mask[3, 3] = 2
-    assert measure.patch_labels([mask], 2, 2, 3).tolist() == [[[1, 0], [0, 0]]]
+    assert measure.truth_grids([mask], (2, 2), 3).tolist() == [[[1, 0], [0, 0]]]
+
+
+def test_segmentation_is_measured_over_patches():
+    numbers = measure.segmentation(load_encoder("playground-dino"), draw(2000, 12, 96), draw(2001, 4, 96))
+    assert set(numbers) == {"class_miou", "foreground_miou", "part_miou"}
+    assert 0 < numbers["part_miou"] < numbers["foreground_miou"] < 1
+    assert numbers["foreground_miou"] > 0.5
 
 
 def test_measuring_on_training_seeds_is_refused():

@@ -14,9 +14,12 @@ from torch import Tensor
 from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.models import ImageTextModel, load_model
-from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS
+from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, PARTS
 from dinoclip_viz.playground.world import Scene, draw
+from dinoclip_viz.tasks.confusion import Confusion
+from dinoclip_viz.tasks.grids import patch_labels
 from dinoclip_viz.tasks.heatmap import heatmap
+from dinoclip_viz.tasks.patch_probe import PatchHead
 from dinoclip_viz.tasks.pca import PatchPCA
 from dinoclip_viz.tasks.retrieval import recall
 from dinoclip_viz.tasks.zero_shot import classify
@@ -129,65 +132,37 @@ def linear_probe(gallery: Tensor, known: Tensor, queries: Tensor, asked: Tensor)
     return float(probe.fit(gallery.numpy(), known.numpy()).score(queries.numpy(), asked.numpy()))
 
 
-def patch_labels(masks: Sequence[NDArray[np.uint8]], rows: int, columns: int, labels: int) -> Tensor:
-    """(B, rows, columns) the label that most pixels of each patch have; the lowest of equals."""
-    stacked = torch.from_numpy(np.stack(masks)).long()
-    count, height, width = stacked.shape
-    cells = stacked.reshape(count, rows, height // rows, columns, width // columns).permute(0, 1, 3, 2, 4).flatten(3)
-    return F.one_hot(cells, labels).sum(3).argmax(-1)
-
-
 def segmentation(encoder: ImageEncoder, train: Sequence[Scene], test: Sequence[Scene]) -> Numbers:
-    """A linear layer on frozen patches: mIoU of class, of foreground and of part; the background is a class of each."""
+    """A linear layer on frozen patches: mIoU of class, of foreground and of part, over patches, not pixels.
+
+    The background is a class of each.
+    """
     features = [encoder.encode([scene.image for scene in group], fit="whole") for group in (train, test)]
-    rows, columns = features[0].grid
     numbers: Numbers = {}
-    for name, labels in (("mask", len(CLASSES) + 1), ("parts", 29)):
-        known, asked = (
-            patch_labels([getattr(s, name) for s in g], rows, columns, labels).flatten() for g in (train, test)
-        )
-        predicted = linear_patches(features[0].patches.flatten(0, 2), known, features[1].patches.flatten(0, 2), labels)
-        if name == "mask":
-            numbers["class_miou"] = mean_iou(predicted, asked, labels)
-            numbers["foreground_miou"] = mean_iou((predicted > 0).long(), (asked > 0).long(), 2)
+    for truth, listed in (("mask", CLASSES), ("parts", PARTS)):
+        names = ["background", *listed]
+        head = PatchHead(names=names).fit([(features[0], [getattr(scene, truth) for scene in train])])
+        predicted = head.patch_values(features[1])
+        asked = truth_grids([getattr(scene, truth) for scene in test], features[1].grid, len(names))
+        found = Confusion(names).add(predicted, asked).miou
+        if truth == "mask":
+            numbers["class_miou"] = found
+            numbers["foreground_miou"] = Confusion(2).add((predicted > 0).long(), (asked > 0).long()).miou
         else:
-            numbers["part_miou"] = mean_iou(predicted, asked, labels)
+            numbers["part_miou"] = found
     return numbers
 
 
-def linear_patches(patches: Tensor, known: Tensor, queries: Tensor, labels: int, epochs: int = 25) -> Tensor:
-    """(Q,) labels that a linear layer, trained on standardised patches, gives the queries."""
-    chance = torch.Generator().manual_seed(0)
-    mean, deviation = patches.mean(0), patches.std(0) + 1e-5
-    layer = torch.nn.Linear(patches.shape[1], labels)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
-    scaled = (patches - mean) / deviation
-    optimiser = torch.optim.AdamW(layer.parameters(), lr=2e-2, weight_decay=1e-3)
-    steps = epochs * len(scaled) // 4096
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, steps)
-    for _ in range(steps):
-        rows = torch.randint(len(scaled), (4096,), generator=chance)
-        loss = F.cross_entropy(layer(scaled[rows]), known[rows])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    with torch.no_grad():
-        predicted: Tensor = layer((queries - mean) / deviation).argmax(-1)
-    return predicted
-
-
-def mean_iou(predicted: Tensor, truth: Tensor, labels: int) -> float:
-    """Intersection over union, averaged over the labels that occur in the truth."""
-    return _from_table(_confusion(truth, predicted, labels))["miou"]
+def truth_grids(masks: Sequence[NDArray[np.uint8]], grid: tuple[int, int], labels: int) -> Tensor:
+    """(B, H, W) the label that most pixels of each patch have."""
+    return torch.stack([patch_labels(mask, grid, labels) for mask in masks])
 
 
 def pca_foreground(encoder: ImageEncoder, scenes: Sequence[Scene]) -> Numbers:
     """IoU of PatchPCA's foreground, fitted jointly, with the mask's patches, and the share of right polarity."""
     features = encoder.encode([scene.image for scene in scenes], fit="whole")
     found = PatchPCA(components=3).fit(features).foreground(features).flatten(1)
-    truth = patch_labels([(s.mask > 0).astype(np.uint8) for s in scenes], *features.grid, 2).flatten(1).bool()
+    truth = truth_grids([(s.mask > 0).astype(np.uint8) for s in scenes], features.grid, 2).flatten(1).bool()
 
     def overlap(mask: Tensor) -> Tensor:
         return (mask & truth).sum(1) / (mask | truth).sum(1).clamp(min=1)
@@ -228,7 +203,7 @@ def words(model: ImageTextModel, known: Sequence[Scene], scenes: Sequence[Scene]
         group: {method: torch.zeros(len(levels), 21, 21, dtype=torch.long) for method in model.methods}
         for group in ("known", "asked")
     }
-    objects = {method: torch.zeros(21, 21, dtype=torch.long) for method in model.methods}
+    objects = {method: Confusion(CLASSES) for method in model.methods}
     for group, several in (("known", known), ("asked", scenes)):
         for scene in several:
             features = model.encode_images([scene.image], fit="whole")
@@ -237,12 +212,13 @@ def words(model: ImageTextModel, known: Sequence[Scene], scenes: Sequence[Scene]
                 score, name = heatmap(model, features, CLASSES, method).flatten(1).max(0)
                 tables[group][method] += _at_levels(truth, name + 1, score, levels)
                 if group == "asked":
-                    objects[method] += _confusion(truth[truth > 0], name[truth > 0] + 1, 21)
+                    objects[method].add(name[truth > 0], truth[truth > 0] - 1)
     figures = {}
     for method in model.methods:
-        best = max(range(len(levels)), key=lambda i: _from_table(tables["known"][method][i])["miou"])
-        whole = _from_table(tables["asked"][method][best])["miou"]
-        figures[method] = {**_from_table(objects[method][1:, 1:]), "miou_with_background": whole}
+        best = max(range(len(levels)), key=lambda i: Confusion.of(tables["known"][method][i]).miou)
+        whole = Confusion.of(tables["asked"][method][best]).miou
+        found = objects[method]
+        figures[method] = {"miou": found.miou, "accuracy": found.accuracy, "miou_with_background": whole}
     return figures
 
 
@@ -254,14 +230,3 @@ def _at_levels(truth: Tensor, name: Tensor, score: Tensor, levels: Tensor) -> Te
     passed = passed.flip(0).cumsum(0).flip(0)[1:]  # at level i: the pixels that pass more than i levels
     passed[:, :, 0] += torch.bincount(truth, minlength=21) - passed.sum(2)
     return passed
-
-
-def _confusion(truth: Tensor, predicted: Tensor, labels: int) -> Tensor:
-    return torch.bincount(truth * labels + predicted, minlength=labels * labels).view(labels, labels)
-
-
-def _from_table(counts: Tensor) -> Numbers:
-    table = counts.double()
-    union, there = table.sum(0) + table.sum(1) - table.diag(), table.sum(1) > 0
-    accuracy = (table.diag().sum() / table.sum()).item()
-    return {"miou": (table.diag()[there] / union[there]).mean().item(), "accuracy": accuracy}
