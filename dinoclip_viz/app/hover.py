@@ -78,7 +78,7 @@ def answer(
     return payload.to_json(), notice(model, bench.drawn, pictures)
 
 
-def offered(bench: Workbench, key: str) -> Any:
+def offered(bench: Workbench, key: str) -> gr.Radio:
     """The choice of patches, of those that the model has."""
     return gr.Radio([DINO] if bench.model(key).clip is None else [DINO, CLIP], value=DINO, label="Patches")
 
