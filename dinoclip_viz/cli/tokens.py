@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.inside import Insides
 
 SUMMARY = "token norms per layer, artefact tokens"
-CELL, ATTENTION_CELL = 192, 160  # longer side in pixels of a map of norms, and of a head's
+SHOWN = 320  # least longer side in pixels of the picture on top
+CELL, ATTENTION_CELL = 192, 160  # longer side of a map of norms, and of a head's
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.encoders.inside import look_inside
     from dinoclip_viz.images import load_image
     from dinoclip_viz.tasks.tokens import RATIO, artefact_tokens
-    from dinoclip_viz.viz import side_by_side
+    from dinoclip_viz.viz import enlarge, side_by_side, with_legend
 
     image = load_image(arguments.image)
     names = [arguments.encoder, *([arguments.beside] if arguments.beside else [])]
@@ -57,6 +58,7 @@ def run(arguments: Namespace) -> Answer:
         results.append(_result(name, seen, found))
         panels.append(_panel(image, seen, found, arguments.scale))
     sheet = panels[0] if len(panels) == 1 else side_by_side(panels, names)
+    sheet = with_legend(enlarge(image, SHOWN, smooth=True), sheet)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(arguments.out)
     first = {"image": arguments.image, **results[0]}

@@ -16,6 +16,18 @@ def with_registers(tmp_path_factory):
     return tiny.tiny_dinov2_with_registers(tmp_path_factory.mktemp("models") / "with-registers")
 
 
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A random DINOv2 of 4 x 4 patches whose patch in row 1, column 2 has a huge position embedding."""
+    from transformers import Dinov2Model
+
+    folder = tiny.tiny_dinov2(tmp_path_factory.mktemp("models") / "planted")
+    model = Dinov2Model.from_pretrained(folder)
+    model.embeddings.position_embeddings.data[0, 1 + 4 + 2] *= 400
+    model.save_pretrained(folder)
+    return folder
+
+
 def test_tokens_tells_every_layer_and_writes_a_picture(dinoclip, scenes, tmp_path):
     out = tmp_path / "new" / "tokens.png"
     done = dinoclip("tokens", scenes[0], "--out", out, "--size", 96, "--json")
@@ -30,22 +42,16 @@ def test_tokens_tells_every_layer_and_writes_a_picture(dinoclip, scenes, tmp_pat
     assert Image.open(out).width > 4 * 192
 
 
-def test_a_lower_ratio_finds_tokens_and_says_where(dinoclip, scenes, tmp_path):
-    from dinoclip_viz.encoders import load_encoder
-    from dinoclip_viz.encoders.inside import look_inside
-    from dinoclip_viz.images import load_image
-    from dinoclip_viz.tasks.tokens import artefact_tokens
-
-    places = []
-    for number, scene in enumerate(scenes):
-        out = tmp_path / f"{number}.png"
-        done = dinoclip("tokens", scene, "--out", out, "--ratio", 1.05, "--encoder", "random:playground-dino", "--json")
-        norms = look_inside(load_encoder("random:playground-dino"), [load_image(scene)], attention=False).norms[0, -1]
-        expected = artefact_tokens(norms, ratio=1.05).nonzero().tolist()
-        assert sorted([token["row"], token["column"]] for token in done.json["artefacts"]) == expected
-        places += done.json["artefacts"]
-    for token in places:
-        assert 0 < token["x"] < 224 and 0 < token["y"] < 224 and token["norm"] > 0
+def test_planted_tokens_are_told_with_their_places(dinoclip, scenes, planted, tmp_path):
+    done = dinoclip("tokens", scenes[0], "--out", tmp_path / "a.png", "--encoder", planted, "--size", 56, "--json")
+    assert [(token["row"], token["column"]) for token in done.json["artefacts"]] == [(1, 2)]
+    token, side = done.json["artefacts"][0], Image.open(scenes[0]).width / 4
+    assert (token["x"], token["y"]) == (2.5 * side, 1.5 * side)
+    assert token["norm"] == done.json["layers"][-1]["max"]
+    told = dinoclip("tokens", scenes[0], "--out", tmp_path / "b.png", "--encoder", planted, "--size", 56).out
+    assert "1 artefact token of 16:" in told and "row 1, column 2: norm" in told
+    none = dinoclip("tokens", scenes[0], "--out", tmp_path / "c.png", "--encoder", planted, "--size", 56, "--ratio", 99)
+    assert "0 artefact tokens of 16" in none.out
 
 
 def test_two_models_stand_side_by_side_with_their_attention(dinoclip, scenes, with_registers, tmp_path):
