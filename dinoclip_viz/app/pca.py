@@ -13,6 +13,15 @@ from PIL import Image
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.panel import Panel
+from dinoclip_viz.app.pca_views import (
+    COMPONENTS,
+    OWN_SIZE,
+    VIEWS,
+    build_clicks,
+    build_files,
+    segment_maps,
+    segments_legend,
+)
 from dinoclip_viz.app.pictures import FIRST_SEED, MOST_PICTURES, SHOWN, Drawn, Picture, notice, read_all, shown
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -20,9 +29,9 @@ from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.tasks.pca import PatchPCA
 
 ALL, FOREGROUND = "all patches", "the foreground"
-OWN_SIZE = "the encoder's own"
 SIZES = [OWN_SIZE, "96", "192", "224", "336", "448", "672"]
 COUNT = 3
+SEGMENTS, MOST_SEGMENTS = 6, 16
 STEP = 100
 LEGEND = ("first principal component", "second component", "third component")
 WORDS = "Alike colours mean alike patches, across all pictures of one encoder; two encoders' colours are unrelated."
@@ -67,6 +76,8 @@ def answer(
     threshold: float = 0.0,
     flip: bool = False,
     size: str = OWN_SIZE,
+    view: str = COMPONENTS,
+    count: float = SEGMENTS,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[list[tuple[Image.Image, str]], Image.Image, Image.Image, Any, str, str]:
     """Maps with captions, their legend, the histogram, the threshold's slider, the basis's id, and a notice or "".
@@ -85,14 +96,18 @@ def answer(
     fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
     level = fitted[0].threshold_ if automatic else threshold
     levels = [level, *(each.threshold_ for each in fitted[1:])]
-    maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
+    if view == COMPONENTS:
+        maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
+    else:
+        maps = segment_maps(view, round(count), columns, pictures)
     gallery = rows_of(pictures, [title for title, _ in pairs], maps)
     first = torch.cat([values.flatten() for values in fitted[0].first_component(list(columns[0]))])
     histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
     low, high = first.min().item(), first.max().item()
     slider = gr.Slider(minimum=low, maximum=high, value=min(max(level, low), high), step=(high - low) / STEP or 1)
     shares = ", ".join(f"{share:.0%}" for share in fitted[0].explained_variance_.tolist())
-    legend = viz.rgb_legend(LEGEND, f"{WORDS} First column: {shares} of the variance.")
+    words = f"{WORDS} First column: {shares} of the variance."
+    legend = viz.rgb_legend(LEGEND, words) if view == COMPONENTS else segments_legend(round(count))
     return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, pictures)
 
 
@@ -145,6 +160,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 elem_id="pca-pictures",
             )
             draw = gr.Button("Draw others", size="sm")
+            view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
+            count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="How many segments", visible=False)
             keep = gr.Checkbox(False, label="Keep these colours for the next pictures")
             beside = gr.Checkbox(True, label="CLIP's own patches beside")
             hide = gr.Checkbox(False, label="Grey out the background")
@@ -154,6 +171,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 flip = gr.Checkbox(False, label="Flip foreground and background")
                 subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
                 size = gr.Dropdown(SIZES, value=OWN_SIZE, label="Resolution, longer side in pixels", filterable=False)
+            basis = gr.State(None)
+            loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
             run = gr.Button("Draw the maps", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
             note = gr.Markdown(elem_classes=["notice"])
@@ -174,13 +193,25 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 alt_text="Histogram of the first component, split at the threshold",
                 **still,
             )
-    basis = gr.State(None)
-    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, size]
+            build_clicks(bench, key, pictures, size, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
+    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, size, view, count]
     outputs = [maps, legend, histogram, threshold, basis, note]
     handler = told(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
     again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    changes = [beside.input, subject.input, hide.input, automatic.input, flip.input, size.input, pictures.upload]
+    view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
+    loaded.success(handler, inputs, outputs, **again)
+    changes = [
+        view.input,
+        count.release,
+        beside.input,
+        subject.input,
+        hide.input,
+        automatic.input,
+        flip.input,
+        size.input,
+        pictures.upload,
+    ]
     gr.on(changes, handler, inputs, outputs, **again)
     threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **again)
     seed = gr.State(last)
