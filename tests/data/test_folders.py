@@ -47,6 +47,24 @@ def test_folders_of_classes_are_labels(tmp_path, picture, check_source):
     assert {sample.label for sample in FolderSource(tmp_path).samples()} == {None}
 
 
+def test_imagenets_own_layout_has_classes_part_by_part(tmp_path, picture, check_source):
+    for name in (
+        "train/n01440764/n01440764_18",
+        "train/n01443537/n01443537_2",
+        "val/n01440764/ILSVRC2012_val_00000293",
+    ):
+        written = picture(tmp_path / f"{name}.jpg")
+        written.rename(written.with_suffix(".JPEG"))
+    train, val = (check_source(open_source(tmp_path, split)) for split in ("train", "val"))
+    assert [(sample.key, sample.label) for sample in train] == [
+        ("n01440764/n01440764_18", "n01440764"),
+        ("n01443537/n01443537_2", "n01443537"),
+    ]
+    assert [sample.label for sample in val] == ["n01440764"]
+    assert [sample.label for sample in open_source(tmp_path / "train").samples()] == ["n01440764", "n01443537"]
+    assert {sample.label for sample in open_source(tmp_path).samples()} == {None}
+
+
 def test_train_and_test_are_no_classes(tmp_path, picture):
     picture(tmp_path / "train" / "1.jpg"), picture(tmp_path / "test" / "1.jpg")
     assert {sample.label for sample in FolderSource(tmp_path).samples()} == {None}
