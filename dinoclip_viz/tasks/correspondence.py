@@ -88,6 +88,7 @@ def match(
         foreground: True matches the foreground alone, found by a PCA fitted on both pictures; a fitted PCA finds it by
             its own; False matches all patches.
         debias: directions of position to take out of the patches first, as in `without_position`; None takes out none.
+            A few (`default_directions`) make the foreground cleaner too, for one more pass of the encoder.
 
     Raises:
         ValueError: count below 1, features of several pictures, a size for features, patches that are not finite.
