@@ -37,9 +37,8 @@ def test_marks_are_discs_of_their_colour_ringed_in_white_and_black():
 
 
 def test_both_pictures_stand_at_one_height_and_each_pair_has_one_colour():
-    shown = np.asarray(
-        match_picture(picture(50, 50), picture(200, 100), [[25, 25], [5, 5]], [[100, 50], [8, 90]], height=100)
-    )
+    a, b = [[25, 25], [5, 5]], [[100, 50], [8, 90]]
+    shown = np.asarray(match_picture(picture(50, 50), picture(200, 100), a, b, height=100))
     gap = 16
     assert shown.shape[:2] == (100 + 2 * gap, 100 + 200 + 3 * gap)
     first, second = shown[gap + 50, gap + 50], shown[gap + 50, 2 * gap + 100 + 100]
