@@ -218,7 +218,7 @@ def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, size: gr
             alt_text="The picture to click in",
             interactive=False,
             format="png",
-            elem_id="pca-clicks",
+            elem_id="pca-clicks", buttons=["fullscreen"],
         )  # fmt: skip
         said = gr.Markdown()
         found = gr.Gallery(
