@@ -16,7 +16,8 @@ from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.hover import CLIP, DINO, encoder_of
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.pca import OWN_SIZE, SIZES
+from dinoclip_viz.app.pca import SIZES
+from dinoclip_viz.app.pca_views import OWN_SIZE
 from dinoclip_viz.app.pictures import FIRST_SEED, Picture, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench, key_of, labelled
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -176,9 +177,7 @@ def _check_queries(encoders: Sequence[ImageEncoder], seen: Sequence[Insides], vi
     """Nothing, if any of the encoders has the token whose attention is asked for."""
     names = ", ".join(encoder.name for encoder in encoders)
     if view == REGISTER and not any(each.registers for each in seen):
-        raise ValueError(
-            f"no register tokens in {names}; put one that has some beside it, as dinov2-with-registers-base"
-        )
+        raise ValueError(f"no register tokens in {names}; put one that has some beside it, as dinov2-base-registers")
     if view == CLS and all(each.cls_norms is None for each in seen):
         raise ValueError(f"no CLS token in {names}; look at the rollout instead")
 

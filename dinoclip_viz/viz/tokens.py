@@ -72,19 +72,22 @@ def norm_maps(
     sheet = picture_grid(tiles, names, columns, max(max(tile.size) for tile in tiles))
     if scale == "layer":
         return sheet
-    return with_legend(sheet, scale_bar(*shared, NORM_COLOURS, "norm of the patch token, all layers", sheet.width))
+    return with_legend(sheet, scale_bar(*shared, NORM_COLOURS, "norm of the patch token", sheet.width))
 
 
-def norm_histograms(norms: ArrayLike, found: ArrayLike | None = None, columns: int = 4) -> Figure:
+def norm_histograms(
+    norms: ArrayLike, found: ArrayLike | None = None, columns: int = 4, titles: Sequence[str] | None = None
+) -> Figure:
     """A histogram of the patch tokens' norms for each layer, the artefact tokens in another colour.
 
     Args:
         norms: (L, H, W) norms of one picture, or (L, N) of all patches of several.
         found: (H, W) or (N,) bool, the artefact tokens, the same in every layer; None marks none.
         columns: most histograms in a row.
+        titles: a text a layer; None writes "layer 1" and so on.
 
     Raises:
-        ValueError: another shape, values that are not finite, or marks of another shape.
+        ValueError: another shape, values that are not finite, marks of another shape, or another number of titles.
 
     Examples:
         >>> len(norm_histograms(np.ones((3, 2, 2))).axes)
@@ -100,6 +103,9 @@ def norm_histograms(norms: ArrayLike, found: ArrayLike | None = None, columns: i
         raise ValueError(f"found marks {marks.size} tokens as {marks.dtype}; expected bool, {rows.shape[1]} tokens")
     if columns < 1:
         raise ValueError(f"columns={columns}; expected at least 1")
+    names = [f"layer {index + 1}" for index in range(len(rows))] if titles is None else list(titles)
+    if len(names) != len(rows):
+        raise ValueError(f"{len(names)} titles for {len(rows)} layers; give one each, or None")
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
     figure = Figure(figsize=(max(2.4 * columns, 4.8), 1.9 * lines + 0.5), dpi=100, facecolor="white")
@@ -111,7 +117,7 @@ def norm_histograms(norms: ArrayLike, found: ArrayLike | None = None, columns: i
         axes.hist(
             [layer[~marks], layer[marks]], bins=edges.tolist(), stacked=True, color=[BACKGROUND, FOREGROUND], log=True
         )
-        axes.set_title(f"layer {index + 1}, median {np.median(layer):.3g}", fontsize=10, color=INK, loc="left")
+        axes.set_title(f"{names[index]}, median {np.median(layer):.3g}", fontsize=10, color=INK, loc="left")
         axes.tick_params(labelsize=8, colors=INK)
         axes.spines[["top", "right"]].set_visible(False)
         if index % columns == 0:

@@ -62,7 +62,8 @@ def test_histograms_count_every_token_and_mark_artefacts():
 
 
 def test_histograms_take_the_patches_of_several_pictures():
-    assert len(norm_histograms(np.ones((4, 30))).axes) == 4
+    figure = norm_histograms(np.ones((2, 30)), titles=["layer 11", "layer 12"])
+    assert [axes.get_title("left") for axes in figure.axes] == ["layer 11, median 1", "layer 12, median 1"]
 
 
 def test_attention_is_drawn_over_the_picture_one_map_a_head():
@@ -83,6 +84,7 @@ def test_wrong_arguments_are_told_in_one_line():
         "not finite": lambda: norm_maps(NORMS * np.nan),
         "cell=10": lambda: norm_maps(NORMS, cell=10),
         "found marks 5 tokens": lambda: norm_histograms(NORMS, np.zeros(5, bool)),
+        "1 titles for 2 layers": lambda: norm_histograms(NORMS, titles=["one"]),
         "columns=0": lambda: norm_histograms(NORMS, columns=0),
         "shares of 0 or more": lambda: attention_maps(np.zeros((9, 9)), -NORMS),
         r"attention of shape \(3, 4\)": lambda: attention_maps(np.zeros((9, 9)), NORMS[0]),
