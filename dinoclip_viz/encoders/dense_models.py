@@ -172,7 +172,7 @@ def _folder(name: str, task: Task) -> tuple[Path, str | None]:
         if not (folder / "config.json").is_file():
             raise EncoderError(f"{name}: {folder} has no config.json; expected a folder written by save_pretrained")
         return folder, None
-    if not HUB_ID.fullmatch(name):
+    if name.startswith((".", "/", "~", "\\")) or not HUB_ID.fullmatch(name):
         raise EncoderError(f"there is no folder {name}; expected one, or a hub id such as {EXAMPLES[task]}")
     return fetch(name, name, "transformers")
 

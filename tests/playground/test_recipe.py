@@ -1,6 +1,7 @@
 """The recipe: its parts against plain rewrites, and a run that is cut short goes on as if it had not been."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from dinoclip_viz import load_encoder
 from dinoclip_viz.playground import draw
-from dinoclip_viz.playground.recipe import measure
+from dinoclip_viz.playground.recipe import heads, measure
 from dinoclip_viz.playground.recipe.clip import WORDS, ClipRecipe, train_clip, word_prompts, word_targets
 from dinoclip_viz.playground.recipe.dino import DinoRecipe, matched_places, position_share, sinkhorn, train_dino
 from dinoclip_viz.playground.recipe.loop import Loop
@@ -17,6 +18,8 @@ from dinoclip_viz.playground.recipe.pictures import draw_pictures
 from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 from dinoclip_viz.playground.recipe.views import cell_centres, crop
 from dinoclip_viz.projector import Projector
+from dinoclip_viz.tasks.heads import HEADS, heads_for
+from dinoclip_viz.tasks.patch_probe import PatchHead
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,37 @@ def test_the_projectors_recipe_goes_from_scenes_to_a_folder_that_loads(tmp_path)
     before = (folder / "model.safetensors").read_bytes()
     train_projector(tmp_path, recipe)
     assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_the_heads_recipe_goes_from_scenes_to_files_that_fit_the_embedded_encoder(tmp_path, monkeypatch):
+    import shutil
+
+    from dinoclip_viz.encoders.catalog import PLAYGROUND
+
+    monkeypatch.setattr(heads, "COUNT", 4)
+    monkeypatch.setattr(heads, "SIZE", 48)
+    shutil.copytree(PLAYGROUND / "playground-dino", tmp_path / "model")
+    files = heads.train_heads(tmp_path / "heads", tmp_path / "model")
+    assert set(files) == set(heads.unfitted())
+    for name, file in files.items():
+        head = PatchHead.load(file, "playground-dino")
+        assert (head.encoder_, head.pictures_, head.size_) == ("playground-dino", 4, 48)
+        assert Path(file).stat().st_size < 100_000 and Path(file).stem == name
+    figures = heads.measure_heads(tmp_path / "heads", seed=2001, count=2)
+    assert set(figures) == set(files) and figures["playground-dino-depth"]["rmse"] > 0
+    assert PatchHead.load(files["playground-dino-parts"]).figures == figures["playground-dino-parts"]
+    card = (tmp_path / "heads" / "README.md").read_text()
+    assert f"{figures['playground-dino-classes']['miou']:.4f}" in card and "{" not in card
+
+
+def test_the_embedded_heads_are_small_and_say_what_they_measured():
+    for name, head in heads_for("playground-dino").items():
+        assert (HEADS / f"{name}.safetensors").stat().st_size < 100_000
+        assert head.size_ == heads.SIZE and head.pictures_ == heads.COUNT
+        found = heads.measured(head, load_encoder("playground-dino"), heads.unfitted()[name][1], seed=2001, count=6)
+        assert found.keys() == head.figures.keys()
+        for measure_name, tolerance in (("miou", 0.15), ("accuracy", 0.08), ("delta1", 0.2)):
+            assert abs(found.get(measure_name, 0) - head.figures.get(measure_name, 0)) < tolerance
 
 
 def test_confusions_at_levels_are_those_of_a_loop():

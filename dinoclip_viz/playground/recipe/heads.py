@@ -19,6 +19,7 @@ from dinoclip_viz.tasks.patch_probe import PatchHead, depth_errors, encoded, seg
 
 log = logging.getLogger(__name__)
 
+NAME = "playground-dino"
 SEED, COUNT, SIZE = 2000, 600, 192
 DEPTHS = (1.0, 40.0)
 BINS = 64
@@ -39,7 +40,7 @@ They know the drawn world of `dinoclip_viz.playground` alone.
 |---|---|---|
 | `playground-dino-classes` | class of each pixel, the background and 20 classes | logits |
 | `playground-dino-parts` | part of each pixel, the background and 28 parts | logits |
-| `playground-dino-depth` | metres, from patches and CLS | scores of {bins} depths from {near:g} to {far:g} m at even ratios |
+| `playground-dino-depth` | metres, from patches and CLS | scores of {bins} depths, {near:g} to {far:g} m, even ratios |
 
 ## Training
 `dinoclip_viz/playground/recipe/heads.py`: {count} scenes of seed {seed} at {size} px, the label that most pixels of a
@@ -56,18 +57,20 @@ On {tested} scenes of seed {measured} at {size} px, every pixel, once. Depth lea
 """
 
 
-def train_heads(folder: Path) -> dict[str, str]:
-    """Fit and write the three heads of playground-dino; takes about 3 minutes on one core.
+def train_heads(folder: Path, model: str | Path = NAME) -> dict[str, str]:
+    """Fit and write the three heads of playground-dino.
 
     Args:
         folder: where they are written.
+        model: the encoder, or the folder of one that is to become playground-dino.
 
     Returns:
         Name of the head -> its file.
     """
-    encoder, finished = load_encoder("playground-dino"), {}
+    encoder, finished = load_encoder(str(model)), {}
     for name, (head, truth) in unfitted().items():
-        head.fit(encoded(encoder, scenes(truth, SEED, COUNT), SIZE), encoder.name, SIZE)
+        head.fit(encoded(encoder, scenes(truth, SEED, COUNT), SIZE), NAME, SIZE)
+        head.space_ = NAME
         file = folder / f"{name}.safetensors"
         head.save(file)
         log.info("%s: fitted on %d patches", name, head.patches_)
@@ -92,7 +95,7 @@ def measure_heads(folder: Path, seed: int = 3004, count: int = 200) -> dict[str,
         seed: of the scenes; neither trained on nor chosen by.
         count: how many scenes.
     """
-    encoder, figures = load_encoder("playground-dino"), {}
+    encoder, figures = load_encoder(NAME), {}
     for name, (_, truth) in unfitted().items():
         file = folder / f"{name}.safetensors"
         head = PatchHead.load(file, encoder.patch_space)

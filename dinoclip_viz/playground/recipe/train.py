@@ -17,14 +17,18 @@ from dinoclip_viz.playground.recipe.pictures import Pictures, draw_pictures
 log = logging.getLogger(__name__)
 
 SEED, LAYOUTS = 1, 48_000
-DURATION = "about 4 minutes of drawing on two cores, 85 minutes a model on one core each, 35 minutes for the projector"
+DURATION = (
+    "about 4 minutes of drawing on two cores, 85 minutes a model on one core each, 35 minutes for the projector, a few "
+    "for the heads"
+)
 
 
 def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str, str]:
     """Train every embedded model in `folder`, or go on where an earlier call stopped.
 
     Takes about 4 minutes of drawing on two cores, then 85 minutes, both encoders side by side on one core each, then 35
-    minutes for the projector. A file named PAUSE in the folder halts the training while it is there.
+    minutes for the projector and a few for the heads. A file named PAUSE in the folder halts the training while it is
+    there.
 
     Args:
         folder: where pictures (4.7 GB), checkpoints and finished models are kept.
@@ -44,9 +48,9 @@ def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str
         finished = {"playground-clip": jobs[0].result(), "playground-dino": jobs[1].result()}
     if install:
         _install(finished)
-    finished["playground-projector"] = _projector(folder)
+    finished |= {"playground-projector": _projector(folder), "heads": _heads(folder)}
     if install:
-        _install({"playground-projector": finished["playground-projector"]})
+        _install({name: finished[name] for name in ("playground-projector", "heads")})
     return finished
 
 
@@ -73,6 +77,13 @@ def _projector(folder: Path) -> str:
 
     encoders = folder / "clip" / "model", folder / "dino" / "model"
     return str(train_projector(folder / "projector", ProjectorRecipe(), encoders))
+
+
+def _heads(folder: Path) -> str:
+    from dinoclip_viz.playground.recipe.heads import train_heads
+
+    train_heads(folder / "heads", folder / "dino" / "model")
+    return str(folder / "heads")
 
 
 def _install(finished: dict[str, str]) -> None:
