@@ -12,7 +12,17 @@ from dinoclip_viz import __version__
 
 VERBS = ("demo", "models", "classify", "pca", "heatmap", "match", "tokens", "embed", "train", "search", "dedupe")
 PLAYGROUND_VERBS = ("draw", "train", "measure")
-EVALUATE_VERBS = ("retrieval", "zero-shot", "alignment", "correspondence", "segmentation", "depth")
+EVALUATE_VERBS = (
+    "retrieval",
+    "zero-shot",
+    "alignment",
+    "correspondence",
+    "segmentation",
+    "depth",
+    "knn",
+    "linear",
+    "instances",
+)
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATION_FILES = (".gif", ".mp4")
 
