@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
     from dinoclip_viz.store import FeatureStore as FeatureStore
     from dinoclip_viz.store import StoreError as StoreError
-    from dinoclip_viz.tasks.foreground import ForegroundHead as ForegroundHead
-    from dinoclip_viz.tasks.foreground import clicked_foreground as clicked_foreground
     from dinoclip_viz.tasks.correspondence import Correspondences as Correspondences
     from dinoclip_viz.tasks.correspondence import match as match
+    from dinoclip_viz.tasks.foreground import ForegroundHead as ForegroundHead
+    from dinoclip_viz.tasks.foreground import clicked_foreground as clicked_foreground
     from dinoclip_viz.tasks.heatmap import heatmap as heatmap
     from dinoclip_viz.tasks.neighbours import knn_classify as knn_classify
+    from dinoclip_viz.tasks.patch_probe import PatchHead as PatchHead
     from dinoclip_viz.tasks.pca import PatchPCA as PatchPCA
+    from dinoclip_viz.tasks.probe import LinearProbe as LinearProbe
     from dinoclip_viz.tasks.retrieval import recall as recall
     from dinoclip_viz.tasks.segments import kmeans_segments as kmeans_segments
     from dinoclip_viz.tasks.segments import spectral_segments as spectral_segments
@@ -78,8 +80,10 @@ _HOMES = {
     "Correspondences": "tasks.correspondence",
     "match": "tasks.correspondence",
     "heatmap": "tasks.heatmap",
+    "PatchHead": "tasks.patch_probe",
     "PatchPCA": "tasks.pca",
     "knn_classify": "tasks.neighbours",
+    "LinearProbe": "tasks.probe",
     "recall": "tasks.retrieval",
     "kmeans_segments": "tasks.segments",
     "spectral_segments": "tasks.segments",
