@@ -84,7 +84,10 @@ def picture_file(text: str) -> Path:
 def picture_or_animation_file(text: str) -> Path:
     """The path of a picture or of an animation to write."""
     path = output_file(text)
-    return path if path.suffix.lower() in ANIMATION_FILES else picture_file(text)
+    endings = (*PICTURE_FILES, *ANIMATION_FILES)
+    if path.suffix.lower() not in endings:
+        raise argparse.ArgumentTypeError(f"{text!r} is no picture or animation; expected a name in {', '.join(endings)}")
+    return path
 
 
 def output_file(text: str) -> Path:
