@@ -86,7 +86,7 @@ def picture_or_animation_file(text: str) -> Path:
     path = output_file(text)
     endings = (*PICTURE_FILES, *ANIMATION_FILES)
     if path.suffix.lower() not in endings:
-        raise argparse.ArgumentTypeError(f"{text!r} is no picture or animation; expected a name in {', '.join(endings)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no picture file; expected a name in {', '.join(endings)}")
     return path
 
 
