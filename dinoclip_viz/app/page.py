@@ -10,17 +10,21 @@ from typing import Any, Literal, get_args
 import gradio as gr
 
 from dinoclip_viz.app import gallery as search
-from dinoclip_viz.app import heatmap, pca, zero_shot
+from dinoclip_viz.app import heatmap, hover, match, pca, probes, tokens, zero_shot
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "heatmap", "pca", "search"]
+TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "search"]
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
     "heatmap": "Text heat maps",
     "pca": "PCA patch maps",
+    "hover": "Hover",
+    "match": "Match",
+    "tokens": "Tokens",
+    "probes": "Probes",
     "search": "Search",
 }
 
@@ -30,6 +34,7 @@ def build_demo(
     guide: str | None = None,
     tab: TabName = "zero-shot",
     gallery: str | Path | None = None,
+    heads: str | Path | None = None,
 ) -> gr.Blocks:
     """The page with its tabs, ready for `launch`.
 
@@ -38,6 +43,7 @@ def build_demo(
         guide: name of the DINO that pools CLIP's patches and draws PCA maps; None for the model's own.
         tab: the one that is open at first.
         gallery: the feature store that is searched; None draws scenes and embeds them at the first search.
+        heads: folder of trained heads that are offered beside the package's own.
 
     Raises:
         ValueError: there is no such tab.
@@ -53,6 +59,10 @@ def build_demo(
         "zero-shot": zero_shot.build,
         "heatmap": heatmap.build,
         "pca": pca.build,
+        "hover": hover.build,
+        "match": match.build,
+        "tokens": tokens.build,
+        "probes": functools.partial(probes.build, heads=Path(heads) if heads else None),
         "search": functools.partial(search.build, gallery=pictures_to_search),
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
@@ -136,7 +146,7 @@ def _tie(
     states = list(stale.values())
     for panel in panels.values():
         if panel.refresh is not None:
-            loaded.success(functools.partial(panel.refresh, bench), key, list(panel.changed), **HELPER)
+            loaded = loaded.success(functools.partial(panel.refresh, bench), key, list(panel.changed), **HELPER)
     again = loaded.success(lambda: [True] * len(states), None, states, **HELPER)
     for name, panel in panels.items():
         run = functools.partial(when_open, panel, name)

@@ -251,4 +251,4 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     draw.click(
         lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, picture, share, (whose, beside), functools.partial(offered, bench))
+    return Panel(handler, inputs, outputs, picture, share, (whose, beside), offered)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures
 
-RATIO, DEVIATIONS, GAP = 2.5, 3.0, 1.35
+RATIO, DEVIATIONS, GAP = 3.0, 3.0, 1.35
 """When a token is an artefact; chosen on the playground's scenes and random models, see `artefact_tokens`."""
 SMALLEST = 1e-30
 

@@ -19,7 +19,7 @@ from dinoclip_viz.tasks.tokens import artefact_tokens
 
 KINDS = ("dinov2", "dinov2_with_registers", "dinov3", "dino", "clip", "metaclip2", "siglip", "tips", "openclip")
 COUNTS = (0, 1, 3, 12)
-SEEDS = range(3000, 3010)
+SEEDS = range(3300, 3310)
 SIDE = 12
 
 _SPEC = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parent.parent / "tiny_models.py")
