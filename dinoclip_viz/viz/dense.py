@@ -12,20 +12,20 @@ from dinoclip_viz.viz.inputs import UNKNOWN, Colours, Picture, as_colours, as_ma
 from dinoclip_viz.viz.legend import LEAST_WIDTH, class_legend, scale_bar, with_legend
 from dinoclip_viz.viz.palette import class_palette
 
-BACKGROUND = (62, 62, 70)
+BACKGROUND = (150, 150, 155)
 """The colour of the class "background"."""
 DEPTH_COLOURS = "magma"
 
 
 def label_colours(names: Sequence[str]) -> NDArray[np.uint8]:
-    """A colour (K, 3), 0 to 255, for each class; a first class "background" is dark grey and takes none of the palette.
+    """A colour (K, 3), 0 to 255, for each class; a first class "background" is grey and takes none of the palette.
 
     Args:
         names: K class names, 1 to 256.
 
     Examples:
         >>> label_colours(["background", "cat"]).tolist()
-        [[62, 62, 70], [230, 159, 0]]
+        [[150, 150, 155], [230, 159, 0]]
     """
     if names and names[0] == "background":
         return np.concatenate([np.array([BACKGROUND], np.uint8), class_palette(len(names) - 1)])
@@ -35,7 +35,9 @@ def label_colours(names: Sequence[str]) -> NDArray[np.uint8]:
 def label_picture(
     labels: ArrayLike, colours: Colours, image: Picture | None = None, opacity: float = 0.65
 ) -> Image.Image:
-    """Each pixel in the colour of its class, over the picture where one is given; pixels of no class are grey.
+    """Each pixel in the colour of its class, over the picture in greys if one is given; pixels of no class are grey.
+
+    Greys, so that the colours of the picture do not mix with those of the classes.
 
     Args:
         labels: (height, width) index of the class; negative numbers, and those beyond the colours, are of no class.
@@ -63,7 +65,7 @@ def label_picture(
             f"labels of {numbers.shape[1]} x {numbers.shape[0]} for a picture of {below.width} x {below.height}; "
             "expected the same size"
         )
-    return Image.blend(below, Image.fromarray(painted), opacity)
+    return Image.blend(below.convert("L").convert("RGB"), Image.fromarray(painted), opacity)
 
 
 def labels_legend(maps: Sequence[ArrayLike], names: Sequence[str], colours: Colours, width: int = 768) -> Image.Image:

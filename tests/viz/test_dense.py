@@ -29,6 +29,11 @@ def test_a_map_over_a_picture_lets_it_through():
         viz.label_picture(np.array([[0, 1]]), COLOURS, Image.new("RGB", (3, 1)))
 
 
+def test_the_colours_of_the_picture_do_not_mix_with_those_of_the_classes():
+    red = Image.new("RGB", (1, 1), (200, 0, 0))
+    assert len(set(viz.label_picture(np.array([[0]]), COLOURS, red, opacity=0).getpixel((0, 0)))) == 1
+
+
 def test_the_legend_names_the_classes_that_occur():
     one = viz.labels_legend([np.array([[0, -1]])], ["cat", "dog"], COLOURS, 300)
     two = viz.labels_legend([np.array([[0]]), np.array([[1]])], ["cat", "dog"], COLOURS, 300)
