@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,8 +18,10 @@ from dinoclip_viz.playground.world import Scene, draw
 from dinoclip_viz.tasks.confusion import Confusion
 from dinoclip_viz.tasks.grids import patch_labels
 from dinoclip_viz.tasks.heatmap import heatmap
+from dinoclip_viz.tasks.neighbours import knn_accuracy
 from dinoclip_viz.tasks.patch_probe import PatchHead
 from dinoclip_viz.tasks.pca import PatchPCA
+from dinoclip_viz.tasks.probe import LinearProbe
 from dinoclip_viz.tasks.retrieval import recall
 from dinoclip_viz.tasks.zero_shot import classify
 
@@ -94,10 +95,10 @@ def caption_ceiling(scenes: Sequence[Scene]) -> float:
 
 
 def probes(encoder: ImageEncoder, gallery: Sequence[Scene], queries: Sequence[Scene]) -> Numbers:
-    """k-NN class on `pooled` (k 20, temperature .07); linear class, colour, background on `pooled` and `mean`."""
+    """k-NN class on `pooled` (k 20, temperature .07); linear class, colour, background on both vectors (C .1)."""
     seen = [encoder.encode([scene.image for scene in group]) for group in (gallery, queries)]
     labels = [class_numbers(group) for group in (gallery, queries)]
-    numbers = {"knn_class": knn(seen[0].pooled, labels[0], seen[1].pooled, labels[1], len(CLASSES))}
+    numbers = {"knn_class": knn_accuracy(seen[0].pooled, labels[0], seen[1].pooled, labels[1], [20])[20]}
     both = [torch.cat([part.pooled, part.mean], dim=1) for part in seen]
     colours, backgrounds = list(COLOURS), list(BACKGROUNDS)
     targets = {
@@ -106,30 +107,13 @@ def probes(encoder: ImageEncoder, gallery: Sequence[Scene], queries: Sequence[Sc
         "background": [torch.tensor([backgrounds.index(s.background) for s in g]) for g in (gallery, queries)],
     }
     for name, (known, asked) in targets.items():
-        numbers[f"linear_{name}"] = linear_probe(both[0], known, both[1], asked)
+        numbers[f"linear_{name}"] = LinearProbe(grid=[0.1]).fit(both[0], known).score(both[1], asked)
     return numbers
 
 
 def class_numbers(scenes: Sequence[Scene]) -> Tensor:
     """(B,) class index of the first object of each scene."""
     return torch.tensor([CLASSES.index(scene.objects[0]["name"]) for scene in scenes])
-
-
-def knn(gallery: Tensor, known: Tensor, queries: Tensor, asked: Tensor, classes: int, k: int = 20) -> float:
-    """Accuracy of DINO's weighted k-nearest-neighbour classifier (temperature .07)."""
-    similar, index = (F.normalize(queries, dim=-1) @ F.normalize(gallery, dim=-1).T).topk(k, dim=1)
-    votes = torch.zeros(len(queries), classes).scatter_add_(1, known[index], (similar / 0.07).exp())
-    return (votes.argmax(1) == asked).float().mean().item()
-
-
-def linear_probe(gallery: Tensor, known: Tensor, queries: Tensor, asked: Tensor) -> float:
-    """Accuracy of a logistic regression on standardised features."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-    return float(probe.fit(gallery.numpy(), known.numpy()).score(queries.numpy(), asked.numpy()))
 
 
 def segmentation(encoder: ImageEncoder, train: Sequence[Scene], test: Sequence[Scene]) -> Numbers:
