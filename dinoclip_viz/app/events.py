@@ -15,6 +15,8 @@ MODEL_RUN: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 """What every event that runs a model shares."""
 HELPER: dict[str, Any] = {"api_visibility": "private"}
 """What events that only serve the page share."""
+AGAIN: dict[str, Any] = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
+"""What events share that run a model because a choice was changed."""
 
 
 def told(handler: Callable[P, R]) -> Callable[P, R]:
@@ -28,3 +30,20 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
             raise gr.Error(" ".join(str(error).split()), print_exception=False, title="This did not work") from error
 
     return run
+
+
+def draw_next(
+    button: gr.Button, last: int, draw: Callable[[int], tuple[Any, ...]], targets: list[Any], run: Any
+) -> None:
+    """Let a button draw the next pictures into the targets, and run what comes then.
+
+    Args:
+        button: what is pressed.
+        last: seed that was used last.
+        draw: takes that seed; gives the seed that is now the last, and a value for each target.
+        targets: components that hold pictures.
+        run: handler, its inputs and its outputs.
+    """
+    seed = gr.State(last)
+    handler, inputs, outputs = run
+    button.click(draw, seed, [seed, *targets], show_progress="hidden", **HELPER).then(handler, inputs, outputs, **AGAIN)

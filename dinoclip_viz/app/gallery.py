@@ -11,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench
@@ -177,15 +177,11 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
                 elem_id="search-result",
             )
     outputs = [results, note]
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
     words, image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_picture))
     of_words, of_image = [key, text, count], [key, picture, count]
     by_words.click(words, of_words, outputs, api_name="search_text", **MODEL_RUN)
     by_image.click(image, of_image, outputs, api_name="search_image", **MODEL_RUN)
-    text.submit(words, of_words, outputs, **again)
-    picture.upload(image, of_image, outputs, **again)
-    seed = gr.State(FIRST_SEED)
-    draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    ).then(image, of_image, outputs, **again)
+    text.submit(words, of_words, outputs, **AGAIN)
+    picture.upload(image, of_image, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (image, of_image, outputs))
     return Panel(words, of_words, outputs, picture)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read, shown
 from dinoclip_viz.app.workbench import Workbench
@@ -163,11 +163,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     outputs = [maps, note]
     handler = told(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="heatmap", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
     changes = [picture.upload, method.input, opacity.release, scale.input, cut.input, threshold.release]
-    gr.on(changes, handler, inputs, outputs, **again)
-    seed = gr.State(FIRST_SEED)
-    draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
+    gr.on(changes, handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, picture, share, (method,), methods_of)

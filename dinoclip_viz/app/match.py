@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.hover import CLIP, DINO, encoder_of
+from dinoclip_viz.app.encoders import DINO, encoder_of, whose_input
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import Drawn, Picture, notice, picture_input, read, shown
-from dinoclip_viz.app.resolution import MOST, OWN, size_of
+from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
 from dinoclip_viz.app.workbench import Workbench
-from dinoclip_viz.encoders.base import ImageFeatures
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.playground.world import sample
 from dinoclip_viz.tasks.correspondence import COUNT, encoded, match_features, point_similarity, transfer
 
@@ -44,6 +44,7 @@ def answer(
     foreground: bool = True,
     whose: str = DINO,
     patches: int = OWN,
+    tiles: bool = False,
     debias: int = 0,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[Image.Image, Image.Image, Image.Image, str, str, str]:
@@ -54,7 +55,7 @@ def answer(
     """
     pictures = [read(first), read(second)]
     progress(0.1, desc="encoding")
-    a, b = features_of(bench, key, pictures, whose, patches, debias)
+    a, b = features_of(bench, key, pictures, whose, patches, tiles, debias)
     progress(0.7, desc="matching")
     found = match_features(a, b, int(count), bool(foreground))
     colours = viz.place_colours(found.a)
@@ -79,6 +80,7 @@ def clicked(
     second: str | None,
     whose: str,
     patches: int,
+    tiles: bool,
     debias: int,
     showing: str,
     side: int,
@@ -89,7 +91,8 @@ def clicked(
     Args:
         bench: the workbench; key: of the model.
         first, second: the files of the pictures as they are now.
-        whose: patches; patches: along the longer side; debias: directions of position to take out, 0 for none.
+        whose: patches; patches: along the longer side; tiles: whether pictures are encoded in tiles.
+        debias: directions of position to take out, 0 for none.
         showing: what `answer` said which pictures were drawn.
         side: which picture was clicked, `FIRST` or `SECOND`.
         place: column and row of the pixel in the picture as it is shown.
@@ -101,7 +104,7 @@ def clicked(
     if showing != names_of(pictures):
         raise ValueError("these are not the pictures that were matched: press “Match” first, then click")
     x, y = place_in(pictures[side], place)
-    features = features_of(bench, key, pictures, whose, patches, debias)
+    features = features_of(bench, key, pictures, whose, patches, tiles, debias)
     here, there = features[side], features[1 - side]
     similarity = point_similarity(here, there, [(x, y)])[0]  # (H, W)
     goal = transfer(here, there, [(x, y)])[0].tolist()
@@ -121,11 +124,11 @@ def clicked(
 
 
 def features_of(
-    bench: Workbench, key: str, pictures: list[Picture], whose: str, patches: int, debias: int
+    bench: Workbench, key: str, pictures: list[Picture], whose: str, patches: int, tiles: bool, debias: int
 ) -> tuple[ImageFeatures, ImageFeatures]:
     """Features of both pictures, computed once; position is taken out of them where it is asked for."""
     encoder = encoder_of(bench.model(key), whose)
-    a, b = (bench.patches(key, encoder, picture, size_of(encoder, int(patches))) for picture in pictures)
+    a, b = (at_resolution(bench, key, encoder, picture, patches, tiles) for picture in pictures)
     return encoded(encoder, a, b, debias=int(debias) or None)
 
 
@@ -179,6 +182,10 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         "object. Click a place in the one to find it in the other."
     )
     last, *begin = draw_two(bench.drawn, BEFORE)
+
+    def encoders(model: str, whose: str) -> list[ImageEncoder]:
+        return [encoder_of(bench.model(model), whose)]
+
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             first = picture_input("First picture", begin[0])
@@ -187,10 +194,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             foreground = gr.Checkbox(True, label="The foreground alone", info="Found by a PCA fitted on both pictures.")
             count = gr.Slider(1, MOST_MATCHES, COUNT, step=1, label="Best matches")
             with gr.Accordion("Patches, resolution and position", open=False):
-                whose = gr.Radio([DINO, CLIP], value=DINO, label="Patches")
-                patches = gr.Slider(
-                    OWN, MOST, OWN, step=1, label="Patches along the longer side", info="0 leaves it to the encoder."
-                )
+                whose = whose_input(bench, bench.first_key)
+                fine = build_resolution(bench, key, first, encoders, lambda path: [read(path)], [whose])
                 debias = gr.Slider(
                     0, MOST_DIRECTIONS, 0, step=1, label="Directions of position to take out", info="0 takes out none."
                 )
@@ -206,32 +211,28 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 label="Matches", alt_text="Matches as lines between both pictures", elem_id="match-result", **still
             )
     showing = gr.Textbox("", visible="hidden", label="showing")  # held by the browser: what its pictures are of
-    inputs = [key, first, second, count, foreground, whose, patches, debias]
+    inputs = [key, first, second, count, foreground, whose, *fine.inputs, debias]
     outputs = [one, other, joined, said, showing, note]
     handler = told(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="match", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
     changes = [first.upload, second.upload, count.release, foreground.input, whose.input]
-    gr.on([*changes, patches.release, debias.release], handler, inputs, outputs, **again)
+    gr.on([*changes, debias.release], handler, inputs, outputs, **AGAIN)
 
     ask = functools.partial(clicked, bench)
 
     def on_first(
-        key: str, a: str, b: str, whose: str, patches: int, debias: int, showing: str, event: gr.SelectData
+        key: str, a: str, b: str, whose: str, patches: int, tiles: bool, debias: int, showing: str, event: gr.SelectData
     ) -> tuple[Image.Image, Image.Image, str]:
-        return ask(key, a, b, whose, patches, debias, showing, FIRST, event.index)
+        return ask(key, a, b, whose, patches, tiles, debias, showing, FIRST, event.index)
 
     def on_second(
-        key: str, a: str, b: str, whose: str, patches: int, debias: int, showing: str, event: gr.SelectData
+        key: str, a: str, b: str, whose: str, patches: int, tiles: bool, debias: int, showing: str, event: gr.SelectData
     ) -> tuple[Image.Image, Image.Image, str]:
-        return ask(key, a, b, whose, patches, debias, showing, SECOND, event.index)
+        return ask(key, a, b, whose, patches, tiles, debias, showing, SECOND, event.index)
 
-    asked = [key, first, second, whose, patches, debias, showing]
-    quick = {**again, "show_progress": "hidden"}  # nothing, not even an error's veil, may keep the next click off
+    asked = [key, first, second, whose, *fine.inputs, debias, showing]
+    quick = {**AGAIN, "show_progress": "hidden"}  # nothing, not even an error's veil, may keep the next click off
     one.select(told(on_first), asked, [one, other, said], **quick)
     other.select(told(on_second), asked, [one, other, said], **quick)
-    seed = gr.State(last)
-    draw.click(
-        functools.partial(draw_two, bench.drawn), seed, [seed, first, second], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, first)
+    draw_next(draw, last, functools.partial(draw_two, bench.drawn), [first, second], (handler, inputs, outputs))
+    return Panel(handler, inputs, outputs, first, changed=(whose,), refresh=whose_input)

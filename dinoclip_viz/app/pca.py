@@ -11,25 +11,24 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pca_views import (
     COMPONENTS,
-    OWN_SIZE,
     VIEWS,
     build_clicks,
     build_files,
     segment_maps,
     segments_legend,
 )
-from dinoclip_viz.app.pictures import FIRST_SEED, MOST_PICTURES, SHOWN, Drawn, Picture, notice, read_all, shown
+from dinoclip_viz.app.pictures import FIRST_SEED, MOST_PICTURES, SHOWN, Picture, notice, pictures_input, read_all, shown
+from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.tasks.pca import PatchPCA
 
 ALL, FOREGROUND = "all patches", "the foreground"
-SIZES = [OWN_SIZE, "96", "192", "224", "336", "448", "672"]
 COUNT = 3
 SEGMENTS, MOST_SEGMENTS = 6, 16
 STEP = 100
@@ -75,7 +74,8 @@ def answer(
     automatic: bool = True,
     threshold: float = 0.0,
     flip: bool = False,
-    size: str = OWN_SIZE,
+    patches: int = OWN,
+    tiles: bool = False,
     view: str = COMPONENTS,
     count: float = SEGMENTS,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
@@ -86,11 +86,11 @@ def answer(
         ValueError: pictures that cannot be used, or too many.
     """
     pictures, model = read_all(items), bench.model(key)
-    longer = None if size == OWN_SIZE else int(size)
     pairs = encoders_of(model, beside)
     steps = [(encoder, picture) for _, encoder in pairs for picture in pictures]
     encoded = [
-        bench.patches(key, encoder, picture, longer) for encoder, picture in progress.tqdm(steps, desc="encoding")
+        at_resolution(bench, key, encoder, picture, patches, tiles)
+        for encoder, picture in progress.tqdm(steps, desc="encoding")
     ]
     columns = [encoded[start : start + len(pictures)] for start in range(0, len(encoded), len(pictures))]
     fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
@@ -132,33 +132,20 @@ def rows_of(
     return rows
 
 
-def draw_some(drawn: Drawn, last: int) -> tuple[int, list[Image.Image]]:
-    """The last seed used, and the next scenes."""
-    return last + COUNT, [drawn.draw(seed) for seed in range(last + 1, last + COUNT + 1)]
-
-
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
         "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
         "fitted on all pictures jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
     )
-    last, begin = draw_some(bench.drawn, FIRST_SEED - 1)
+    last, begin = bench.drawn.several(COUNT, FIRST_SEED - 1)
+
+    def encoders(model: str, both: bool) -> list[ImageEncoder]:
+        return [encoder for _, encoder in encoders_of(bench.model(model), both)]
+
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            pictures = gr.Gallery(
-                begin,
-                label=f"Pictures, up to {MOST_PICTURES}",
-                type="filepath",
-                format="png",
-                columns=3,
-                height=220,
-                object_fit="contain",
-                file_types=["image"],
-                sources=["upload", "webcam", "clipboard"],
-                interactive=True,
-                elem_id="pca-pictures",
-            )
+            pictures = pictures_input(begin, MOST_PICTURES, 3, "pca-pictures")
             draw = gr.Button("Draw others", size="sm")
             view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
             count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="How many segments", visible=False)
@@ -170,7 +157,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 threshold = gr.Slider(-10, 10, 0, label="Foreground above, first component")
                 flip = gr.Checkbox(False, label="Flip foreground and background")
                 subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
-                size = gr.Dropdown(SIZES, value=OWN_SIZE, label="Resolution, longer side in pixels", filterable=False)
+                fine = build_resolution(bench, key, pictures, encoders, read_all, [beside])
             basis = gr.State(None)
             loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
             run = gr.Button("Draw the maps", variant="primary")
@@ -193,14 +180,13 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 alt_text="Histogram of the first component, split at the threshold",
                 **still,
             )
-            build_clicks(bench, key, pictures, size, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
-    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, size, view, count]
+            build_clicks(bench, key, pictures, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
+    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
     outputs = [maps, legend, histogram, threshold, basis, note]
     handler = told(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
     view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
-    loaded.success(handler, inputs, outputs, **again)
+    loaded.success(handler, inputs, outputs, **AGAIN)
     changes = [
         view.input,
         count.release,
@@ -209,14 +195,10 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         hide.input,
         automatic.input,
         flip.input,
-        size.input,
         pictures.upload,
     ]
-    gr.on(changes, handler, inputs, outputs, **again)
-    threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **again)
-    seed = gr.State(last)
-    draw.click(
-        functools.partial(draw_some, bench.drawn), seed, [seed, pictures], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
+    gr.on(changes, handler, inputs, outputs, **AGAIN)
+    threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **AGAIN)
+    draw_next(draw, last, functools.partial(bench.drawn.several, COUNT), [pictures], (handler, inputs, outputs))
     beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
     return Panel(handler, inputs, outputs, pictures)

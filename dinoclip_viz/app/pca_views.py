@@ -15,6 +15,7 @@ from PIL import Image
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.pictures import Picture, read_all, shown
+from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.tasks.foreground import clicked_foreground
@@ -24,7 +25,6 @@ from dinoclip_viz.tasks.segments import kmeans_segments, spectral_segments
 COMPONENTS, KMEANS, SPECTRAL = "components", "k-means segments", "spectral segments"
 VIEWS = [COMPONENTS, KMEANS, SPECTRAL]
 OBJECT, BACKGROUND = "the object", "the background"
-OWN_SIZE = "the encoder's own"
 OPACITY = 0.75
 MARKS = {True: (0, 158, 115), False: (213, 94, 0)}
 """Colour of a click on the object, and of one on the background."""
@@ -117,7 +117,8 @@ def clicked(
     items: Sequence[tuple[str, str | None]] | None,
     number: float,
     clicks: Sequence[Click],
-    size: str = OWN_SIZE,
+    patches: int = OWN,
+    tiles: bool = False,
 ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str]:
     """The clicked picture with its clicks, the foreground in each picture, and a line that says what to do next.
 
@@ -128,7 +129,7 @@ def clicked(
         items: the gallery's pictures.
         number: of the picture that was clicked, from 1.
         clicks: so far.
-        size: longer side at which pictures are encoded, as the list shows it.
+        patches: along the longer side, 0 for the encoder's own; tiles: whether the picture is encoded in tiles.
 
     Raises:
         ValueError: pictures that cannot be used, a number that none has, or the same patch on both sides.
@@ -151,8 +152,7 @@ def clicked(
     if missing:
         return marked, [], f"Click {' and '.join(missing)} in the picture, at least once."
     encoder = encoder_of(key)
-    longer = None if size == OWN_SIZE else int(size)
-    features = [bench.patches(key, encoder, picture, longer) for picture in pictures]
+    features = [at_resolution(bench, key, encoder, picture, patches, tiles) for picture in pictures]
     head = clicked_foreground(features[index], sides[0], sides[1])
     found, shares = [], []
     for place, (picture, part) in enumerate(zip(pictures, features, strict=True)):
@@ -200,7 +200,7 @@ def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Check
     return given.upload(loader, [key, given], [basis, keep, said], **MODEL_RUN, **HELPER)
 
 
-def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, size: gr.Dropdown, encoder_of: Any) -> None:
+def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, fine: Resolution, encoder_of: Any) -> None:
     """The section in which clicks on one picture find the foreground of all."""
     with gr.Accordion("Foreground by a few clicks", open=False, elem_classes=["clicks"]):
         gr.Markdown(
@@ -230,9 +230,9 @@ def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, size: gr
     handler = functools.partial(clicked, bench, encoder_of)
 
     def redraw(
-        model: str, items: Any, which: float, made: list[Click], resolution: str
+        model: str, items: Any, which: float, made: list[Click], patches: int, tiles: bool
     ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str, list[Click], tuple[int, int]]:
-        marked, masks, words = handler(model, items, which, made, resolution)
+        marked, masks, words = handler(model, items, which, made, patches, tiles)
         return marked, masks, words, made, marked.size
 
     def add(
@@ -240,17 +240,24 @@ def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, size: gr
         items: Any,
         which: float,
         made: list[Click],
-        resolution: str,
+        patches: int,
+        tiles: bool,
         on: str,
         seen: Any,
         event: gr.SelectData,
     ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str, list[Click], tuple[int, int]]:  # fmt: skip
-        return redraw(model, items, which, with_click(made, event.index, (seen[0], seen[1]), on), resolution)
+        return redraw(model, items, which, with_click(made, event.index, (seen[0], seen[1]), on), patches, tiles)
 
-    def afresh(model: str, items: Any, which: float, resolution: str) -> Any:
-        return redraw(model, items, which, [], resolution)
+    def afresh(model: str, items: Any, which: float, patches: int, tiles: bool) -> Any:
+        return redraw(model, items, which, [], patches, tiles)
 
     outputs = [picture, found, said, clicks, extent]
     quick = {**MODEL_RUN, **HELPER, "show_progress": "hidden"}
-    gr.on([begin.click, forget.click, number.change], told(afresh), [key, pictures, number, size], outputs, **quick)
-    picture.select(told(add), [key, pictures, number, clicks, size, side, extent], outputs, **quick)
+    gr.on(
+        [begin.click, forget.click, number.change],
+        told(afresh),
+        [key, pictures, number, *fine.inputs],
+        outputs,
+        **quick,
+    )
+    picture.select(told(add), [key, pictures, number, clicks, *fine.inputs, side, extent], outputs, **quick)

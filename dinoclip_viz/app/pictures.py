@@ -54,6 +54,14 @@ class Drawn:
         seed = self._known.get(picture.digest)
         return None if seed is None else playground.draw(seed, 1, DRAWN_SIZE)[0]
 
+    def next(self, last: int) -> tuple[int, Image.Image]:
+        """The seed after the last one, and its scene."""
+        return last + 1, self.draw(last + 1)
+
+    def several(self, count: int, last: int) -> tuple[int, list[Image.Image]]:
+        """The last seed used, and so many scenes of the seeds after the last one."""
+        return last + count, [self.draw(seed) for seed in range(last + 1, last + count + 1)]
+
     def __contains__(self, picture: Picture) -> bool:
         return self._known.get(picture.digest) is not None
 
@@ -84,6 +92,31 @@ def picture_input(label: str, value: Image.Image | None = None) -> gr.Image:
 
     picture.preprocess = as_it_came
     return picture
+
+
+def pictures_input(begin: list[Image.Image], most: int, columns: int, name: str) -> gr.Gallery:
+    """An input for several pictures.
+
+    Args:
+        begin: what it holds at first.
+        most: how many may be compared; the label says so.
+        columns: of the thumbnails.
+        name: its id in the page.
+    """
+    return gr.Gallery(
+        begin,
+        label=f"Pictures, up to {most}",
+        type="filepath",
+        format="png",
+        columns=columns,
+        height=220,
+        object_fit="contain",
+        file_types=["image"],
+        sources=["upload", "webcam", "clipboard"],
+        interactive=True,
+        elem_id=name,
+        elem_classes=["pictures-input"],
+    )
 
 
 def read(path: str | None) -> Picture:

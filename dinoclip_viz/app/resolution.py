@@ -11,7 +11,7 @@ import gradio as gr
 from dinoclip_viz.app.events import HELPER, told
 from dinoclip_viz.app.pictures import Picture
 from dinoclip_viz.app.workbench import Workbench
-from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE, default_longer
 
 OWN = 0
@@ -50,6 +50,13 @@ def size_of(encoder: ImageEncoder, patches: int) -> int | None:
 def tile_of(encoder: ImageEncoder, tiles: bool) -> int | None:
     """Side of a tile in pixels; None for one pass over the whole."""
     return max(TILE, encoder.patch) if tiles else None
+
+
+def at_resolution(
+    bench: Workbench, key: str, encoder: ImageEncoder, picture: Picture, patches: int = OWN, tiles: bool = False
+) -> ImageFeatures:
+    """Features of the whole picture at what the bar says; computed once."""
+    return bench.patches(key, encoder, picture, size_of(encoder, int(patches)), tile_of(encoder, tiles))
 
 
 def told_cost(

@@ -9,11 +9,12 @@ import gradio as gr
 CSS = """
 .picture-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .results .image-container, .results .grid-wrap, .picture-input .image-container { padding-top: 34px; }
-#pca-pictures .grid-wrap { padding-top: 34px; }
-#pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap {
+.pictures-input .grid-wrap { padding-top: 34px; }
+#pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap, #tokens-result .grid-wrap,
+#probes-result .grid-wrap, #neighbours-result .grid-wrap {
   max-height: none !important; overflow: visible !important;
 }
-#heatmap-result .grid-wrap .caption-label { display: none; }
+#heatmap-result .grid-wrap .caption-label, #tokens-result .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
 #search-result .grid-container .thumbnail-item { aspect-ratio: 5 / 7; }
 #search-result .grid-container .thumbnail-item img {

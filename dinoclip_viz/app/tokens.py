@@ -13,12 +13,11 @@ from torch import Tensor
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.cache import Shelf
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.hover import CLIP, DINO, encoder_of
+from dinoclip_viz.app.encoders import CLIP, DINO, encoder_of, whose_choices
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.pca import SIZES
-from dinoclip_viz.app.pca_views import OWN_SIZE
 from dinoclip_viz.app.pictures import FIRST_SEED, Picture, notice, picture_input, read
+from dinoclip_viz.app.resolution import MOST, OWN, at_resolution, size_of
 from dinoclip_viz.app.workbench import Workbench, key_of, labelled
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.inside import Insides, look_inside
@@ -71,7 +70,7 @@ def answer(
     shared: bool = True,
     ratio: float = RATIO,
     out: bool = False,
-    size: str = OWN_SIZE,
+    patches: int = OWN,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
     kept: Shelf[Insides] | None = None,
 ) -> tuple[list[tuple[Image.Image, str]], str, Any, Any, Any, str]:
@@ -84,17 +83,16 @@ def answer(
     if view not in VIEWS:
         raise ValueError(f"the view {view!r} is none; expected one of: {', '.join(VIEWS)}")
     choice = Choice(view, _whole("layer", layer), _whole("head", head), _whole("register", register), shared)
-    longer = None if size == OWN_SIZE else int(size)
     names = list(dict.fromkeys([whose, *([beside] if beside else [])]))
     encoders = [encoder_for(bench, key, name) for name in progress.tqdm(names, desc="encoding")]
-    seen = [inside(kept, encoder, picture, longer, view != NORMS) for encoder in encoders]
+    seen = [inside(kept, encoder, picture, size_of(encoder, int(patches)), view != NORMS) for encoder in encoders]
     found = [artefact_tokens(each.norms[0, -1], ratio) for each in seen]
     _check_queries(encoders, seen, view)
     sheets = []
     for encoder, each, marks in zip(encoders, seen, found, strict=True):
         sheets.append((sheet_of(picture, each, marks, choice), encoder.name))
         if out:
-            features = bench.patches(key, encoder, picture, longer)
+            features = at_resolution(bench, key, encoder, picture, patches)
             sheets.append((before_and_after(features, marks), f"{encoder.name}: artefact tokens taken out"))
     counts = " ".join(count_of(*each) for each in zip(encoders, seen, found, strict=True))
     sliders = _sliders(choice, seen)
@@ -189,15 +187,18 @@ def _sliders(choice: Choice, seen: Sequence[Insides]) -> tuple[Any, Any, Any]:
     return (
         gr.Slider(maximum=layers, value=min(choice.layer, layers)),
         gr.skip() if heads is None else gr.Slider(maximum=heads, value=min(choice.head, heads)),
-        gr.Slider(maximum=registers, value=min(max(choice.register, 1), registers)),
+        gr.Slider(maximum=max(registers, 2), value=min(max(choice.register, 1), max(registers, 2))),
     )
 
 
 def offered(bench: Workbench, key: str) -> tuple[Any, Any]:
     """Both lists of encoders anew: those of the model, then the DINOs of the page."""
-    own = [DINO] if bench.model(key).clip is None else [DINO, CLIP]
-    names = [(name, name) for name in own] + labelled(bench.guide_names())
+    names = _names(bench, key)
     return gr.Dropdown(names, value=DINO), gr.Dropdown([("nothing", NOBODY), *names], value=NOBODY)
+
+
+def _names(bench: Workbench, key: str) -> list[tuple[str, str]]:
+    return [(name, name) for name in whose_choices(bench, key)] + labelled(bench.guide_names())
 
 
 def build(bench: Workbench, key: gr.State) -> Panel:
@@ -206,8 +207,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         "### What is inside a token?\nThe length of every patch token after every layer, artefact tokens outlined (a "
         "few patches that large models without registers use for something else), and what CLS and registers attend to."
     )
-    own = [DINO] if bench.model(bench.first_key).clip is None else [DINO, CLIP]
-    names = [(name, name) for name in own] + labelled(bench.guide_names())
+    names = _names(bench, bench.first_key)
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             picture = picture_input("Picture to look into", bench.drawn.draw(FIRST_SEED))
@@ -224,7 +224,9 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             with gr.Accordion("Scale, artefacts and resolution", open=False):
                 shared = gr.Checkbox(True, label="One range of colours for all layers")
                 ratio = gr.Slider(1.1, 10, RATIO, step=0.1, label="An artefact's norm is above so many medians")
-                size = gr.Dropdown(SIZES, value=OWN_SIZE, label="Resolution, longer side in pixels", filterable=False)
+                patches = gr.Slider(
+                    OWN, MOST, OWN, step=1, label="Patches along the longer side", info="0 leaves it to the encoder."
+                )
             run = gr.Button("Look inside", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
             note = gr.Markdown(elem_classes=["notice"])
@@ -239,16 +241,12 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 interactive=False,
                 elem_id="tokens-result",
             )
-    inputs = [key, picture, view, whose, beside, layer, head, register, shared, ratio, out, size]
+    inputs = [key, picture, view, whose, beside, layer, head, register, shared, ratio, out, patches]
     outputs = [sheets, counts, layer, head, register, note]
     handler = told(functools.partial(answer, bench, kept=Shelf[Insides](KEPT)))
     run.click(handler, inputs, outputs, api_name="tokens", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    chosen = [view, whose, beside, shared, out, size]
-    moved = [slider.release for slider in (layer, head, register, ratio)]
-    gr.on([picture.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **again)
-    seed = gr.State(FIRST_SEED)
-    draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
+    chosen = [view, whose, beside, shared, out]
+    moved = [slider.release for slider in (layer, head, register, ratio, patches)]
+    gr.on([picture.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, picture, share, (whose, beside), offered)

@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import FIRST_SEED, notice, picture_input, read
 from dinoclip_viz.app.workbench import Workbench
@@ -105,10 +105,6 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     handler = told(functools.partial(answer, bench))
     templates.change(lambda choice: gr.Textbox(visible=choice == CUSTOM), templates, custom, **HELPER)
     run.click(handler, inputs, outputs, api_name="classify", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    gr.on([picture.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **again)
-    seed = gr.State(FIRST_SEED)
-    draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
+    gr.on([picture.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, picture, share)

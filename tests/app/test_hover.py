@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dinoclip_viz.app import hover
+from dinoclip_viz.app.encoders import CLIP, DINO
 from dinoclip_viz.app.events import told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pictures import NOTICE
@@ -38,10 +39,10 @@ def test_the_answer_holds_the_models_own_patches_and_their_pictures(bench, drawn
 
 
 def test_clips_patches_differ_and_a_resolution_changes_the_grid(bench, drawn):
-    answers = [hover.answer(bench, bench.first_key, [(drawn, None)], *how)[0] for how in ((), (hover.CLIP,))]
+    answers = [hover.answer(bench, bench.first_key, [(drawn, None)], *how)[0] for how in ((), (CLIP,))]
     dino, clip = map(json.loads, answers)
     assert dino["digest"] != clip["digest"]
-    small = json.loads(hover.answer(bench, bench.first_key, [(drawn, None)], hover.DINO, "96")[0])
+    small = json.loads(hover.answer(bench, bench.first_key, [(drawn, None)], DINO, 12)[0])
     assert small["pictures"][0]["rows"] < dino["pictures"][0]["rows"]
 
 
@@ -72,11 +73,11 @@ def test_what_cannot_be_answered_is_told_in_one_line(bench, drawn, tmp_path):
     alone = Workbench("playground-clip")
     alone._first = type("Model", (), {"name": "alone", "clip": None, "guide": None, "images": None})()
     for board, items, whose, words in (
-        (bench, None, hover.DINO, "no pictures yet"),
-        (bench, [(drawn, None)] * 7, hover.DINO, "7 pictures are more than the 6"),
-        (bench, [(str(broken), None)], hover.DINO, "broken.png"),
+        (bench, None, DINO, "no pictures yet"),
+        (bench, [(drawn, None)] * 7, DINO, "7 pictures are more than the 6"),
+        (bench, [(str(broken), None)], DINO, "broken.png"),
         (bench, [(drawn, None)], "nobody's", "nobody"),
-        (alone, [(drawn, None)], hover.CLIP, "alone has no CLIP"),
+        (alone, [(drawn, None)], CLIP, "alone has no CLIP"),
     ):
         with pytest.raises(gr.Error, match=words) as caught:
             told(hover.answer)(board, board.first_key, items, whose)
@@ -90,5 +91,5 @@ def test_the_tab_is_built_without_running_a_model(bench):
     with gr.Blocks():
         panel = hover.build(bench, gr.State(bench.first_key))
     assert isinstance(panel, Panel) and bench.features_kept.misses == misses
-    assert panel.refresh(bench, bench.first_key).choices == [(hover.DINO, hover.DINO), (hover.CLIP, hover.CLIP)]
+    assert panel.refresh(bench, bench.first_key).choices == [(DINO, DINO), (CLIP, CLIP)]
     assert isinstance(panel.outputs[0], gr.HTML) and isinstance(panel.picture, gr.Gallery)

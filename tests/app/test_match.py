@@ -3,7 +3,7 @@
 import pytest
 
 from dinoclip_viz.app import match
-from dinoclip_viz.app.hover import CLIP, DINO
+from dinoclip_viz.app.encoders import CLIP, DINO
 from dinoclip_viz.app.pictures import NOTICE, read
 from dinoclip_viz.playground.world import sample
 
@@ -19,7 +19,7 @@ def two(bench, tmp_path):
 
 
 def click(bench, two, showing, side, place):
-    return match.clicked(bench, bench.first_key, *two, DINO, 0, 0, showing, side, place)
+    return match.clicked(bench, bench.first_key, *two, DINO, 0, False, 0, showing, side, place)
 
 
 def test_both_pictures_come_with_their_points_and_the_lines(bench, two):
