@@ -22,6 +22,7 @@ EVALUATE_VERBS = (
     "knn",
     "linear",
     "instances",
+    "frozen",
 )
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATION_FILES = (".gif", ".mp4")
