@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 import gradio as gr
 
 from dinoclip_viz.app import gallery as search
-from dinoclip_viz.app import heatmap, hover, match, pca, probes, tokens, zero_shot
+from dinoclip_viz.app import heatmap, hover, match, neighbours, pca, probes, tokens, zero_shot
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "search"]
+TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search"]
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
     "heatmap": "Text heat maps",
@@ -25,6 +25,7 @@ TITLES: dict[TabName, str] = {
     "match": "Match",
     "tokens": "Tokens",
     "probes": "Probes",
+    "neighbours": "Neighbours",
     "search": "Search",
 }
 
@@ -55,6 +56,7 @@ def build_demo(
         raise ValueError(f"there is no tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
     bench = Workbench(model, guide)
     pictures_to_search = search.Gallery(gallery, bench.model(bench.first_key))
+    own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
         "zero-shot": zero_shot.build,
         "heatmap": heatmap.build,
@@ -62,7 +64,8 @@ def build_demo(
         "hover": hover.build,
         "match": match.build,
         "tokens": tokens.build,
-        "probes": functools.partial(probes.build, heads=Path(heads) if heads else None),
+        "probes": functools.partial(probes.build, heads=own),
+        "neighbours": functools.partial(neighbours.build, gallery=pictures_to_search, heads=own),
         "search": functools.partial(search.build, gallery=pictures_to_search),
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:

@@ -11,7 +11,13 @@ def client(address):
 
 def test_the_public_names_are_these(client):
     names = set(client.view_api(return_format="dict")["named_endpoints"])
-    assert names == {"/load", "/classify", "/pca", "/heatmap", "/search_text", "/search_image"}
+    assert names == {
+        f"/{name}"
+        for name in (
+            *("load", "classify", "heatmap", "pca", "hover", "match", "tokens", "probe", "neighbours"),
+            *("search_text", "search_image"),
+        )
+    }
 
 
 def test_each_tab_answers(client, photograph):
