@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.dense.reader import BlockReader
 from dinoclip_viz.encoders.errors import EncoderError, SpaceError
 
 __all__ = [
@@ -178,6 +179,8 @@ class ImageEncoder(Protocol):
         dimension: D of `pooled`; patch_dimension: D of `patches`.
         patch: side of a patch in pixels; size: side of the published square input in pixels.
         methods: heat-map methods that `encode(..., methods=...)` can fill `ImageFeatures.dense` for by itself.
+        reader: the way into the last blocks, for methods of more than one encoder; `encode` then fills `EXTRAS` too.
+            None where there is none.
         device, dtype: where and how the model computes. Features always come back as float32 on the CPU.
     """
 
@@ -189,6 +192,7 @@ class ImageEncoder(Protocol):
     patch: int
     size: int
     methods: tuple[str, ...]
+    reader: BlockReader | None
     device: torch.device
     dtype: torch.dtype
 

@@ -40,7 +40,7 @@ def heatmap(
         SpaceError: the features come from another model.
     """
     chosen = model.check_method(method)
-    vectors = prompt_vectors(model, prompts, templates)
+    vectors = prompt_vectors(model, prompts, templates, chosen)
     features = image
     if not isinstance(features, ImageFeatures):
         features = model.encode_images([features], size, "whole", [chosen])
@@ -54,8 +54,10 @@ def heatmap(
     return at_picture_size(maps, features.boxes[0].tolist(), width, height)
 
 
-def prompt_vectors(model: ImageTextModel, prompts: Sequence[str], templates: Sequence[str] | None = None) -> Tensor:
-    """(T, D) unit vectors of the prompts.
+def prompt_vectors(
+    model: ImageTextModel, prompts: Sequence[str], templates: Sequence[str] | None = None, method: str | None = None
+) -> Tensor:
+    """(T, D) unit vectors of the prompts, in the space of the method's patches.
 
     Raises:
         ValueError: no prompt, or an empty one.
@@ -69,9 +71,9 @@ def prompt_vectors(model: ImageTextModel, prompts: Sequence[str], templates: Seq
     for index, prompt in enumerate(prompts, start=1):
         if not prompt.strip():
             raise ValueError(f"prompt {index} of {len(prompts)} is empty; expected a text")
-    return label_vectors(model.texts, list(dict.fromkeys(prompts)), templates or ("{}",))[
-        [list(dict.fromkeys(prompts)).index(prompt) for prompt in prompts]
-    ]
+    once = list(dict.fromkeys(prompts))
+    vectors = label_vectors(model.texts_for(model.check_method(method)), once, templates or ("{}",))
+    return vectors[[once.index(prompt) for prompt in prompts]]
 
 
 def similarity(patches: Tensor, texts: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class Loop:
         averaged: how many.
         checkpoint: where the run is kept; None keeps it in memory alone.
         processes: the processes that share the run; the first one writes.
+        rates: highest learning rate of the parameters whose names begin so, where it is not `rate`.
 
     Attributes:
         epoch, step: what is done: whole epochs, and steps of the one under way.
@@ -49,13 +50,22 @@ class Loop:
         averaged: int,
         checkpoint: Path | None,
         processes: Processes,
+        rates: Mapping[str, float] | None = None,
     ) -> None:
         self.module, self.epochs, self.steps = module, epochs, steps
         self.average, self.averaged = average, averaged
         self.checkpoint, self.processes = checkpoint, processes
-        self.optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=decay)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            own = [given for prefix, given in (rates or {}).items() if name.startswith(prefix)]
+            groups.setdefault(own[0] if own else rate, []).append(parameter)
+        self.optimiser = torch.optim.AdamW(
+            [{"params": parameters, "lr": given} for given, parameters in groups.items()], lr=rate, weight_decay=decay
+        )
         # one step more than are taken: the schedule is advanced after the last one too
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, max_lr=rate, total_steps=epochs * steps + 1)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, max_lr=list(groups), total_steps=epochs * steps + 1
+        )
         self.epoch, self.step, self.loss, self.stopped = 0, 0, 0.0, False
         self.history: list[dict[str, float]] = []
         self.best: Weights = {}

@@ -67,7 +67,7 @@ def test_heat_maps_are_raw_cosines_of_patches_with_prompts(model, scenes, method
     features = model.encode_images([scenes[0].image], fit="whole")
     found = dv.heatmap(model, features, ["a cat", "grass"], method)
     assert found.shape == (2, 96, 96) and found.dtype == torch.float32 and found.abs().max() <= 1
-    text = model.encode_texts(["a cat"]).pooled[0]
+    text = model.texts_for(method).encode(["a cat"]).pooled[0]
     patches = features.dense[method][0]
     plain = torch.tensor([[float(p @ text / p.norm() / text.norm()) for p in row] for row in patches])
     grown = F.interpolate(plain[None, None], size=(96, 96), mode="bilinear")[0, 0]
@@ -111,7 +111,7 @@ def test_bad_prompts_methods_and_features_are_refused(model, scenes):
 def test_a_clip_takes_a_guide_and_needs_no_projector(scenes):
     clip = dv.load_model("playground-clip")
     assert clip.guide.space == "playground-dino" and clip.projector is None
-    assert clip.methods == ("maskclip", "dinoiser-pooling")
+    assert {"maskclip", "dinoiser-pooling", "lposs"} <= set(clip.methods) and "projector" not in clip.methods
     assert dv.heatmap(clip, scenes[0].image, ["cat"], "dinoiser-pooling").shape == (1, 96, 96)
     with pytest.raises(ValueError, match="does not serve"):
         dv.heatmap(clip, scenes[0].image, ["cat"], "projector")

@@ -1,0 +1,198 @@
+"""Training CLIP-DINOiser's two convolutions: what a DINO finds alike, and where it finds things, learnt by a CLIP."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from dinoclip_viz.dense.background import found_background
+from dinoclip_viz.dense.dinoiser import CORRELATION, DinoiserHead
+from dinoclip_viz.dense.reader import MIDDLE, VALUES
+from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.training.loop import Loop
+from dinoclip_viz.training.processes import Processes
+
+HEAD, RUN, CHECKPOINT = "dinoiser.safetensors", "run.json", "checkpoint.pt"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DinoiserRecipe:
+    """How the convolutions are trained; the defaults are the paper's.
+
+    Attributes:
+        size: side in pixels of the square that pictures are stretched to.
+        batch: pictures a step.
+        steps: in all.
+        rounds: parts that the steps fall into; each ends with a record and a checkpoint.
+        rate: highest learning rate of the correlation layer; background_rate: of the background layer.
+        decay: weight decay of both.
+        alike: cosine of the guide's values above which two patches are alike.
+        background: cosine of the guide's patches from which a patch is background (FOUND).
+        channels: of the correlation layer.
+        held: pictures kept out of training, by which rounds are judged.
+        seed: of weights and order.
+    """
+
+    size: int = 448
+    batch: int = 16
+    steps: int = 6250
+    rounds: int = 25
+    rate: float = 5e-5
+    background_rate: float = 1e-2
+    decay: float = 0.01
+    alike: float = 0.2
+    background: float = 0.3
+    channels: int = CORRELATION
+    held: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("size", "batch", "steps", "rounds", "rate", "background_rate", "channels", "held"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+        if self.rounds > self.steps:
+            raise ValueError(f"{self.rounds} rounds of {self.steps} steps; expected at least one step a round")
+
+
+Pictures = Sequence[Callable[[], Image.Image]]
+"""The pictures to train on, each opened when it is called."""
+
+
+def fit_dinoiser(
+    clip: ImageEncoder,
+    guide: ImageEncoder,
+    pictures: Pictures,
+    recipe: DinoiserRecipe | None = None,
+    folder: Path | None = None,
+    watch: Callable[[dict[str, float]], None] | None = None,
+) -> tuple[DinoiserHead, list[dict[str, float]]]:
+    """The trained layers, those of the best round on held-out pictures, and a record a round.
+
+    Loss = BCE(the layers' own correlations, at least 0; the guide's values alike by a cosine above `alike`) +
+    BCE(background layer; FOUND's objects in the guide's patches). Wysoczańska et al., CLIP-DINOiser, ECCV 2024, section
+    3.3. Both encoders stay frozen; a run in a folder goes on where it was stopped.
+
+    Args:
+        clip: a CLIP whose blocks can be read.
+        guide: the DINO that teaches.
+        pictures: at least one more than are held out.
+        recipe: the paper's by default.
+        folder: where checkpoint, curve and layers are kept; None keeps nothing.
+        watch: is told of each round.
+
+    Raises:
+        ValueError: too few pictures, encoders that cannot be read, or a folder with a run of other settings.
+    """
+    recipe = recipe or DinoiserRecipe()
+    _check(clip, guide, pictures, recipe)
+    if folder is not None:
+        _claim(folder, clip, guide, recipe, len(pictures))
+    torch.manual_seed(recipe.seed)
+    head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)
+    loop = Loop(
+        head, recipe.rounds, max(1, recipe.steps // recipe.rounds), recipe.rate, recipe.decay, "none", 1,
+        folder / CHECKPOINT if folder else None, Processes(), {"bkg_decoder": recipe.background_rate},
+    )  # fmt: skip
+    order = np.random.default_rng([recipe.seed, 0]).permutation(len(pictures))
+    held, train = order[: recipe.held], order[recipe.held :]
+    judged = [_seen(clip, guide, [pictures[row]() for row in part], recipe) for part in _parts(held, recipe.batch)]
+    while not loop.stopped:
+        for step in loop.run():
+            chance = np.random.default_rng([recipe.seed, 1, loop.epoch, step])
+            rows = chance.choice(train, size=recipe.batch, replace=len(train) < recipe.batch)
+            loop.update(_loss(head, _seen(clip, guide, [pictures[row]() for row in rows], recipe)))
+        with torch.no_grad():
+            losses = [_loss(head, seen).item() * len(seen.middle) for seen in judged]
+        score = sum(losses) / len(held)
+        loop.end_epoch({"rate": loop.rate, "held_loss": score}, -score, 0)
+        log.info("round %s", loop.history[-1])
+        if watch:
+            watch(loop.history[-1])
+    head.load_state_dict(loop.best)
+    head.eval().requires_grad_(False)
+    if folder is not None:
+        head.save(folder / HEAD)
+        (folder / "history.json").write_text(json.dumps(loop.history, indent=1))
+    return head, loop.history
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch as the loss needs it.
+
+    Attributes:
+        middle: (B, H, W, width) of the CLIP's third-last block.
+        alike: (B, N, N) bool, which patches the guide finds alike.
+        objects: (B, H, W) bool, what is no background to the guide.
+    """
+
+    middle: Tensor
+    alike: Tensor
+    objects: Tensor
+
+
+def _seen(clip: ImageEncoder, guide: ImageEncoder, images: Sequence[Image.Image], recipe: DinoiserRecipe) -> Seen:
+    square = [image.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC) for image in images]
+    middle = clip.encode(square, recipe.size, "whole", [MIDDLE]).dense[MIDDLE]
+    taught = guide.encode(square, recipe.size, "whole", [VALUES])
+    grid = (middle.shape[1], middle.shape[2])
+    unit = F.normalize(_on_grid(taught.dense[VALUES], grid).flatten(1, 2), dim=-1)
+    objects = ~found_background(_on_grid(taught.patches, grid), alike=recipe.background)
+    return Seen(middle, unit @ unit.mT > recipe.alike, objects)
+
+
+def _loss(head: DinoiserHead, seen: Seen) -> Tensor:
+    unit = head.alike(seen.middle).flatten(1, 2)  # (B, N, channels)
+    own = (unit @ unit.mT).clamp(0, 1)
+    correlation = F.binary_cross_entropy(own, seen.alike.float())
+    background = F.binary_cross_entropy_with_logits(head.objects(seen.middle), seen.objects.float())
+    return correlation + background
+
+
+def _on_grid(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    if patches.shape[1:3] == grid:
+        return patches
+    channels = patches.permute(0, 3, 1, 2)
+    return F.interpolate(channels, size=grid, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+
+
+def _parts(rows: np.ndarray[tuple[int], np.dtype[np.int64]], length: int) -> list[np.ndarray]:
+    return [rows[start : start + length] for start in range(0, len(rows), length)]
+
+
+def _check(clip: ImageEncoder, guide: ImageEncoder, pictures: Pictures, recipe: DinoiserRecipe) -> None:
+    if "maskclip" not in clip.methods:
+        raise ValueError(f"{clip.name} is no CLIP whose blocks can be read; its heat-map methods are {clip.methods}")
+    if len(pictures) <= recipe.held:
+        raise ValueError(f"{len(pictures)} pictures, of which {recipe.held} are held out; expected more")
+    for encoder in (clip, guide):
+        if recipe.size < encoder.patch:
+            raise ValueError(f"size is {recipe.size} pixels, less than one patch of {encoder.name}")
+
+
+def _claim(folder: Path, clip: ImageEncoder, guide: ImageEncoder, recipe: DinoiserRecipe, pictures: int) -> None:
+    """The folder as this run's; one that holds a run of other settings is refused."""
+    said = {"clip": clip.space, "guide": guide.space, "pictures": pictures, **asdict(recipe)}
+    file = folder / RUN
+    if file.is_file():
+        known = json.loads(file.read_text(encoding="utf-8"))
+        differing = [name for name in said if known.get(name) != said[name]]
+        if differing:
+            name = differing[0]
+            raise ValueError(
+                f"{folder} holds a run with {name} {known.get(name)!r}, not {said[name]!r}; name another folder"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(said, indent=1), encoding="utf-8")
