@@ -81,13 +81,13 @@ class DinoiserHead(nn.Module):
         file = Path(path)
         if not file.is_file():
             raise ValueError(f"there is no file {file}; expected one written by DinoiserHead.save, or last.pt")
-        settings, tensors = _saved(file) if file.suffix == ".safetensors" else ({}, _published(file))
+        settings, tensors = _saved(file) if file.suffix.lower() == ".safetensors" else ({}, _published(file))
         try:
             weight = tensors["obj_proj.weight"]
             least = settings.get("least", 0.2)
             head = cls(weight.shape[1], weight.shape[0], str(settings.get("space", "")), float(str(least)))
             head.load_state_dict({name: value.float() for name, value in tensors.items()})
-        except (KeyError, RuntimeError, IndexError, TypeError) as error:
+        except (KeyError, RuntimeError, IndexError, TypeError, ValueError) as error:
             expected = "obj_proj.weight, obj_proj.bias, bkg_decoder.weight, bkg_decoder.bias"
             raise ValueError(f"{file} is no CLIP-DINOiser head; expected the tensors {expected}") from error
         return head.eval().requires_grad_(False)
@@ -97,6 +97,8 @@ def _saved(file: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
     try:
         with safe_open(file, "pt") as opened:
             settings = json.loads((opened.metadata() or {}).get("dinoiser", "{}"))
+            if not isinstance(settings, dict):
+                raise ValueError("its settings are no JSON object")
             return settings, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{file} cannot be read as safetensors; save the head again") from error
@@ -116,4 +118,5 @@ def _published(file: Path) -> dict[str, Tensor]:
             held = held[name]
     wanted = ("obj_proj.", "bkg_decoder.")
     tensors = held.items() if isinstance(held, dict) else ()
-    return {name: value for name, value in tensors if name.startswith(wanted) and isinstance(value, Tensor)}
+    named = {name: value for name, value in tensors if isinstance(name, str) and isinstance(value, Tensor)}
+    return {name: value for name, value in named.items() if name.startswith(wanted)}

@@ -17,7 +17,7 @@ def maskclip(block: LastBlock) -> Tensor:
     Args:
         block: the last block of the model's own forward pass.
     """
-    values = block.out(block.value(block.norm1(block.tokens)))  # (B, N, width)
-    tokens = values + block.tokens
+    patches = block.tokens[:, block.prefix :]  # no token looks at another: CLS and registers need not take part
+    tokens = patches + block.out(block.value(block.norm1(patches)))  # (B, H * W, width)
     tokens = tokens + block.mlp(block.norm2(tokens))
-    return block.finish(tokens[:, block.prefix :])  # (B, H * W, D)
+    return block.finish(tokens)  # (B, H * W, D)

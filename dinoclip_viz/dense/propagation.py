@@ -49,11 +49,11 @@ def propagate(
 
 
 def patch_graph(guide: Tensor, patch: int = 16, neighbours: int = NEIGHBOURS) -> Tensor:
-    """(B, N, N) normalised weights between patches; their eigenvalues lie in -1..1.
+    """(B, N, N) normalised weights between patches, symmetric; their eigenvalues lie in -1..1.
 
     Args:
         guide: (B, H, W, D) patches; patch: side of one in pixels.
-        neighbours: of each patch that count, by cosine, itself left out.
+        neighbours: that each patch picks by cosine, itself left out; it is also tied to those that pick it.
     """
     rows, columns = guide.shape[1:3]
     unit = F.normalize(guide.flatten(1, 2), dim=-1)
