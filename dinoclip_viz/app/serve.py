@@ -16,11 +16,12 @@ CSS = """
 }
 #heatmap-result .grid-wrap .caption-label, #tokens-result .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
-#search-result .grid-container .thumbnail-item { aspect-ratio: 5 / 7; }
-#search-result .grid-container .thumbnail-item img {
+#probes-result .grid-container .caption-label { inset: 0 auto auto 0; max-width: 100%; }
+:is(#search-result, #neighbours-result) .grid-container .thumbnail-item { aspect-ratio: 5 / 7; }
+:is(#search-result, #neighbours-result) .grid-container .thumbnail-item img {
   height: 100%; box-sizing: border-box; padding-bottom: 40%; object-fit: contain;
 }
-#search-result .grid-container .caption-label {
+:is(#search-result, #neighbours-result) .grid-container .caption-label {
   inset: 71.5% 0 auto 0; max-width: 100%; border: 0; padding: 2px 6px 0; line-height: 1.25; text-align: left;
   white-space: normal; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
 }
@@ -32,7 +33,8 @@ CSS = """
   .halves, .chooser { flex-direction: column !important; }
   .halves > *, .chooser > * { min-width: 0 !important; width: 100% !important; }
   #heatmap-result .grid-container { grid-template-columns: 1fr !important; }
-  #search-result .grid-container { grid-template-columns: 1fr 1fr !important; }
+  #search-result .grid-container, #neighbours-result .grid-container { grid-template-columns: 1fr 1fr !important; }
+  #probes-result .grid-container, #tokens-result .grid-container { grid-template-columns: 1fr !important; }
   #pca-result .caption-label { font-size: 9px; padding: 1px 3px; }
 }
 """
