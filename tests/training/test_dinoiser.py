@@ -1,0 +1,123 @@
+"""Training CLIP-DINOiser's layers: what they learn, that a stopped run goes on, and what is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dinoclip_viz import playground
+from dinoclip_viz.dense.background import found_background
+from dinoclip_viz.encoders import load_encoder
+from dinoclip_viz.training.dinoiser import CHECKPOINT, HEAD, DinoiserRecipe, fit_dinoiser
+
+TINY = DinoiserRecipe(size=96, batch=4, steps=12, rounds=3, rate=2e-3, channels=16, held=4)
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return load_encoder("playground-clip"), load_encoder("playground-dino")
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    images = [scene.image for scene in playground.draw(2000, 12, 96)]
+    return [lambda image=image: image for image in images]
+
+
+@pytest.fixture(scope="module")
+def fitted(encoders, pictures, tmp_path_factory):
+    """A whole run in a folder."""
+    folder = tmp_path_factory.mktemp("run")
+    head, history = fit_dinoiser(*encoders, pictures, TINY, folder)
+    return folder, head, history
+
+
+def test_the_loss_falls_and_the_best_round_is_kept(fitted, encoders):
+    folder, head, history = fitted
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["held_loss"] < history[0]["held_loss"] - 0.02
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert (head.space, head.width, head.least) == (encoders[0].patch_space, encoders[0].patch_dimension, 0.2)
+    saved = type(head).load(folder / HEAD)
+    assert all(torch.equal(value, saved.state_dict()[name]) for name, value in head.state_dict().items())
+
+
+def test_the_held_loss_is_that_of_the_paper(fitted, encoders, pictures):
+    """Both binary cross-entropies by loops on the held-out pictures, from the layers that are kept."""
+    import numpy as np
+
+    _, head, history = fitted
+    clip, guide = encoders
+    held = np.random.default_rng([0, 0]).permutation(12)[:4]
+    images = [pictures[row]() for row in held]
+    middle = clip.encode(images, 96, "whole", ["third-last"]).dense["third-last"]
+    taught = guide.encode(images, 96, "whole", ["values"])
+    assert middle.shape[1:3] == taught.grid  # or grids would have to be resized here too
+    losses = []
+    for index in range(4):
+        own = head.alike(middle[index : index + 1]).flatten(0, 2).double()
+        values = taught.dense["values"][index].flatten(0, 1).double()
+        values = values / values.norm(dim=1, keepdim=True)
+        alike, correlation = values @ values.T > 0.2, 0.0
+        for p in range(len(own)):
+            chance = (own[p] @ own.T).clamp(0, 1)
+            terms = torch.where(alike[p], chance.log(), (1 - chance).log())
+            correlation -= terms.clamp(min=-100).mean().item() / len(own)  # -100 is binary_cross_entropy's floor
+        objects = ~found_background(taught.patches[index : index + 1])[0].flatten()
+        chance = head.objects(middle[index : index + 1]).double().flatten().sigmoid()
+        background = -torch.where(objects, chance.log(), (1 - chance).log()).mean().item()
+        losses.append(correlation + background)
+    best = min(row["held_loss"] for row in history)
+    assert best == pytest.approx(sum(losses) / 4, abs=2e-2)  # 1 - own is rounded in float32 where own is close to 1
+
+
+class Stop(Exception):
+    """Raised where the run is to end."""
+
+
+def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoders, pictures, tmp_path):
+    def stop(record):
+        raise Stop
+
+    with pytest.raises(Stop):
+        fit_dinoiser(*encoders, pictures, TINY, tmp_path, stop)
+    assert (tmp_path / CHECKPOINT).is_file() and not (tmp_path / HEAD).exists()
+    seen = []
+    head, history = fit_dinoiser(*encoders, pictures, TINY, tmp_path, seen.append)
+    _, whole, known = fitted
+    assert [row["epoch"] for row in seen] == [2, 3]
+    assert history == known
+    assert all(torch.equal(value, head.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_a_finished_run_comes_back_at_once(fitted, encoders, pictures):
+    folder, head, history = fitted
+    again, same = fit_dinoiser(*encoders, pictures, TINY, folder)
+    assert same == history
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in head.state_dict().items())
+
+
+def test_another_run_in_the_same_folder_is_refused(fitted, encoders, pictures):
+    folder, _, _ = fitted
+    with pytest.raises(ValueError, match=r"holds a run with rate 0.002, not 0.001; name another folder"):
+        fit_dinoiser(*encoders, pictures, replace(TINY, rate=1e-3), folder)
+    with pytest.raises(ValueError, match=r"holds a run with pictures 12, not 11"):
+        fit_dinoiser(*encoders, pictures[:11], TINY, folder)
+
+
+def test_what_cannot_be_trained_on_is_refused(encoders, pictures):
+    clip, guide = encoders
+    with pytest.raises(ValueError, match="4 pictures, of which 4 are held out"):
+        fit_dinoiser(clip, guide, pictures[:4], TINY)
+    with pytest.raises(ValueError, match="playground-dino is no CLIP whose blocks can be read"):
+        fit_dinoiser(guide, guide, pictures, TINY)
+    with pytest.raises(ValueError, match="pixels"):
+        fit_dinoiser(clip, load_encoder("pixels"), pictures, TINY)
+    with pytest.raises(ValueError, match="size is 4 pixels, less than one patch"):
+        fit_dinoiser(clip, guide, pictures, replace(TINY, size=4))
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rate": -1.0}, {"rounds": 20}])
+def test_a_recipe_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        replace(TINY, **wrong)
