@@ -71,15 +71,15 @@ def test_the_held_loss_is_that_of_the_paper(fitted, encoders, pictures):
     assert best == pytest.approx(sum(losses) / 4, abs=2e-2)  # 1 - own is rounded in float32 where own is close to 1
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Raised where the run is to end."""
 
 
 def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoders, pictures, tmp_path):
     def stop(record):
-        raise Stop
+        raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         fit_dinoiser(*encoders, pictures, TINY, tmp_path, stop)
     assert (tmp_path / CHECKPOINT).is_file() and not (tmp_path / HEAD).exists()
     seen = []
