@@ -188,8 +188,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            first = picture_input("First picture", begin[0])
-            second = picture_input("Second picture", begin[1])
+            first = picture_input("First picture", begin[0], "match-a")
+            second = picture_input("Second picture", begin[1], "match-b")
             draw = gr.Button("Draw others", size="sm")
             foreground = gr.Checkbox(True, label="The foreground alone", info="Found by a PCA fitted on both pictures.")
             count = gr.Slider(1, MOST_MATCHES, COUNT, step=1, label="Best matches")

@@ -66,7 +66,7 @@ class Drawn:
         return self._known.get(picture.digest) is not None
 
 
-def picture_input(label: str, value: Image.Image | None = None) -> gr.Image:
+def picture_input(label: str, value: Image.Image | None = None, name: str | None = None) -> gr.Image:
     """An input for one picture: upload, camera or clipboard, handed over as it came.
 
     Gradio opens a file even where it only passes its path on, and fails on a broken one without a word that helps; here
@@ -81,6 +81,7 @@ def picture_input(label: str, value: Image.Image | None = None) -> gr.Image:
         format="png",
         height=320,
         sources=["upload", "webcam", "clipboard"],
+        elem_id=name,
         elem_classes=["picture-input"],
     )
     decode = picture.preprocess

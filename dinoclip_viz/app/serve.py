@@ -17,6 +17,7 @@ CSS = """
 #heatmap-result .grid-wrap .caption-label, #tokens-result .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
 #probes-result .grid-container .caption-label { inset: 0 auto auto 0; max-width: 100%; }
+#probes-result .grid-container .thumbnail-item img { box-sizing: border-box; padding-top: 30px; }
 :is(#search-result, #neighbours-result) .grid-container .thumbnail-item { aspect-ratio: 5 / 7; }
 :is(#search-result, #neighbours-result) .grid-container .thumbnail-item img {
   height: 100%; box-sizing: border-box; padding-bottom: 40%; object-fit: contain;
@@ -25,6 +26,17 @@ CSS = """
   inset: 71.5% 0 auto 0; max-width: 100%; border: 0; padding: 2px 6px 0; line-height: 1.25; text-align: left;
   white-space: normal; display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
 }
+.chips { display: flex; flex-wrap: wrap; gap: 6px; }
+.chips span { border-radius: 999px; padding: 1px 10px; font-size: 13px; max-width: 100%; overflow-wrap: anywhere; }
+.chips .quiet { border: 1px dashed #8a8a93; }
+.figures { overflow-x: auto; }
+.figures table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
+.figures th, .figures td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--border-color-primary); }
+.figures th:first-child, .figures td:first-child { text-align: left; padding-left: 0; }
+.regions { display: grid !important; grid-template-columns: 1fr 1fr; align-items: start; }
+#neighbours-result .grid-container .thumbnail-item { aspect-ratio: 6 / 7; }
+#neighbours-result .grid-container .thumbnail-item img { padding-bottom: 16.7%; }
+#neighbours-result .grid-container .caption-label { inset: 87% 0 auto 0; }
 .notice:empty, .notice:has(.prose:empty) { display: none; }
 .block.notice { border-left: 4px solid var(--color-accent); padding-left: 12px; }
 #status { opacity: .85; }

@@ -10,9 +10,17 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
 TABS = (
     ("Zero-shot", "#zero-shot-result img"),
-    ("PCA patch maps", "#pca-result img"),
     ("Text heat maps", "#heatmap-result img"),
+    ("PCA patch maps", "#pca-result img"),
+    ("Hover", "#hover-result canvas"),
+    ("Match", "#match-result img"),
+    ("Tokens", "#tokens-result img"),
+    ("Probes", "#probes-result img"),
+    ("Neighbours", "#neighbours-result img"),
+    ("Search", "#search-result img"),
 )
+BY_WORDS = "Search"
+"""The tab that searches by words first, whatever picture it holds."""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is absent")]
 
 
@@ -55,7 +63,7 @@ def open_tab(window, name):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
-def test_a_photograph_is_answered_in_all_three_tabs(address, watched, photograph, tmp_path, width, height):
+def test_a_photograph_is_answered_in_every_tab(address, watched, photograph, tmp_path, width, height):
     open_page, hosts, errors = watched
     window = open_page(width, height)
     window.goto(address)
@@ -67,10 +75,99 @@ def test_a_photograph_is_answered_in_all_three_tabs(address, watched, photograph
     for name, result in TABS:
         open_tab(window, name)
         window.wait_for_selector(result, timeout=60_000)
-        window.locator(".notice:visible", has_text="drawn world alone").first.wait_for(timeout=60_000)
+        if name != BY_WORDS:
+            window.locator(".notice:visible", has_text="drawn world alone").first.wait_for(timeout=60_000)
         wide = window.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{name} is {wide} pixels wide"
         shots = Path(os.environ.get("APP_SHOTS", tmp_path))
         window.screenshot(path=shots / f"photograph-{width}-{name.split()[0]}.png", full_page=True)
     assert hosts - {None, ""} <= {"127.0.0.1", "localhost"}
+    assert errors == []
+
+
+def upload(window, name, path):
+    """Put a picture in the place of the one that an input holds."""
+    place = window.locator(f"#{name}")
+    place.locator(".icon-button-wrapper button").last.click(timeout=10_000)
+    place.locator("input[type=file]").first.set_input_files(path)
+
+
+def mean_colour(window, selector):
+    """Mean red, green and blue of a picture in the page, 0 to 255."""
+    return window.evaluate(
+        """async (selector) => {
+            const image = document.querySelector(selector);
+            await image.decode();
+            const canvas = document.createElement("canvas");
+            canvas.width = canvas.height = 32;
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0, 32, 32);
+            const values = context.getImageData(0, 0, 32, 32).data;
+            return [0, 1, 2].map(c => values.filter((_, i) => i % 4 === c).reduce((a, b) => a + b) / 1024);
+        }""",
+        selector,
+    )
+
+
+@pytest.fixture
+def coloured(tmp_path):
+    """Two pictures of one colour each."""
+    from PIL import Image
+
+    paths = {}
+    for name, colour in (("red", (220, 30, 30)), ("blue", (30, 30, 220))):
+        paths[name] = str(tmp_path / f"{name}.png")
+        Image.new("RGB", (192, 192), colour).save(paths[name])
+    return paths
+
+
+def test_a_picture_that_changes_while_a_job_runs_is_the_one_that_is_shown(address, watched, coloured):
+    open_page, _, errors = watched
+    window = open_page(1280, 900)
+    window.goto(address)
+    open_tab(window, "Match")
+    window.wait_for_selector("#match-first img", timeout=60_000)
+    for name in ("red", "blue", "red", "blue"):
+        upload(window, "match-a", coloured[name])
+        window.get_by_role("button", name="Match", exact=True).click()
+    window.wait_for_function("document.querySelectorAll('.progress-text, .eta-bar').length === 0", timeout=60_000)
+    window.wait_for_timeout(2_000)
+    red, _, blue = mean_colour(window, "#match-first img")
+    assert blue > 150 > red
+    assert errors == []
+
+
+def test_fifty_quick_clicks_and_clicks_beside_the_picture_break_nothing(address, watched):
+    open_page, _, errors = watched
+    window = open_page(1280, 900)
+    window.goto(address)
+    open_tab(window, "Match")
+    picture = window.locator("#match-first img")
+    picture.wait_for(timeout=60_000)
+    box = picture.bounding_box()
+    for number in range(50):
+        x, y = (number * 37 % 97) / 97, (number * 61 % 89) / 89
+        window.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    window.locator("#match-said", has_text="in the first picture is").wait_for(timeout=60_000)
+    window.wait_for_timeout(3_000)
+    window.mouse.click(box["x"] - 5, box["y"] + box["height"] / 2)
+    window.get_by_role("button", name="Match", exact=True).click()
+    window.locator("#match-said", has_text="matches").wait_for(timeout=60_000)
+    assert errors == []
+
+
+def test_two_visitors_at_once_each_see_their_own_picture(address, watched, coloured):
+    open_page, _, errors = watched
+    windows = {name: open_page(1280, 900) for name in coloured}
+    for window in windows.values():
+        window.goto(address)
+        open_tab(window, "Match")
+        window.wait_for_selector("#match-first img", timeout=60_000)
+    for name, window in windows.items():
+        upload(window, "match-a", coloured[name])
+    for name, window in windows.items():
+        window.wait_for_timeout(4_000)
+        window.wait_for_function("document.querySelectorAll('.progress-text, .eta-bar').length === 0", timeout=60_000)
+        red, _, blue = mean_colour(window, "#match-first img")
+        assert (red > 150 > blue) if name == "red" else (blue > 150 > red)
     assert errors == []
