@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import RLock
+from time import perf_counter
 
 from dinoclip_viz.app.cache import FeatureCache, Shelf
 from dinoclip_viz.app.pictures import Drawn, Picture
@@ -33,6 +34,7 @@ class Workbench:
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
         self.drawn = Drawn()
         self._paces: dict[str, Pace] = {}
+        self._seconds: Shelf[float] = Shelf(1 << 16)
         self._others: Shelf[ImageTextModel] = Shelf(most)
         self._lock = RLock()
         first = load_model(model, guide or None) if isinstance(model, str) else model
@@ -68,7 +70,7 @@ class Workbench:
         return list(dict.fromkeys([*([self.first_guide] if self.first_guide else []), *_names("image")]))
 
     def whole(self, key: str, picture: Picture, size: int | None = None) -> ImageFeatures:
-        """Features of the whole picture, ready for every heat-map method of the model; computed once.
+        """Features of the whole picture, without the patches of heat-map methods; computed once.
 
         Args:
             key: of the model.
@@ -77,8 +79,30 @@ class Workbench:
         """
         model = self.model(key)
         return self.features_kept.get(
-            (key, "whole", size, picture.digest), lambda: model.encode_each([picture.image], size, "whole")[0]
+            (key, "whole", size, picture.digest), lambda: model.encode_each([picture.image], size, "whole", ())[0]
         )
+
+    def ready(self, key: str, picture: Picture, method: str, size: int | None = None) -> tuple[ImageFeatures, float]:
+        """Features of the whole picture for one heat-map method, and the seconds that they took; computed once.
+
+        Each method makes its own passes, so that its time is what it costs alone.
+
+        Args:
+            key: of the model.
+            picture: the picture.
+            method: one that the model serves.
+            size: as in `whole`.
+        """
+        model, name = self.model(key), f"{key} {size} {method} {picture.digest}"
+
+        def encode() -> ImageFeatures:
+            start = perf_counter()
+            features = model.encode_each([picture.image], size, "whole", [method])[0]
+            self._seconds.put(perf_counter() - start, name)
+            return features
+
+        features = self.features_kept.get((key, "whole", size, picture.digest, method), encode)
+        return features, self._seconds.get(name) or 0.0
 
     def cropped(self, key: str, picture: Picture) -> ImageFeatures:
         """Features by the model's published preprocessing, which its pooled vector was trained with; computed once."""

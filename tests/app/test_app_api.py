@@ -25,7 +25,7 @@ def test_each_tab_answers(client, photograph):
     _, table, note = client.predict(picture, "cat, dog", api_name="/classify")
     assert len(table["data"]) == 2
     assert "drawn world" in note
-    maps, _ = client.predict(picture, "a cat\na dog", api_name="/heatmap")
+    maps, *_ = client.predict(picture, "a cat\na dog", api_name="/heatmap")
     assert [each["caption"] for each in maps] == ["a cat", "a dog"]
     gallery = client.predict([{"image": picture, "caption": None}], api_name="/pca")[0]
     assert len(gallery) == 3
