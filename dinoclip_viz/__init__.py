@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.base import TextFeatures as TextFeatures
     from dinoclip_viz.encoders.checks import check_image_encoder as check_image_encoder
     from dinoclip_viz.encoders.checks import check_text_encoder as check_text_encoder
+    from dinoclip_viz.encoders.inside import look_inside as look_inside
+    from dinoclip_viz.encoders.tiles import encode_tiled as encode_tiled
     from dinoclip_viz.features import encode_sources as encode_sources
     from dinoclip_viz.hovering import hover as hover
     from dinoclip_viz.images import ImageError as ImageError
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.tasks.correspondence import match as match
     from dinoclip_viz.tasks.foreground import ForegroundHead as ForegroundHead
     from dinoclip_viz.tasks.foreground import clicked_foreground as clicked_foreground
+    from dinoclip_viz.tasks.heads import heads_for as heads_for
     from dinoclip_viz.tasks.heatmap import heatmap as heatmap
     from dinoclip_viz.tasks.neighbours import knn_classify as knn_classify
     from dinoclip_viz.tasks.patch_probe import PatchHead as PatchHead
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from dinoclip_viz.tasks.retrieval import recall as recall
     from dinoclip_viz.tasks.segments import kmeans_segments as kmeans_segments
     from dinoclip_viz.tasks.segments import spectral_segments as spectral_segments
+    from dinoclip_viz.tasks.tokens import artefact_tokens as artefact_tokens
+    from dinoclip_viz.tasks.tokens import without_artefacts as without_artefacts
     from dinoclip_viz.tasks.zero_shot import classify as classify
     from dinoclip_viz.tasks.zero_shot import classify_or_none as classify_or_none
     from dinoclip_viz.training import RECIPES as RECIPES
@@ -61,6 +66,8 @@ _HOMES = {
     "TextFeatures": "encoders.base",
     "check_image_encoder": "encoders.checks",
     "check_text_encoder": "encoders.checks",
+    "look_inside": "encoders.inside",
+    "encode_tiled": "encoders.tiles",
     "EmbedReport": "embedding",
     "embed": "embedding",
     "encode_sources": "features",
@@ -76,6 +83,7 @@ _HOMES = {
     "FeatureStore": "store",
     "StoreError": "store",
     "ForegroundHead": "tasks.foreground",
+    "heads_for": "tasks.heads",
     "clicked_foreground": "tasks.foreground",
     "Correspondences": "tasks.correspondence",
     "match": "tasks.correspondence",
@@ -87,6 +95,8 @@ _HOMES = {
     "recall": "tasks.retrieval",
     "kmeans_segments": "tasks.segments",
     "spectral_segments": "tasks.segments",
+    "artefact_tokens": "tasks.tokens",
+    "without_artefacts": "tasks.tokens",
     "classify": "tasks.zero_shot",
     "classify_or_none": "tasks.zero_shot",
     "RECIPES": "training",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -41,6 +42,7 @@ class DinoiserRecipe:
         background: cosine of the guide's patches from which a patch is background (FOUND).
         channels: of the correlation layer.
         held: pictures kept out of training, by which rounds are judged.
+        kept: pictures whose features stay in memory, as float16, so that a second look costs no pass.
         seed: of weights and order.
     """
 
@@ -55,6 +57,7 @@ class DinoiserRecipe:
     background: float = 0.3
     channels: int = CORRELATION
     held: int = 64
+    kept: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -106,12 +109,13 @@ def fit_dinoiser(
     )  # fmt: skip
     order = np.random.default_rng([recipe.seed, 0]).permutation(len(pictures))
     held, train = order[: recipe.held], order[recipe.held :]
-    judged = [_seen(clip, guide, [pictures[row]() for row in part], recipe) for part in _parts(held, recipe.batch)]
+    look = Looking(clip, guide, pictures, recipe)
+    judged = [look.at(part) for part in _parts(held, recipe.batch)]
     while not loop.stopped:
         for step in loop.run():
             chance = np.random.default_rng([recipe.seed, 1, loop.epoch, step])
             rows = chance.choice(train, size=recipe.batch, replace=len(train) < recipe.batch)
-            loop.update(_loss(head, _seen(clip, guide, [pictures[row]() for row in rows], recipe)))
+            loop.update(_loss(head, look.at(rows)))
         with torch.no_grad():
             losses = [_loss(head, seen).item() * len(seen.middle) for seen in judged]
         score = sum(losses) / len(held)
@@ -142,14 +146,36 @@ class Seen:
     objects: Tensor
 
 
-def _seen(clip: ImageEncoder, guide: ImageEncoder, images: Sequence[Image.Image], recipe: DinoiserRecipe) -> Seen:
-    square = [image.resize((recipe.size, recipe.size), Image.Resampling.BICUBIC) for image in images]
-    middle = clip.encode(square, recipe.size, "whole", [MIDDLE]).dense[MIDDLE]
-    taught = guide.encode(square, recipe.size, "whole", [VALUES])
-    grid = (middle.shape[1], middle.shape[2])
-    unit = F.normalize(_on_grid(taught.dense[VALUES], grid).flatten(1, 2), dim=-1)
-    objects = ~found_background(_on_grid(taught.patches, grid), alike=recipe.background)
-    return Seen(middle, unit @ unit.mT > recipe.alike, objects)
+class Looking:
+    """Both encoders' view of the pictures; some of it kept.
+
+    Args:
+        clip, guide, pictures, recipe: as in `fit_dinoiser`.
+    """
+
+    def __init__(self, clip: ImageEncoder, guide: ImageEncoder, pictures: Pictures, recipe: DinoiserRecipe) -> None:
+        self.clip, self.guide, self.pictures, self.recipe = clip, guide, pictures, recipe
+        self._kept: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def at(self, rows: NDArray[np.int64]) -> Seen:
+        """What is seen in the pictures of these numbers."""
+        new = [int(row) for row in dict.fromkeys(rows.tolist()) if row not in self._kept]
+        found = dict(self._kept)
+        if new:
+            found |= zip(new, self._encoded(new), strict=True)
+        self._kept |= {row: found[row] for row in new[: max(0, self.recipe.kept - len(self._kept))]}
+        middle, values, objects = (torch.stack(part) for part in zip(*(found[int(row)] for row in rows), strict=True))
+        unit = F.normalize(values.float().flatten(1, 2), dim=-1)
+        return Seen(middle.float(), unit @ unit.mT > self.recipe.alike, objects)
+
+    def _encoded(self, rows: Sequence[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        side = self.recipe.size
+        square = [self.pictures[row]().resize((side, side), Image.Resampling.BICUBIC) for row in rows]
+        middle = self.clip.encode(square, side, "whole", [MIDDLE]).dense[MIDDLE]
+        taught = self.guide.encode(square, side, "whole", [VALUES])
+        grid = (middle.shape[1], middle.shape[2])
+        objects = ~found_background(_on_grid(taught.patches, grid), alike=self.recipe.background)
+        return list(zip(middle.half(), _on_grid(taught.dense[VALUES], grid).half(), objects, strict=True))
 
 
 def _loss(head: DinoiserHead, seen: Seen) -> Tensor:
@@ -167,7 +193,7 @@ def _on_grid(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.interpolate(channels, size=grid, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
 
 
-def _parts(rows: np.ndarray[tuple[int], np.dtype[np.int64]], length: int) -> list[np.ndarray]:
+def _parts(rows: NDArray[np.int64], length: int) -> list[NDArray[np.int64]]:
     return [rows[start : start + length] for start in range(0, len(rows), length)]
 
 

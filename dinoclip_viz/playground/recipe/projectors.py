@@ -50,8 +50,8 @@ def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path,
             names the embedded ones all the same: it belongs beside them.
     """
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
-    images = [_named(load_encoder(dino_name), DINO), _named(load_encoder(clip_name), CLIP)]
-    texts = _called(load_text_encoder(clip_name), CLIP)
+    images = [named(load_encoder(dino_name), DINO), named(load_encoder(clip_name), CLIP)]
+    texts = called(load_text_encoder(clip_name), CLIP)
     scenes = PlaygroundSource(recipe.seed, recipe.pictures)
     embed(scenes, images, folder / "stores", texts)
     log.info("%d pictures are encoded", recipe.pictures)
@@ -64,12 +64,13 @@ def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path,
     return target
 
 
-def _named(encoder: ImageEncoder, name: str) -> ImageEncoder:
+def named(encoder: ImageEncoder, name: str) -> ImageEncoder:
     """The encoder under the name that it will have in the package."""
     if not isinstance(encoder, BatchedImageEncoder):
         return encoder
     return replace(encoder, name=name, space=name, patch_space=encoder.patch_space.replace(encoder.space, name))
 
 
-def _called(texts: TextEncoder, name: str) -> TextEncoder:
+def called(texts: TextEncoder, name: str) -> TextEncoder:
+    """The text encoder likewise."""
     return replace(texts, name=name, space=name) if isinstance(texts, BatchedTextEncoder) else texts

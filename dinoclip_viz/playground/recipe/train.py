@@ -49,9 +49,10 @@ def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str
     if install:
         _install(finished)
     finished |= {"playground-projector": _projector(folder), "heads": _heads(folder)}
+    words = _words(folder)
     if install:
-        _install({name: finished[name] for name in ("playground-projector", "heads")})
-    return finished
+        _install({name: finished[name] for name in ("playground-projector", "heads")} | words)
+    return finished | {name: place for name, place in words.items() if name not in finished}
 
 
 def _run(stage: Callable[[Path], str], folder: Path, threads: int) -> str:
@@ -84,6 +85,12 @@ def _heads(folder: Path) -> str:
 
     train_heads(folder / "heads", folder / "dino" / "model")
     return str(folder / "heads")
+
+
+def _words(folder: Path) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.words import WordsRecipe, train_words
+
+    return train_words(folder / "words", WordsRecipe(), (folder / "clip" / "model", folder / "dino" / "model"))
 
 
 def _install(finished: dict[str, str]) -> None:

@@ -1,0 +1,58 @@
+"""How the light heads for words were trained: CLIP-DINOiser's layers, and the map from texts to DINO's patches."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from dinoclip_viz.data import PlaygroundSource
+from dinoclip_viz.encoders import load_encoder, load_text_encoder
+from dinoclip_viz.playground.recipe.projectors import CLIP, DINO, called, named
+from dinoclip_viz.playground.world import stream
+from dinoclip_viz.training.dinoiser import HEAD, DinoiserRecipe, fit_dinoiser
+from dinoclip_viz.training.text_map import TextMapRecipe, collect, fit_text_map
+
+LAYERS = DinoiserRecipe(size=192, batch=8, steps=1_200, rounds=12, rate=3e-3, kept=1_200)
+MAP = TextMapRecipe(epochs=60, rate=2e-3)
+
+
+@dataclass(frozen=True)
+class WordsRecipe:
+    """Settings of both trainings.
+
+    Attributes:
+        seed: of the scenes, below 1000; size: their side in pixels.
+        dinoiser_scenes: for the two convolutions; dinoiser: their training.
+        map_scenes: for the map of texts; text_map: its training.
+    """
+
+    seed: int = 14
+    size: int = 192
+    dinoiser_scenes: int = 1_200
+    dinoiser: DinoiserRecipe = LAYERS
+    map_scenes: int = 5_000
+    text_map: TextMapRecipe = MAP
+
+
+def train_words(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] | None = None) -> dict[str, str]:
+    """Train both, or go on where an earlier call stopped; name -> folder, as the package holds them.
+
+    Args:
+        folder: where checkpoints and the finished heads are kept.
+        recipe: settings.
+        encoders: folders of the CLIP and the DINO, by default the embedded ones.
+    """
+    clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
+    clip, dino = named(load_encoder(clip_name), CLIP), named(load_encoder(dino_name), DINO)
+    texts = called(load_text_encoder(clip_name), CLIP)
+    scenes = PlaygroundSource(recipe.seed, recipe.dinoiser_scenes, recipe.size)
+    fit_dinoiser(clip, dino, [one.load for one in scenes.samples()], recipe.dinoiser, folder / "dinoiser")
+    beside = folder / "dinoiser" / "model"
+    beside.mkdir(exist_ok=True)
+    shutil.copy(folder / "dinoiser" / HEAD, beside / HEAD)
+    if not (folder / "text-to-dino" / "config.json").is_file():
+        drawn = stream(recipe.seed, recipe.map_scenes, recipe.size)
+        data = collect(dino, texts, ((scene.image, scene.captions) for scene in drawn), recipe.size)
+        fit_text_map(dino, texts, data, recipe.text_map, folder / "text-to-dino")
+    return {"playground-clip": str(beside), "playground-text-to-dino": str(folder / "text-to-dino")}
