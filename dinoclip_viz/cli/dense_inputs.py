@@ -29,13 +29,13 @@ def add_dense_arguments(parser: ArgumentParser, truths: str) -> None:
         truths: the sources that it takes, in words.
     """
     parser.add_argument("--encoder", action="append", metavar="NAME", help=f"may be repeated ({', '.join(ENCODERS)})")
-    parser.add_argument("--train", default=TRAIN, metavar="SOURCE", help=f"{truths}, to fit on (%(default)s)")
-    parser.add_argument("--data", default=DATA, metavar="SOURCE", help="likewise, to measure on (%(default)s)")
+    parser.add_argument("--train", default=TRAIN, metavar="SOURCE", help=f"{truths}, to fit on ({TRAIN})")
+    parser.add_argument("--data", default=DATA, metavar="SOURCE", help=f"likewise, to measure on ({DATA})")
     parser.add_argument("--train-split", metavar="S", help="part of --train, where it has parts; its training part")
     parser.add_argument("--split", metavar="S", help="part of --data, where it has parts; its validation part")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N pictures of each source")
     parser.add_argument(
-        "--size", type=whole_number, default=SIZE, metavar="PX", help="longer side of a picture (%(default)s)"
+        "--size", type=whole_number, default=SIZE, metavar="PX", help=f"longer side of a picture ({SIZE})"
     )
     parser.add_argument("--save", type=output_file, metavar="FILE", help="write the fitted head; for one --encoder")
 

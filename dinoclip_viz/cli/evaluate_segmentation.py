@@ -1,4 +1,4 @@
-"""`dinoclip evaluate segmentation`: how well the class of every pixel is told from frozen patch tokens."""
+"""`dinoclip evaluate segmentation`: how well the class of every pixel is told, by frozen patches or by words."""
 
 from __future__ import annotations
 
@@ -7,29 +7,60 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.dense_inputs import add_dense_arguments, chosen_encoders, usable_pairs
+from dinoclip_viz.cli.dense_inputs import DATA, SIZE, TRAIN, add_dense_arguments, chosen_encoders, usable_pairs
+from dinoclip_viz.cli.segmentation_by_words import (
+    WORDS_ALONE,
+    add_words_arguments,
+    by_words,
+    method_name,
+    percent,
+    refuse_options,
+)
 
 if TYPE_CHECKING:
     from dinoclip_viz.data.truths import TruthSource
     from dinoclip_viz.tasks.confusion import Confusion
 
-SUMMARY = "measure how well patches tell classes or parts: mIoU over every pixel"
-METHODS = ("linear",)
+SUMMARY = "measure how well patches, or words alone, tell the class of every pixel: mIoU"
+LINEAR = "linear"
+LINEAR_ALONE = ("encoder", "train", "train_split", "truth", "save")
+"""Options that mean something for --method linear alone."""
 MEASURES = {"miou": "mIoU", "accuracy": "pixel accuracy", "class_accuracy": "mean class accuracy"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
-        "--method", choices=METHODS, default="linear", help="linear: a layer on frozen patches (%(default)s)"
+        "--method",
+        action="append",
+        type=method_name,
+        metavar="M",
+        help="linear: a layer on frozen patches, fitted on --train (the default); a heat-map method, or all: class "
+        "names as prompts, nothing is fitted; may be repeated",
     )
     add_dense_arguments(parser, "a playground, a folder of VOC or ADE20k, or images/ with masks/")
-    parser.add_argument("--truth", choices=("class", "parts"), default="class", help="what to tell (%(default)s)")
+    parser.add_argument("--truth", choices=("class", "parts"), help="linear: what to tell (class)")
     parser.add_argument("--per-class", action="store_true", help="the IoU of each class too")
+    add_words_arguments(parser)
+    parser.set_defaults(data=None, train=None, size=None)
 
 
 def run(arguments: Namespace) -> Answer:
-    """mIoU, pixel accuracy and mean class accuracy of each encoder's linear head."""
+    """mIoU, pixel accuracy and mean class accuracy of each encoder's linear head, or of each heat-map method."""
+    methods = arguments.method or [LINEAR if arguments.dataset is None else "all"]
+    if LINEAR not in methods:
+        refuse_options(arguments, LINEAR_ALONE, "--method linear")
+        return by_words(arguments, methods)
+    if set(methods) != {LINEAR}:
+        raise ValueError("--method linear is fitted and stands alone; leave it out beside heat-map methods")
+    refuse_options(arguments, WORDS_ALONE, "heat-map methods, such as --method all")
+    usual = {"data": DATA, "train": TRAIN, "size": SIZE, "truth": "class"}
+    return _linear(
+        Namespace(**{**vars(arguments), **{k: v for k, v in usual.items() if getattr(arguments, k) is None}})
+    )
+
+
+def _linear(arguments: Namespace) -> Answer:
     from dinoclip_viz.data.truths import open_truths
 
     encoders = chosen_encoders(arguments)
@@ -66,7 +97,7 @@ def _row(
     arguments: Namespace, name: str, train: TruthSource, data: TruthSource, fitted: int, counted: Confusion
 ) -> Mapping[str, object]:
     row: dict[str, object] = {
-        "method": arguments.method,
+        "method": LINEAR,
         "encoder": name,
         "truth": arguments.truth,
         "train": train.name,
@@ -89,15 +120,11 @@ def _text(results: Sequence[Mapping[str, object]], per_class: bool) -> str:
         f"measured on {first['data']}, %"
     )
     rows = [["encoder", *MEASURES.values()]]
-    rows += [[str(row["encoder"]), *(_percent(row[measure]) for measure in MEASURES)] for row in results]
+    rows += [[str(row["encoder"]), *(percent(row[measure]) for measure in MEASURES)] for row in results]
     text = f"{head}\n{table(rows)}"
     listed = [row["per_class"] for row in results] if per_class else []
     several = [one for one in listed if isinstance(one, Mapping)]
     if several:
         names = ["IoU, %", *(str(row["encoder"]) for row in results)]
-        text += "\n\n" + table([names, *([name, *(_percent(one[name]) for one in several)] for name in several[0])])
+        text += "\n\n" + table([names, *([name, *(percent(one[name]) for one in several)] for name in several[0])])
     return text
-
-
-def _percent(value: object) -> str:
-    return f"{100 * value:.1f}" if isinstance(value, float) else ""

@@ -19,6 +19,8 @@ from dinoclip_viz.tasks.confusion import Confusion
 from dinoclip_viz.tasks.grids import patch_labels
 from dinoclip_viz.tasks.heatmap import heatmap
 from dinoclip_viz.tasks.neighbours import knn_accuracy
+from dinoclip_viz.tasks.open_vocabulary import Vocabulary
+from dinoclip_viz.tasks.open_vocabulary_accuracy import WordsTask, measure_words
 from dinoclip_viz.tasks.patch_probe import PatchHead
 from dinoclip_viz.tasks.pca import PatchPCA
 from dinoclip_viz.tasks.probe import LinearProbe
@@ -182,35 +184,10 @@ def words(model: ImageTextModel, known: Sequence[Scene], scenes: Sequence[Scene]
     out. "miou_with_background": pixels whose hottest map is below a cosine are background, a class of its own; the
     cosine is the best of a hundred on the `known` scenes.
     """
-    levels = torch.linspace(-0.2, 0.79, 100)
-    tables = {
-        group: {method: torch.zeros(len(levels), 21, 21, dtype=torch.long) for method in model.methods}
-        for group in ("known", "asked")
-    }
-    objects = {method: Confusion(CLASSES) for method in model.methods}
-    for group, several in (("known", known), ("asked", scenes)):
-        for scene in several:
-            features = model.encode_images([scene.image], fit="whole")
-            truth = torch.from_numpy(scene.mask).long().flatten()
-            for method in model.methods:
-                score, name = heatmap(model, features, CLASSES, method).flatten(1).max(0)
-                tables[group][method] += _at_levels(truth, name + 1, score, levels)
-                if group == "asked":
-                    objects[method].add(name[truth > 0], truth[truth > 0] - 1)
+    asked, seen = ([(scene.image, scene.mask) for scene in group] for group in (scenes, known))
     figures = {}
-    for method in model.methods:
-        best = max(range(len(levels)), key=lambda i: Confusion.of(tables["known"][method][i]).miou)
-        whole = Confusion.of(tables["asked"][method][best]).miou
-        found = objects[method]
-        figures[method] = {"miou": found.miou, "accuracy": found.accuracy, "miou_with_background": whole}
+    for method, found in measure_words(model, WordsTask(Vocabulary.of(CLASSES)), asked, seen).items():
+        whole = found.whole.miou if found.whole is not None else float("nan")
+        objects = found.objects
+        figures[method] = {"miou": objects.miou, "accuracy": objects.accuracy, "miou_with_background": whole}
     return figures
-
-
-def _at_levels(truth: Tensor, name: Tensor, score: Tensor, levels: Tensor) -> Tensor:
-    """(levels, 21, 21) confusion where pixels that score below a level are background."""
-    step = torch.bucketize(score, levels, right=True)  # how many levels the pixel passes
-    passed = torch.zeros(len(levels) + 1, 21, 21, dtype=torch.long)
-    passed.view(-1).index_add_(0, (step * 21 + truth) * 21 + name, torch.ones_like(truth))
-    passed = passed.flip(0).cumsum(0).flip(0)[1:]  # at level i: the pixels that pass more than i levels
-    passed[:, :, 0] += torch.bincount(truth, minlength=21) - passed.sum(2)
-    return passed
