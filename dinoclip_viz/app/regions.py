@@ -179,12 +179,14 @@ def agreement(labels: Tensor, wanted: Asked, scene: Scene | None) -> float | Non
     """MIoU with a drawn scene's truth, over the prompts that name what it may hold; None where nothing is known."""
     if scene is None:
         return None
-    named = classes_named(wanted.vocabulary, CLASSES)
-    none = wanted.threshold is not None or bool(wanted.background)
-    counted = named_confusion(
-        labels.numpy(), scene.mask.astype(np.int64) - 1, named, list(wanted.vocabulary.names), none
-    )
+    truth, named = scene.mask.astype(np.int64) - 1, classes_named(wanted.vocabulary, CLASSES)
+    counted = named_confusion(labels.numpy(), truth, named, wanted.vocabulary.names, may_be_none(wanted))
     return None if counted is None or math.isnan(counted.miou) else counted.miou
+
+
+def may_be_none(wanted: Asked) -> bool:
+    """Whether a place may be none of the prompts."""
+    return wanted.threshold is not None or bool(wanted.background)
 
 
 def truth_labels(wanted: Asked, scene: Scene | None) -> NDArray[np.int64] | None:
@@ -220,7 +222,14 @@ def figures(found: Sequence[Found], wanted: Asked) -> str:
         rows.append([one.method, *times, *miou, *(f"{share:.0%}" for share in covered)])
     cells = "".join(f"<th>{html.escape(word)}</th>" for word in head)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(word)}</td>' for word in row)}</tr>" for row in rows)
-    return f'<div class="figures"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+    words = (
+        "picture: its patches, once a picture; prompts: each time; below a prompt: the share that it covers"
+    )
+    if known:
+        counted = "all pixels, none of these too" if may_be_none(wanted) else "the pixels of what the prompts name"
+        words += f"; mIoU: over {counted}, against what was drawn"
+    table = f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="figures">{table}</div><div class="figures"><p>{words}.</p></div>'
 
 
 def write_masks(home: Path, found: Sequence[Found], wanted: Asked) -> list[str]:

@@ -30,10 +30,15 @@ CSS = """
 .chips span { border-radius: 999px; padding: 1px 10px; font-size: 13px; max-width: 100%; overflow-wrap: anywhere; }
 .chips .quiet { border: 1px dashed #8a8a93; }
 .figures { overflow-x: auto; }
-.figures table { border-collapse: collapse; font-size: 13px; white-space: nowrap; }
-.figures th, .figures td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--border-color-primary); }
-.figures th:first-child, .figures td:first-child { text-align: left; padding-left: 0; }
+.figures table { border: 0 !important; border-collapse: collapse; font-size: 13px; white-space: nowrap; }
+.figures th, .figures td {
+  padding: 3px 14px 3px 0 !important; text-align: right; border: 0 !important;
+  border-bottom: 1px solid var(--border-color-primary) !important;
+}
+.figures th:first-child, .figures td:first-child { text-align: left; }
+.figures p { font-size: 12px; opacity: .8; margin: 4px 0 0; }
 .regions { display: grid !important; grid-template-columns: 1fr 1fr; align-items: start; }
+.results .region .image-container { padding-top: 0; margin-top: 34px; }
 #neighbours-result .grid-container .thumbnail-item { aspect-ratio: 6 / 7; }
 #neighbours-result .grid-container .thumbnail-item img { padding-bottom: 16.7%; }
 #neighbours-result .grid-container .caption-label { inset: 87% 0 auto 0; }
@@ -42,6 +47,7 @@ CSS = """
 #status { opacity: .85; }
 .chooser button { align-self: end; }
 @media (max-width: 700px) {
+  .regions { grid-template-columns: 1fr !important; }
   .halves, .chooser { flex-direction: column !important; }
   .halves > *, .chooser > * { min-width: 0 !important; width: 100% !important; }
   #heatmap-result .grid-container { grid-template-columns: 1fr !important; }
