@@ -10,7 +10,20 @@ from typing import NoReturn
 
 from dinoclip_viz import __version__
 
-VERBS = ("demo", "models", "classify", "pca", "heatmap", "match", "tokens", "embed", "train", "search", "dedupe")
+VERBS = (
+    "demo",
+    "models",
+    "classify",
+    "pca",
+    "heatmap",
+    "match",
+    "tokens",
+    "embed",
+    "train",
+    "dinoiser",
+    "search",
+    "dedupe",
+)
 PLAYGROUND_VERBS = ("draw", "train", "measure")
 EVALUATE_VERBS = (
     "retrieval",

@@ -1,4 +1,4 @@
-"""The model card beside a trained projector, written from its record."""
+"""The model cards beside trained projectors and CLIP-DINOiser's layers, written from their records."""
 
 from __future__ import annotations
 
@@ -19,6 +19,27 @@ Carries the features of `{image}` ({inputs}) into the space of `{text}`'s texts,
 
 Recipe `{recipe}` on {pictures} pictures of `{source}` at {size} px; epoch {best} of {epochs} was kept. All settings are
 in `training.json`, the course of the training in `learning_curve.png`.
+
+## Measured on held-out pictures of the same source
+
+{table}
+"""
+
+_DINOISER_CARD = """---
+license: apache-2.0
+library_name: dinoclip_viz
+tags: [image-segmentation, open-vocabulary-segmentation]
+---
+# CLIP-DINOiser's layers for {clip}
+
+Two convolutions on the third-last block of `{clip}`, taught by `{guide}`, both frozen: which patches are alike, and
+which belong to an object. At inference there is one pass of the CLIP and no DINO.
+`dinoclip_viz.load_model("{clip}", dinoiser="this folder/{head}")` serves the heat-map method "dinoiser".
+
+## Training
+
+{steps} steps of {batch} pictures of `{source}` ({pictures} pictures, {held} of them held out) at {size} px; round
+{best} of {rounds} was kept. All settings are in `{run}`, the course of the training in `learning_curve.png`.
 
 ## Measured on held-out pictures of the same source
 
@@ -53,6 +74,33 @@ def save_card(folder: Path) -> Path:
         )
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(f"{folder} holds no record of a training ({error}); expected training.json") from error
+    file = folder / "README.md"
+    file.write_text(card, encoding="utf-8")
+    return file
+
+
+def save_dinoiser_card(folder: Path, source: str) -> Path:
+    """README.md of CLIP-DINOiser's layers in a folder, from what `fit_dinoiser` left there.
+
+    Args:
+        folder: of the run.
+        source: of its pictures, by name.
+
+    Raises:
+        ValueError: a file is missing or not as training leaves it.
+    """
+    from dinoclip_viz.training.dinoiser import HEAD, RUN
+
+    try:
+        run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+        best = min(history, key=lambda row: row["held_loss"])
+        names = ("clip", "guide", "steps", "batch", "pictures", "held", "size")
+        known = {name: run[name] for name in names}
+        known |= {"head": HEAD, "run": RUN, "source": source, "best": int(best["epoch"]), "rounds": len(history)}
+        card = _DINOISER_CARD.format(**known, table=_table(best))
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{folder} holds no record of a training ({error}); expected {RUN}, history.json") from error
     file = folder / "README.md"
     file.write_text(card, encoding="utf-8")
     return file

@@ -12,7 +12,7 @@ _SECOND = "#0072b2"
 
 
 def learning_curve(history: Sequence[Mapping[str, float]], title: str = "") -> Image.Image:
-    """Loss and learning rate of each epoch on the left, retrieval on held-out pictures on the right.
+    """Loss and learning rate of each epoch on the left, retrieval or loss on held-out pictures on the right.
 
     Args:
         history: a record an epoch, with "epoch", "loss", "rate" and what was measured; records of a second stage (with
@@ -44,12 +44,15 @@ def learning_curve(history: Sequence[Mapping[str, float]], title: str = "") -> I
             share = rows[-1].get(f"{name}_share")
             if share:
                 right.axhline(values[-1] / share, color=colour, linewidth=1, linestyle=(0, (4, 2)))
-    if not right.lines:
+    if not right.lines and "held_loss" in rows[0]:
+        right.plot(epochs, [row["held_loss"] for row in rows], color=FOREGROUND, marker="o", markersize=3, label="loss")
+        right.set_ylabel("loss, held out")
+    elif not right.lines:
         right.plot(epochs, [row.get("cosine", float("nan")) for row in rows], color=FOREGROUND, label="cosine")
         right.set_ylabel("cosine to the teacher")
     else:
         right.set_ylabel("R@1, held out, % (dashed: teacher)")
-    right.legend(frameon=False, loc="lower right")
+    right.legend(frameon=False, loc="upper right" if "held_loss" in rows[0] else "lower right")
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.spines[["top", "right"]].set_visible(False)
