@@ -29,6 +29,28 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--array", type=output_file, metavar="FILE.npy", help="write float32 (prompts, height, width), raw cosines"
     )
+    parser.add_argument(
+        "--masks",
+        type=output_file,
+        metavar="FILE.json",
+        help="write hard masks: COCO's run lengths, boxes",
+    )
+    parser.add_argument(
+        "--labels",
+        type=output_file,
+        metavar="FILE.png",
+        help="write a picture whose pixels are the prompt's number",
+    )
+    parser.add_argument(
+        "--threshold", type=float, metavar="COSINE", help="places below it are of no mask; by default all are of one"
+    )
+    parser.add_argument(
+        "--background",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="places closest to it are of no mask; repeatable",
+    )
     parser.add_argument("--method", metavar="M", help="heat-map method; by default the best measured for the model")
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's")
@@ -45,11 +67,15 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.heatmap import heatmap
 
+    _check_masks(arguments)
     image = load_image(arguments.image)
     model = load_model(arguments.model, arguments.guide)
     method = model.check_method(arguments.method)
-    maps: NDArray[np.float32] = heatmap(model, image, arguments.prompt, method, arguments.size).numpy()
+    asked = [*arguments.prompt, *arguments.background]
+    every: NDArray[np.float32] = heatmap(model, image, asked, method, arguments.size).numpy()
+    maps = every[: len(arguments.prompt)]
     low, high = _range(maps, arguments.low, arguments.high)
+    shares = _write_masks(arguments, every, method)
     drawn = _draw(image, arguments.prompt, maps, low, high)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     drawn.save(arguments.out)
@@ -57,14 +83,17 @@ def run(arguments: Namespace) -> Answer:
         arguments.array.parent.mkdir(parents=True, exist_ok=True)
         with open(arguments.array, "wb") as file:  # np.save would add .npy to another name
             np.save(file, maps.astype(np.float32, copy=False))
-    rows = []
+    rows: list[dict[str, object]] = []
     for prompt, values in zip(arguments.prompt, maps, strict=True):
         y, x = (int(place) for place in np.unravel_index(values.argmax(), values.shape))
         rows.append({"prompt": prompt, "lowest": float(values.min()), "highest": float(values.max()), "peak": [x, y]})
+        rows[-1] |= {"share": shares[prompt]} if prompt in shares else {}
     lines = [
-        [str(row["prompt"]), f"{row['lowest']:.3f} to {row['highest']:.3f}", f"peak {row['peak']}"] for row in rows
+        [str(row["prompt"]), f"{row['lowest']:.3f} to {row['highest']:.3f}", f"peak {row['peak']}"]
+        + ([f"mask {row['share']:.1%}"] if "share" in row else [])
+        for row in rows
     ]
-    written = [str(path) for path in (arguments.out, arguments.array) if path]
+    written = [str(path) for path in (arguments.out, arguments.array, arguments.masks, arguments.labels) if path]
     result = {
         "image": arguments.image,
         "method": method,
@@ -74,7 +103,51 @@ def run(arguments: Namespace) -> Answer:
         "out": str(arguments.out),
         "array": str(arguments.array) if arguments.array else None,
     }
+    result |= {name: str(path) for name, path in (("masks", arguments.masks), ("labels", arguments.labels)) if path}
     return Answer(result, f"{table(lines)}\n{method}\nwrote {' and '.join(written)}")
+
+
+def _check_masks(arguments: Namespace) -> None:
+    """Nothing, if the options of masks come with a file for them."""
+    import math
+
+    if arguments.masks or arguments.labels:
+        if arguments.threshold is not None and not math.isfinite(arguments.threshold):
+            raise ValueError(f"--threshold is {arguments.threshold}; expected a cosine, -1 to 1")
+        return
+    for name in ("threshold", "background"):
+        if getattr(arguments, name) not in (None, []):
+            raise ValueError(f"--{name} is for hard masks; name a file for them with --masks or --labels")
+
+
+def _write_masks(arguments: Namespace, maps: NDArray[np.float32], method: str) -> dict[str, float]:
+    """Prompt -> share of the picture that its mask covers, the files written; nothing where no file is named."""
+    if not (arguments.masks or arguments.labels):
+        return {}
+    import json
+
+    import torch
+
+    from dinoclip_viz.tasks.masks import label_image, mask_record
+    from dinoclip_viz.tasks.open_vocabulary import Vocabulary, areas, hard_labels
+    from dinoclip_viz.viz import class_palette
+
+    asked = [*arguments.prompt, *arguments.background]
+    names = tuple(dict.fromkeys(asked))  # a prompt that repeats is one class
+    background = frozenset(arguments.background) - set(arguments.prompt)
+    vocabulary = Vocabulary(names, tuple((name,) for name in names), background)
+    scores = torch.from_numpy(maps[[asked.index(name) for name in names]])
+    behind = [number for number, name in enumerate(names) if name in background]
+    labels = hard_labels(scores, arguments.threshold, behind)
+    kept = len(names) - len(behind)
+    if arguments.labels:
+        arguments.labels.parent.mkdir(parents=True, exist_ok=True)
+        label_image(labels.numpy(), class_palette(kept).tolist()).save(arguments.labels, format="PNG")
+    if arguments.masks:
+        arguments.masks.parent.mkdir(parents=True, exist_ok=True)
+        record = mask_record(labels.numpy(), vocabulary, method, arguments.threshold)
+        arguments.masks.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    return dict(zip(names[:kept], areas(labels, len(names)), strict=False))
 
 
 def _range(maps: NDArray[np.float32], low: float | None, high: float | None) -> tuple[float, float]:

@@ -1,10 +1,13 @@
 """`dinoclip heatmap`."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dinoclip_viz import heatmap, load_image, load_model
+from dinoclip_viz.tasks.masks import decompress, mask_of
 
 
 @pytest.fixture
@@ -54,6 +57,52 @@ def test_heatmap_says_what_it_cannot_use(dinoclip, scenes, tmp_path):
     words = ["--out", tmp_path / "map.png", "--prompt"]
     dinoclip("heatmap", tmp_path / "none.png", *words, "a cat").refused("none.png", "no such file")
     dinoclip("heatmap", scenes[0], *words, " ").refused("prompt 1 of 1 is empty")
-    dinoclip("heatmap", scenes[0], *words, "a cat", "--method", "sclip").refused("sclip", "projector")
+    dinoclip("heatmap", scenes[0], *words, "a cat", "--method", "nonsense").refused("nonsense", "projector")
     dinoclip("heatmap", scenes[0], *words, "a cat", "--low", 1, "--high", 0).refused("--low 1")
+    assert not (tmp_path / "map.png").exists()
+
+
+def test_hard_masks_are_written_as_run_lengths_and_as_labels(dinoclip, wide, tmp_path):
+    prompts, masks, labels = (
+        ["a cat", "grass", "a cat"],
+        tmp_path / "new" / "masks.json",
+        tmp_path / "new" / "labels.png",
+    )
+    words = [word for prompt in prompts for word in ("--prompt", prompt)]
+    words += ["--out", tmp_path / "map.png", "--masks", masks, "--labels", labels, "--threshold", 0.1, "--json"]
+    done = dinoclip("heatmap", wide, *words)
+    assert done.code == 0
+    maps = heatmap(load_model("playground"), load_image(wide), prompts).numpy()[:2]
+    expected = np.where(maps.max(0) >= 0.1, maps.argmax(0), -1)
+    written = Image.open(labels)
+    assert written.mode == "P" and np.array_equal(np.asarray(written).astype(int) - 1, expected)
+    record = json.loads(masks.read_text())
+    assert (record["image"], record["prompts"]) == ({"width": 150, "height": 96}, ["a cat", "grass"])
+    assert record["method"] == done.json["method"] and record["threshold"] == 0.1
+    for one in record["annotations"]:
+        found = mask_of(decompress(one["segmentation"]["counts"]), *one["segmentation"]["size"])
+        assert np.array_equal(found, expected == record["prompts"].index(one["class"]))
+    shares = {row["prompt"]: row["share"] for row in done.json["prompts"]}
+    assert shares["grass"] == pytest.approx((expected == 1).mean())
+    assert (done.json["masks"], done.json["labels"]) == (str(masks), str(labels))
+
+
+def test_background_words_take_places_from_the_masks_and_have_no_map(dinoclip, scenes, tmp_path):
+    shares, shapes = [], []
+    for more in ([], ["--background", "grass", "--background", "the sea"]):
+        words = ["--prompt", "a cat", "--out", tmp_path / "map.png", "--masks", tmp_path / "masks.json"]
+        done = dinoclip("heatmap", scenes[0], *words, "--array", tmp_path / "maps.npy", *more, "--json")
+        shares.append(done.json["prompts"][0]["share"])
+        shapes.append(np.load(tmp_path / "maps.npy").shape)
+    assert shares[0] == 1.0 > shares[1]
+    assert shapes[0] == shapes[1]
+    assert json.loads((tmp_path / "masks.json").read_text())["background"] == ["grass", "the sea"]
+
+
+def test_options_of_masks_without_a_file_for_them_are_refused(dinoclip, scenes, tmp_path):
+    words = ["--prompt", "a cat", "--out", tmp_path / "map.png"]
+    dinoclip("heatmap", scenes[0], *words, "--threshold", 0.2).refused("--threshold", "--masks or --labels")
+    dinoclip("heatmap", scenes[0], *words, "--background", "grass").refused("--background", "--masks or --labels")
+    masks = ["--masks", tmp_path / "masks.json"]
+    dinoclip("heatmap", scenes[0], *words, *masks, "--threshold", "nan").refused("--threshold is nan")
     assert not (tmp_path / "map.png").exists()
