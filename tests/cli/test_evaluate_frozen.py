@@ -180,3 +180,15 @@ def test_stores_of_other_encoders_or_without_labels_are_refused(dinoclip, stores
     embed(tmp_path / "bare", "playground-dino", tmp_path / "store")
     assert len(FeatureStore.open(tmp_path / "store")) == 1
     dinoclip("evaluate", "knn", "--gallery", tmp_path / "store", "--queries", QUERIES).refused("has a label")
+
+
+def test_frozen_puts_every_task_into_one_table(dinoclip):
+    from dinoclip_viz.cli.evaluate_frozen import TASKS
+
+    tasks = ("--task", "segmentation", "--task", "depth", "--limit", 3)
+    done = dinoclip("evaluate", "frozen", *DINO, *tasks)
+    assert done.code == 0
+    shown = [column.title for task in TASKS if task.name in ("segmentation", "depth") for column in task.columns]
+    assert [line.split("  ")[0] for line in done.out.splitlines()[1:]] == shown
+    results = dinoclip("evaluate", "frozen", *DINO, *tasks, "--json").json["results"]
+    assert set(results) == {"segmentation", "depth"} and 0 <= results["segmentation"][0]["miou"] <= 1
