@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dinoclip_viz.dense.reader import MIDDLE
 from dinoclip_viz.encoders.base import ImageFeatures
+from dinoclip_viz.images import MAXIMUM_SIDE
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.tasks.confusion import Confusion
 from dinoclip_viz.tasks.heatmap import at_picture_size
@@ -309,9 +310,9 @@ def _surest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Tens
 
 
 def _enlarged(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
-    """The maps of some classes at a time at the picture's size, after the number of the first; outside the box -2."""
+    """The number of the first of some classes, and their maps at the picture's size, all of which the box covers."""
     for start in range(0, len(scores), _AT_ONCE):
-        yield start, at_picture_size(scores[start : start + _AT_ONCE], box, *size).nan_to_num(-2.0)
+        yield start, at_picture_size(scores[start : start + _AT_ONCE], box, *size)
 
 
 def _objects(model: ImageTextModel, image: Image.Image, features: ImageFeatures) -> Tensor:
@@ -319,8 +320,8 @@ def _objects(model: ImageTextModel, image: Image.Image, features: ImageFeatures)
     clip, head = model.clip, model.dinoiser
     if clip is None or head is None:
         raise ValueError(f"{model.name} has no CLIP-DINOiser layers; load them")
-    longer = max(features.grid) * model.images.patch
-    own = clip.encode([image], min(longer, 1024), "whole", [MIDDLE])
+    longer = max(features.grid) * clip.patch  # as the method that pools by these layers sees the picture
+    own = clip.encode([image], min(longer, MAXIMUM_SIDE), "whole", [MIDDLE])
     with torch.no_grad():
         logits = head.objects(own.dense[MIDDLE])  # (1, H, W)
     return at_picture_size(logits, own.boxes[0].tolist(), *image.size)[0]
