@@ -121,3 +121,14 @@ def test_what_cannot_be_trained_on_is_refused(encoders, pictures):
 def test_a_recipe_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(TINY, **wrong)
+
+
+def test_the_card_needs_the_run_s_records(fitted, tmp_path):
+    from dinoclip_viz.training.card import save_dinoiser_card
+
+    folder, _, history = fitted
+    card = save_dinoiser_card(folder, "some pictures").read_text()
+    assert "12 steps of 4 pictures of `some pictures` (12 pictures, 4 of them held out) at 96 px" in card
+    assert f"{min(row['held_loss'] for row in history):.4f}" in card
+    with pytest.raises(ValueError, match=r"holds no record of a training .*; expected run.json, history.json"):
+        save_dinoiser_card(tmp_path, "some pictures")
