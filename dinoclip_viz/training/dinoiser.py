@@ -17,11 +17,14 @@ from torch import Tensor
 
 from dinoclip_viz.dense.background import found_background
 from dinoclip_viz.dense.dinoiser import CORRELATION, DinoiserHead
+from dinoclip_viz.dense.pooling import guided_pooling
 from dinoclip_viz.dense.reader import MIDDLE, VALUES
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.processes import Processes
 
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""Similarities that a trained head is tried with: what it learns is nearer to a probability than to a cosine."""
 HEAD, RUN, CHECKPOINT = "dinoiser.safetensors", "run.json", "checkpoint.pt"
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ class DinoiserRecipe:
         alike: cosine of the guide's values above which two patches are alike.
         background: cosine of the guide's patches from which a patch is background (FOUND).
         channels: of the correlation layer.
+        least: similarity below which two patches do not mix when the layers are used; None takes, of `LEVELS`, the one
+            by which their pooling agrees best with the guide's on the held-out pictures.
         held: pictures kept out of training, by which rounds are judged.
         kept: pictures whose features stay in memory, as float16, so that a second look costs no pass.
         seed: of weights and order.
@@ -56,6 +61,7 @@ class DinoiserRecipe:
     alike: float = 0.2
     background: float = 0.3
     channels: int = CORRELATION
+    least: float | None = None
     held: int = 64
     kept: int = 0
     seed: int = 0
@@ -125,6 +131,7 @@ def fit_dinoiser(
             watch(loop.history[-1])
     head.load_state_dict(loop.best)
     head.eval().requires_grad_(False)
+    head.least = recipe.least if recipe.least is not None else _agreeing(head, look, held)
     if folder is not None:
         head.save(folder / HEAD)
         (folder / "history.json").write_text(json.dumps(loop.history, indent=1))
@@ -176,6 +183,22 @@ class Looking:
         grid = (middle.shape[1], middle.shape[2])
         objects = ~found_background(_on_grid(taught.patches, grid), alike=self.recipe.background)
         return list(zip(middle.half(), _on_grid(taught.dense[VALUES], grid).half(), objects, strict=True))
+
+
+def _agreeing(head: DinoiserHead, look: Looking, held: NDArray[np.int64]) -> float:
+    """The level at which the layers' pooling is nearest to the guide's: smallest mean of 1 - cosine over the patches."""
+    apart = dict.fromkeys(LEVELS, 0.0)
+    side = look.recipe.size
+    for row in held.tolist():
+        square = [look.pictures[row]().resize((side, side), Image.Resampling.BICUBIC)]
+        seen = look.clip.encode(square, side, "whole", ["maskclip", MIDDLE])
+        taught = look.guide.encode(square, side, "whole", [VALUES]).dense[VALUES]
+        wanted = guided_pooling(seen.dense["maskclip"], taught, look.recipe.alike)
+        alike = head.alike(seen.dense[MIDDLE])
+        for level in LEVELS:
+            pooled = guided_pooling(seen.dense["maskclip"], alike, level)
+            apart[level] += (1 - F.cosine_similarity(pooled, wanted, dim=-1)).mean().item()
+    return min(LEVELS, key=apart.__getitem__)
 
 
 def _loss(head: DinoiserHead, seen: Seen) -> Tensor:
