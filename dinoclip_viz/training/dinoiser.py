@@ -186,7 +186,7 @@ class Looking:
 
 
 def _agreeing(head: DinoiserHead, look: Looking, held: NDArray[np.int64]) -> float:
-    """The level at which the layers' pooling is nearest to the guide's: smallest mean of 1 - cosine over the patches."""
+    """The level at which the layers' pooling is nearest to the guide's, by the mean cosine of the patches."""
     apart = dict.fromkeys(LEVELS, 0.0)
     side = look.recipe.size
     for row in held.tolist():
