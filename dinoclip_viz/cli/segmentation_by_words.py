@@ -33,7 +33,10 @@ WORDS_ALONE = ("model", "guide", "dinoiser", "dataset", "templates", "known", "c
 
 def add_words_arguments(parser: ArgumentParser) -> None:
     """The options of the half."""
-    group = parser.add_argument_group("segmentation by words (a heat-map method as --method)")
+    group = parser.add_argument_group(
+        "segmentation by words (a heat-map method as --method)",
+        f"--data is {PLAYGROUND} by default, encoded at the pictures' own size; photographs are at {PHOTOGRAPHS} px",
+    )
     group.add_argument("--model", metavar="NAME", help="image-text model (playground)")
     group.add_argument("--guide", metavar="NAME", help="a DINO whose patches tell what is alike")
     group.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
@@ -142,11 +145,16 @@ def _chosen_on(arguments: Namespace, asked: SegmentationSet, data: TruthSource) 
         if place:
             raise
         raise ValueError(f"no threshold can be chosen: {error}; name --known SOURCE, or --known none") from error
-    if known.name == data.name:
-        raise ValueError(f"--known and --data are the same pictures, {data.name}; a threshold is chosen on others")
+    if known.name == data.name or _seed(known) == _seed(data) != "":
+        raise ValueError(f"--known and --data share pictures, {data.name}; a threshold is chosen on others")
     if known.names("class") != data.names("class"):
         raise ValueError(f"{known.name} and {data.name} have different classes; expected the same ones")
     return known
+
+
+def _seed(source: TruthSource) -> str:
+    """The seed of drawn scenes, which tells them from others; "" for pictures of a disk."""
+    return source.name.split(":")[1] if source.name.startswith("playground:") else ""
 
 
 def _limit(arguments: Namespace, known: TruthSource) -> int | None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import dinoclip_viz as dv
+from dinoclip_viz.dense.dinoiser import DinoiserHead
 from dinoclip_viz.tasks.open_vocabulary import Vocabulary
 from dinoclip_viz.tasks.open_vocabulary_accuracy import WordsTask, measure_words
 
@@ -91,6 +93,18 @@ def test_vocs_own_files_are_measured_beside_what_was_published(dinoclip, voc, cl
     assert without[0]["threshold"] is None and without[0]["miou_with_background"] is not None
 
 
+def test_layers_of_a_file_serve_their_method_and_the_published_rule(dinoclip, tmp_path):
+    head = DinoiserHead(dv.load_model("playground-clip").clip.patch_dimension, 8)
+    torch.nn.init.constant_(head.bkg_decoder.bias, 100.0)  # an object everywhere
+    head.save(tmp_path / "head.safetensors")
+    words = (*SMALL, *CLIP, "--dinoiser", tmp_path / "head.safetensors", "--background-rule", "--method", "dinoiser")
+    row = dinoclip(*words, "--json").json["results"][0]
+    alone = dinoclip(*words[:-3], "--method", "dinoiser", "--json").json["results"][0]
+    rule = row.pop("miou_with_background_rule")
+    assert row == alone and 0 < rule < row["miou_with_background"]
+    assert "by CLIP-DINOiser's rule" in dinoclip(*words).out
+
+
 def test_linear_goes_on_as_before_beside_and_without_its_name(dinoclip):
     words = ("--train", "playground:1502:3:32", "--data", "playground:1503:2:32", "--size", 32, "--encoder", "pixels")
     named = dinoclip("evaluate", "segmentation", "--method", "linear", *words, "--json").json["results"]
@@ -124,7 +138,7 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
     assert bare.code == 0 and "no threshold was chosen" in bare.out
     row = dinoclip(*words, "--known", tmp_path / "there", "--json").json["results"][0]
     assert row["classes"] == 2 and row["threshold"] is not None and row["miou_with_background"] > 0
-    dinoclip(*words, "--known", tmp_path / "here").refused("the same pictures")
+    dinoclip(*words, "--known", tmp_path / "here").refused("share pictures")
     (tmp_path / "there" / "classes.txt").write_text("background\ncat\nbus\n")
     dinoclip(*words, "--known", tmp_path / "there").refused("have different classes")
     (tmp_path / "here" / "masks" / "one.png").write_text("broken")
@@ -147,7 +161,8 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
         (("--dataset", "voc20"), "--data is missing; expected the folder of voc20, with JPEGImages"),
         (("--dataset", "folder"), "--data is missing"),
         (("--dataset", "cityscapes", "--data", "./nowhere"), "no such folder; expected cityscapes: leftImg8bit"),
-        (("--dataset", "playground", "--data", DATA, "--known", DATA), "the same pictures"),
+        (("--dataset", "playground", "--data", DATA, "--known", DATA), "share pictures"),
+        (("--dataset", "playground", "--data", DATA, "--known", "playground:1501:9:96"), "share pictures"),
         (("--dataset", "playground", "--data", DATA, "--split", "val"), "has no splits"),
         (("--method", "projector", *CLIP, "--data", DATA), "does not serve the heat-map method 'projector'"),
         (("--method", "sclip", "--background-rule", "--data", DATA, "--dinoiser", "./no.pt"), "there is no file no.pt"),
