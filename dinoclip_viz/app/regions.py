@@ -222,9 +222,7 @@ def figures(found: Sequence[Found], wanted: Asked) -> str:
         rows.append([one.method, *times, *miou, *(f"{share:.0%}" for share in covered)])
     cells = "".join(f"<th>{html.escape(word)}</th>" for word in head)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(word)}</td>' for word in row)}</tr>" for row in rows)
-    words = (
-        "picture: its patches, once a picture; prompts: each time; below a prompt: the share that it covers"
-    )
+    words = "picture: its patches, once a picture; prompts: each time; below a prompt: the share that it covers"
     if known:
         counted = "all pixels, none of these too" if may_be_none(wanted) else "the pixels of what the prompts name"
         words += f"; mIoU: over {counted}, against what was drawn"
