@@ -36,6 +36,7 @@ def build_demo(
     tab: TabName = "zero-shot",
     gallery: str | Path | None = None,
     heads: str | Path | None = None,
+    dinoiser: str | Path | None = None,
 ) -> gr.Blocks:
     """The page with its tabs, ready for `launch`.
 
@@ -45,6 +46,7 @@ def build_demo(
         tab: the one that is open at first.
         gallery: the feature store that is searched; None draws scenes and embeds them at the first search.
         heads: folder of trained heads that are offered beside the package's own.
+        dinoiser: CLIP-DINOiser's trained layers for the model's CLIP, as in `load_model`.
 
     Raises:
         ValueError: there is no such tab.
@@ -54,7 +56,7 @@ def build_demo(
     """
     if tab not in get_args(TabName):
         raise ValueError(f"there is no tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
-    bench = Workbench(model, guide)
+    bench = Workbench(model, guide, dinoiser=dinoiser)
     pictures_to_search = search.Gallery(gallery, bench.model(bench.first_key))
     own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from threading import RLock
 from time import perf_counter
 
@@ -27,9 +28,16 @@ class Workbench:
         model: a model, or the name of one, that is there from the start and always stays.
         guide: name of the DINO that pools CLIP's patches and draws PCA maps; "" or None for the model's own.
         most: how many further models stay loaded.
+        dinoiser: CLIP-DINOiser's trained layers for the first model's CLIP, as in `load_model`.
     """
 
-    def __init__(self, model: str | ImageTextModel = "playground", guide: str | None = None, most: int = 2) -> None:
+    def __init__(
+        self,
+        model: str | ImageTextModel = "playground",
+        guide: str | None = None,
+        most: int = 2,
+        dinoiser: str | Path | None = None,
+    ) -> None:
         self.features_kept = FeatureCache()
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
         self.drawn = Drawn()
@@ -37,7 +45,7 @@ class Workbench:
         self._seconds: Shelf[float] = Shelf(1 << 16)
         self._others: Shelf[ImageTextModel] = Shelf(most)
         self._lock = RLock()
-        first = load_model(model, guide or None) if isinstance(model, str) else model
+        first = load_model(model, guide or None, dinoiser=dinoiser) if isinstance(model, str) else model
         self.first_name, self.first_guide = first.name, guide or NO_GUIDE
         self.first_key = key_of(first.name, guide)
         self._first = first

@@ -16,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's and draw PCA maps")
     parser.add_argument("--gallery", metavar="STORE", help="feature store to search; default: some drawn scenes")
     parser.add_argument("--heads", metavar="FOLDER", help="trained heads to offer beside the package's own")
+    parser.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s, this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port to serve on (%(default)s)")
 
@@ -26,7 +27,13 @@ def run(arguments: Namespace) -> Answer:
     _check_free(host, port)
     from dinoclip_viz.app import build_demo, launch
 
-    demo = build_demo(arguments.model, arguments.guide, gallery=arguments.gallery, heads=arguments.heads)
+    demo = build_demo(
+        arguments.model,
+        arguments.guide,
+        gallery=arguments.gallery,
+        heads=arguments.heads,
+        dinoiser=arguments.dinoiser,
+    )
     address = f"http://{host}:{port}"
 
     def serve() -> None:

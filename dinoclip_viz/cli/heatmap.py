@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from dinoclip_viz.models import ImageTextModel
+
 SUMMARY = "show where in a picture each prompt is"
 SHOWN = 384  # least longer side in pixels of a picture in the result
 
@@ -54,7 +56,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--method", metavar="M", help="heat-map method; by default the best measured for the model")
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's")
+    parser.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the picture is encoded")
+    parser.add_argument(
+        "--window",
+        type=whole_number,
+        metavar="PX",
+        help="encode in windows of that side, half overlapping, for large pictures",
+    )
+    parser.add_argument("--refine", action="store_true", help="draw the maps to the picture's edges (PAMR)")
     parser.add_argument("--low", type=float, help="cosine of the first colour; by default the lowest of all prompts")
     parser.add_argument("--high", type=float, help="cosine of the last colour; by default the highest of all prompts")
 
@@ -65,14 +75,13 @@ def run(arguments: Namespace) -> Answer:
 
     from dinoclip_viz.images import load_image
     from dinoclip_viz.models import load_model
-    from dinoclip_viz.tasks.heatmap import heatmap
 
     _check_masks(arguments)
     image = load_image(arguments.image)
-    model = load_model(arguments.model, arguments.guide)
+    model = load_model(arguments.model, arguments.guide, dinoiser=arguments.dinoiser)
     method = model.check_method(arguments.method)
     asked = [*arguments.prompt, *arguments.background]
-    every: NDArray[np.float32] = heatmap(model, image, asked, method, arguments.size).numpy()
+    every = _maps(arguments, model, image, asked, method)
     maps = every[: len(arguments.prompt)]
     low, high = _range(maps, arguments.low, arguments.high)
     shares = _write_masks(arguments, every, method)
@@ -105,6 +114,27 @@ def run(arguments: Namespace) -> Answer:
     }
     result |= {name: str(path) for name, path in (("masks", arguments.masks), ("labels", arguments.labels)) if path}
     return Answer(result, f"{table(lines)}\n{method}\nwrote {' and '.join(written)}")
+
+
+def _maps(
+    arguments: Namespace, model: ImageTextModel, image: Image.Image, asked: Sequence[str], method: str
+) -> NDArray[np.float32]:
+    """(prompts, height, width) cosines, in one pass or in windows, drawn to the picture's edges if that is wanted."""
+    from dinoclip_viz.dense import refine
+    from dinoclip_viz.tasks.heatmap import heatmap
+    from dinoclip_viz.tasks.open_vocabulary import Vocabulary, vocabulary_vectors
+    from dinoclip_viz.tasks.windows import window_scores
+
+    if arguments.window is None:
+        maps = heatmap(model, image, asked, method, arguments.size)
+    else:
+        once = list(dict.fromkeys(asked))
+        words = vocabulary_vectors(model, Vocabulary(tuple(once), tuple((text,) for text in once)), method)
+        stride = max(1, arguments.window // 2)
+        scores = window_scores(model, image, words, method, arguments.size, arguments.window, stride)
+        maps = scores[[once.index(text) for text in asked]]
+    found: NDArray[np.float32] = (refine(maps, image) if arguments.refine else maps).numpy()
+    return found
 
 
 def _check_masks(arguments: Namespace) -> None:

@@ -14,7 +14,7 @@ from dinoclip_viz.encoders import load_encoder, load_pair, load_text_encoder
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder, same_space
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.models.model import ImageTextModel
-from dinoclip_viz.models.patches import GUIDED_BY
+from dinoclip_viz.models.patches import GUIDED_BY, POOLING_LEAST
 from dinoclip_viz.models.texts import ProjectedTexts
 from dinoclip_viz.projector import Projector
 
@@ -66,7 +66,7 @@ def load_model(
     measured = _measured(folder)
     return ImageTextModel(
         name, images, texts, projector, clip, beside, measured.none_cosine, measured.best_method, head, text_map,
-        measured.guided_by,
+        measured.guided_by, measured.pooling_least,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _load_clip(
     measured = _measured(folder)
     return ImageTextModel(
         name, images, texts, None, images, beside, measured.none_cosine, measured.best_method,
-        _dinoiser(images, folder, dinoiser), None, measured.guided_by,
+        _dinoiser(images, folder, dinoiser), None, measured.guided_by, measured.pooling_least,
     )  # fmt: skip
 
 
@@ -130,16 +130,18 @@ class Measured:
     """What was measured on a model and stands in measured.json beside its weights.
 
     Attributes:
-        none_cosine, best_method, guided_by: as in `ImageTextModel`.
+        none_cosine, best_method, guided_by, pooling_least: as in `ImageTextModel`.
     """
 
     none_cosine: float = 0.2
     best_method: str = ""
     guided_by: Mapping[str, str] = field(default_factory=lambda: dict(GUIDED_BY))
+    pooling_least: float = POOLING_LEAST
 
 
 def _measured(folder: Path) -> Measured:
     file = folder / "measured.json"
     values = json.loads(file.read_text()) if file.is_file() else {}
     guided_by = {**GUIDED_BY, **values.get("guided_by", {})}
-    return Measured(float(values.get("none_cosine", 0.2)), str(values.get("best_method", "")), guided_by)
+    least = float(values.get("pooling_least", POOLING_LEAST))
+    return Measured(float(values.get("none_cosine", 0.2)), str(values.get("best_method", "")), guided_by, least)

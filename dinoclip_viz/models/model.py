@@ -12,6 +12,7 @@ from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures, TextEnc
 from dinoclip_viz.models.patches import (
     GUIDED_BY,
     HEATMAP_METHODS,
+    POOLING_LEAST,
     make_patches,
     needed_of_clip,
     needed_of_guide,
@@ -36,6 +37,7 @@ class ImageTextModel:
         dinoiser: the two layers by which the CLIP alone knows what a DINO finds alike; None without.
         text_map: carries texts to `images`' own patches, beside `projector`; None without.
         guided_by: method -> which of the guide's vectors tell what is alike.
+        pooling_least: cosine of those vectors below which CLIP-DINOiser's pooling mixes no two patches.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ImageTextModel:
     dinoiser: DinoiserHead | None = None
     text_map: Projector | None = None
     guided_by: Mapping[str, str] = field(default_factory=lambda: dict(GUIDED_BY))
+    pooling_least: float = POOLING_LEAST
 
     @property
     def space(self) -> str:

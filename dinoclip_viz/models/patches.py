@@ -37,6 +37,9 @@ GUIDED_BY: Mapping[str, str] = {"dinoiser-pooling": VALUES, "proxyclip": PATCHES
 """Method -> which of the guide's vectors tell what is alike: "patches" after its final norm, or the last block's "keys"
 or "values", as each method was published."""
 
+POOLING_LEAST = 0.2
+"""CLIP-DINOiser's, for the values of a DINO ViT-B/16."""
+
 _OF_CLIP: Mapping[str, tuple[str, ...]] = {
     **{method: (method,) for method in BLOCK_METHODS},
     "dinoiser-pooling": ("maskclip",),
@@ -123,7 +126,7 @@ def _patches(
 
 def _guided(model: ImageTextModel, method: str, clip: ImageFeatures, alike: Tensor) -> Tensor:
     if method == "dinoiser-pooling":
-        return guided_pooling(clip.dense["maskclip"], alike)
+        return guided_pooling(clip.dense["maskclip"], alike, model.pooling_least)
     if method == "proxyclip" and model.clip is not None and model.clip.reader is not None:
         mixed = proxy_attention(clip.dense[VALUES], alike)
         return model.clip.reader.finish(mixed.to(model.clip.device, model.clip.dtype)).to("cpu", torch.float32)

@@ -106,3 +106,19 @@ def test_options_of_masks_without_a_file_for_them_are_refused(dinoclip, scenes, 
     masks = ["--masks", tmp_path / "masks.json"]
     dinoclip("heatmap", scenes[0], *words, *masks, "--threshold", "nan").refused("--threshold is nan")
     assert not (tmp_path / "map.png").exists()
+
+
+def test_heatmap_in_windows_and_drawn_to_the_edges(dinoclip, scenes, tmp_path):
+    import numpy as np
+
+    def maps(*words):
+        done = dinoclip("heatmap", scenes[0], "--prompt", "a cat", "--prompt", "grass", *out, *words)
+        assert done.code == 0
+        return np.load(tmp_path / "map.npy")
+
+    out = ("--out", tmp_path / "map.png", "--array", tmp_path / "map.npy")
+    plain, windows, refined = maps(), maps("--window", 64), maps("--refine")
+    assert plain.shape == windows.shape == refined.shape
+    assert not np.allclose(plain, windows) and not np.allclose(plain, refined)
+    assert np.corrcoef(plain.ravel(), windows.ravel())[0, 1] > 0.5
+    assert np.allclose(maps("--window", 1024), plain, atol=1e-4)  # it fits into one
