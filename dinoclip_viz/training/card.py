@@ -89,7 +89,8 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
     Raises:
         ValueError: a file is missing or not as training leaves it.
     """
-    from dinoclip_viz.training.dinoiser import HEAD, RUN
+    from dinoclip_viz.training.claim import RUN
+    from dinoclip_viz.training.dinoiser import HEAD
 
     try:
         run = json.loads((folder / RUN).read_text(encoding="utf-8"))

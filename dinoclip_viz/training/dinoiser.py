@@ -20,12 +20,13 @@ from dinoclip_viz.dense.dinoiser import CORRELATION, DinoiserHead
 from dinoclip_viz.dense.pooling import guided_pooling
 from dinoclip_viz.dense.reader import MIDDLE, VALUES
 from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.training.claim import claim
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.processes import Processes
 
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Similarities that a trained head is tried with: what it learns is nearer to a probability than to a cosine."""
-HEAD, RUN, CHECKPOINT = "dinoiser.safetensors", "run.json", "checkpoint.pt"
+HEAD, CHECKPOINT = "dinoiser.safetensors", "checkpoint.pt"
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ def fit_dinoiser(
     recipe = recipe or DinoiserRecipe()
     _check(clip, guide, pictures, recipe)
     if folder is not None:
-        _claim(folder, clip, guide, recipe, len(pictures))
+        said = {"clip": clip.space, "guide": guide.space, "pictures": len(pictures)}
+        claim(folder, {**said, **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)
     loop = Loop(
@@ -228,20 +230,3 @@ def _check(clip: ImageEncoder, guide: ImageEncoder, pictures: Pictures, recipe: 
     for encoder in (clip, guide):
         if recipe.size < encoder.patch:
             raise ValueError(f"size is {recipe.size} pixels, less than one patch of {encoder.name}")
-
-
-def _claim(folder: Path, clip: ImageEncoder, guide: ImageEncoder, recipe: DinoiserRecipe, pictures: int) -> None:
-    """The folder as this run's; one that holds a run of other settings is refused."""
-    said = {"clip": clip.space, "guide": guide.space, "pictures": pictures, **asdict(recipe)}
-    file = folder / RUN
-    if file.is_file():
-        known = json.loads(file.read_text(encoding="utf-8"))
-        differing = [name for name in said if known.get(name) != said[name]]
-        if differing:
-            name = differing[0]
-            raise ValueError(
-                f"{folder} holds a run with {name} {known.get(name)!r}, not {said[name]!r}; name another folder"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(said, indent=1), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.inside import look_inside
 from dinoclip_viz.projector import Projector
+from dinoclip_viz.training.claim import claim
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.processes import Processes
 
@@ -127,12 +128,15 @@ def fit_text_map(
         watch: is told of each epoch.
 
     Raises:
-        ValueError: fewer pictures than are held out and one batch.
+        ValueError: fewer pictures than are held out and one batch, or a folder with a run of other settings.
     """
     recipe = recipe or TextMapRecipe()
     pictures = len(data.heads)
     if pictures < recipe.holdout + recipe.batch:
         raise ValueError(f"{pictures} pictures; expected {recipe.holdout} to hold out and a batch of {recipe.batch}")
+    if folder is not None:
+        said = {"encoder": encoder.patch_space, "texts": texts.space, "pictures": pictures}
+        claim(folder, {**said, "captions": len(data.texts), **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     projector = Projector(
         image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space, text_space=texts.space,
@@ -151,8 +155,8 @@ def fit_text_map(
         picks = torch.from_numpy(chance.random(pictures))
         for step in loop.run():
             rows = order[step * recipe.batch : (step + 1) * recipe.batch]
-            said = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
-            scores = _scores(data.heads[rows], projector.pooled_head(data.texts[said])) / recipe.temperature
+            spoken = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
+            scores = _scores(data.heads[rows], projector.pooled_head(data.texts[spoken])) / recipe.temperature
             target = torch.arange(len(rows))
             loop.update((F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2)
         found = _held(projector, data, captions, recipe.holdout)

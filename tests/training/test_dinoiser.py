@@ -37,7 +37,8 @@ def test_the_loss_falls_and_the_best_round_is_kept(fitted, encoders):
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["held_loss"] < history[0]["held_loss"] - 0.02
     assert history[-1]["loss"] < history[0]["loss"]
-    assert (head.space, head.width, head.least) == (encoders[0].patch_space, encoders[0].patch_dimension, 0.2)
+    assert (head.space, head.width) == (encoders[0].patch_space, encoders[0].patch_dimension)
+    assert head.least in LEVELS
     saved = type(head).load(folder / HEAD)
     assert all(torch.equal(value, saved.state_dict()[name]) for name, value in head.state_dict().items())
 

@@ -137,3 +137,9 @@ def test_a_run_stopped_after_two_epochs_goes_on_to_the_same_weights(toy, tmp_pat
 def test_too_few_pictures_are_refused(toy):
     with pytest.raises(ValueError, match="200 pictures; expected 190 to hold out and a batch of 32"):
         fit_text_map(DINO, CLIP, toy, replace(TINY, holdout=190))
+
+
+def test_a_folder_with_a_run_of_another_recipe_is_refused(toy, tmp_path):
+    fit_text_map(DINO, CLIP, toy, replace(TINY, epochs=1), tmp_path)
+    with pytest.raises(ValueError, match="holds a run with epochs 1, not 2; name another folder"):
+        fit_text_map(DINO, CLIP, toy, replace(TINY, epochs=2), tmp_path)
