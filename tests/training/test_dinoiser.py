@@ -8,7 +8,7 @@ import torch
 from dinoclip_viz import playground
 from dinoclip_viz.dense.background import found_background
 from dinoclip_viz.encoders import load_encoder
-from dinoclip_viz.training.dinoiser import CHECKPOINT, HEAD, DinoiserRecipe, fit_dinoiser
+from dinoclip_viz.training.dinoiser import CHECKPOINT, HEAD, LEVELS, DinoiserRecipe, fit_dinoiser
 
 TINY = DinoiserRecipe(size=96, batch=4, steps=12, rounds=3, rate=2e-3, channels=16, held=4)
 
