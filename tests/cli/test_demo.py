@@ -11,7 +11,7 @@ import pytest
 def served(monkeypatch):
     calls = []
     app = SimpleNamespace(
-        build_demo=lambda model, guide, gallery: (model, guide, gallery),
+        build_demo=lambda model, guide, gallery, heads, dinoiser: (model, guide, gallery, heads, dinoiser),
         launch=lambda demo, host, port: calls.append((demo, host, port)),
     )
     monkeypatch.setitem(sys.modules, "dinoclip_viz.app", app)
@@ -26,10 +26,11 @@ def free_port():
 
 def test_demo_builds_the_app_and_serves_it(dinoclip, served):
     port = free_port()
-    words = ["--model", "playground-clip", "--guide", "playground-dino", "--gallery", "here", "--port", port]
+    words = ["--model", "playground-clip", "--guide", "playground-dino", "--gallery", "here", "--heads", "mine"]
+    words += ["--dinoiser", "layers.safetensors", "--port", port]
     done = dinoclip("demo", *words, "--json")
     assert (done.code, done.json["address"]) == (0, f"http://127.0.0.1:{port}")
-    assert served == [(("playground-clip", "playground-dino", "here"), "127.0.0.1", port)]
+    assert served == [(("playground-clip", "playground-dino", "here", "mine", "layers.safetensors"), "127.0.0.1", port)]
 
 
 def test_demo_tells_of_a_taken_port_before_it_loads_a_model(dinoclip, served):

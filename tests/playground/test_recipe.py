@@ -174,17 +174,3 @@ def test_the_embedded_heads_are_small_and_say_what_they_measured():
         assert found.keys() == head.figures.keys()
         for measure_name, tolerance in (("miou", 0.15), ("accuracy", 0.08), ("delta1", 0.2)):
             assert abs(found.get(measure_name, 0) - head.figures.get(measure_name, 0)) < tolerance
-
-
-def test_confusions_at_levels_are_those_of_a_loop():
-    chance = torch.Generator().manual_seed(0)
-    truth = torch.randint(0, 21, (300,), generator=chance)
-    name = torch.randint(1, 21, (300,), generator=chance)
-    score = torch.rand(300, generator=chance)
-    levels = torch.tensor([0.1, 0.5, 0.9])
-    tables = measure._at_levels(truth, name, score, levels)
-    for table, level in zip(tables, levels, strict=True):
-        expected = torch.zeros(21, 21, dtype=torch.long)
-        for t, n, s in zip(truth.tolist(), name.tolist(), score.tolist(), strict=True):
-            expected[t, n if s >= level else 0] += 1
-        assert torch.equal(table, expected)

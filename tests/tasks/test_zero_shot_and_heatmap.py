@@ -98,7 +98,7 @@ def test_bad_prompts_methods_and_features_are_refused(model, scenes):
     for prompts, reason in (([], "no prompt"), (["cat", ""], "empty"), ("cat", "list")):
         with pytest.raises(ValueError, match=reason):
             dv.heatmap(model, scenes[0].image, prompts)
-    with pytest.raises(ValueError, match="it serves: projector, maskclip"):
+    with pytest.raises(ValueError, match="it serves: projector, text-to-dino, maskclip"):
         dv.heatmap(model, scenes[0].image, ["cat"], "nothing")
     with pytest.raises(ValueError, match="expected one"):
         dv.heatmap(model, model.encode_images([s.image for s in scenes]), ["cat"])
