@@ -53,6 +53,12 @@ def watched(chromium):
         context.close()
 
 
+def visit(window, address):
+    """Open the page and wait until its first tab has answered."""
+    window.goto(address)
+    window.wait_for_selector(TABS[0][1], timeout=60_000)
+
+
 def open_tab(window, name):
     """Click a tab; on a narrow page the last ones wait in the menu beside the others."""
     tab = window.get_by_role("tab", name=name)
@@ -66,8 +72,7 @@ def open_tab(window, name):
 def test_a_photograph_is_answered_in_every_tab(address, watched, photograph, tmp_path, width, height):
     open_page, hosts, errors = watched
     window = open_page(width, height)
-    window.goto(address)
-    window.wait_for_selector(TABS[0][1], timeout=60_000)
+    visit(window, address)
     window.locator(".picture-input:visible .icon-button-wrapper button").last.click(timeout=5_000)
     window.locator(".picture-input:visible input[type=file]").first.set_input_files(photograph)
     window.get_by_text("drawn world alone").first.wait_for(timeout=60_000)
@@ -124,7 +129,7 @@ def coloured(tmp_path):
 def test_a_picture_that_changes_while_a_job_runs_is_the_one_that_is_shown(address, watched, coloured):
     open_page, _, errors = watched
     window = open_page(1280, 900)
-    window.goto(address)
+    visit(window, address)
     open_tab(window, "Match")
     window.wait_for_selector("#match-first img", timeout=60_000)
     for name in ("red", "blue", "red", "blue"):
@@ -140,7 +145,7 @@ def test_a_picture_that_changes_while_a_job_runs_is_the_one_that_is_shown(addres
 def test_fifty_quick_clicks_and_clicks_beside_the_picture_break_nothing(address, watched):
     open_page, _, errors = watched
     window = open_page(1280, 900)
-    window.goto(address)
+    visit(window, address)
     open_tab(window, "Match")
     picture = window.locator("#match-first img")
     picture.wait_for(timeout=60_000)
@@ -160,7 +165,7 @@ def test_two_visitors_at_once_each_see_their_own_picture(address, watched, colou
     open_page, _, errors = watched
     windows = {name: open_page(1280, 900) for name in coloured}
     for window in windows.values():
-        window.goto(address)
+        visit(window, address)
         open_tab(window, "Match")
         window.wait_for_selector("#match-first img", timeout=60_000)
     for name, window in windows.items():
