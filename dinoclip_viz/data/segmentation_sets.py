@@ -11,10 +11,10 @@ from dinoclip_viz.data.ade20k import ADE20K_NAMES, Ade20kSource, is_ade20k
 from dinoclip_viz.data.base import SourceError
 from dinoclip_viz.data.cityscapes import CITYSCAPES_NAMES, cityscapes
 from dinoclip_viz.data.coco_labels import COCO_OBJECTS, COCO_STUFF, coco_object, coco_stuff
-from dinoclip_viz.data.context import CONTEXT_NAMES, ContextSource, context_root
+from dinoclip_viz.data.context import CONTEXT_NAMES, context_root, context_source
 from dinoclip_viz.data.places import shown
 from dinoclip_viz.data.truths import TruthSource, open_truths
-from dinoclip_viz.data.voc import VOC_NAMES, VocSource, voc_root
+from dinoclip_viz.data.voc import VOC_NAMES, voc_root, voc_source
 from dinoclip_viz.playground import CLASSES
 
 PUBLISHED_AS: Mapping[str, str] = {
@@ -180,12 +180,12 @@ def _stuff_words(name: str) -> str:
 
 def _voc(folder: Path, split: str | None) -> TruthSource | None:
     root = voc_root(folder)
-    return None if root is None else VocSource(root, split or "val")
+    return None if root is None else voc_source(root, split or "val")
 
 
 def _context(folder: Path, split: str | None) -> TruthSource | None:
     root = context_root(folder)
-    return None if root is None else ContextSource(root, split or "val")
+    return None if root is None else context_source(root, split or "val")
 
 
 def _ade20k(folder: Path, split: str | None) -> TruthSource | None:

@@ -20,7 +20,7 @@ from dinoclip_viz.data.drawn import PlaygroundSource, playground_of
 from dinoclip_viz.data.masks import MaskFolderSource, is_mask_folder
 from dinoclip_viz.data.nyu import NyuSource, is_nyu_list, nyu_lists
 from dinoclip_viz.data.places import shown
-from dinoclip_viz.data.voc import VocSource, voc_root
+from dinoclip_viz.data.voc import voc_root, voc_source
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.playground import CLASSES, PARTS
 from dinoclip_viz.playground.layout import FAR
@@ -212,7 +212,7 @@ def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
     if not name.strip() or not path.is_dir():
         raise SourceError(f"{shown(name)[:200]!r}: no such file or folder; expected {ACCEPTED}")
     if (root := voc_root(path)) is not None:
-        return VocSource(root, split or usual[0])
+        return voc_source(root, split or usual[0])
     if is_ade20k(path):
         return Ade20kSource(path, split or usual[1])
     if is_mask_folder(path):

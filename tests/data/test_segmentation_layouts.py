@@ -7,7 +7,7 @@ from PIL import Image
 from dinoclip_viz.data import SourceError
 from dinoclip_viz.data.cityscapes import cityscapes
 from dinoclip_viz.data.coco_labels import coco_object, coco_stuff
-from dinoclip_viz.data.context import ContextSource
+from dinoclip_viz.data.context import context_source
 from dinoclip_viz.data.label_files import UNKNOWN
 from dinoclip_viz.data.segmentation_sets import SEGMENTATION_SETS, open_segmentation, segmentation_set
 from dinoclip_viz.data.truths import TruthSource, pairs
@@ -109,7 +109,7 @@ def test_labels_that_are_missing_or_no_class_are_told_picture_by_picture(coco, s
         (coco_stuff(coco), "holds the number 171"),
         (coco_object(coco), "no such file"),
         (cityscapes(streets), "holds the number 34"),
-        (ContextSource(context), "holds the number 60"),
+        (context_source(context), "holds the number 60"),
     ):
         told = next(pairs(source, "class"))[1]
         assert isinstance(told, str) and words in told and "\n" not in told
