@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
     from dinoclip_viz.store import FeatureStore as FeatureStore
     from dinoclip_viz.store import StoreError as StoreError
-    from dinoclip_viz.tasks.correspondence import Correspondences as Correspondences
-    from dinoclip_viz.tasks.correspondence import match as match
-    from dinoclip_viz.tasks.foreground import ForegroundHead as ForegroundHead
-    from dinoclip_viz.tasks.foreground import clicked_foreground as clicked_foreground
-    from dinoclip_viz.tasks.heads import heads_for as heads_for
-    from dinoclip_viz.tasks.heatmap import heatmap as heatmap
-    from dinoclip_viz.tasks.neighbours import knn_classify as knn_classify
-    from dinoclip_viz.tasks.patch_probe import PatchHead as PatchHead
-    from dinoclip_viz.tasks.pca import PatchPCA as PatchPCA
-    from dinoclip_viz.tasks.probe import LinearProbe as LinearProbe
-    from dinoclip_viz.tasks.retrieval import recall as recall
-    from dinoclip_viz.tasks.segments import kmeans_segments as kmeans_segments
-    from dinoclip_viz.tasks.segments import spectral_segments as spectral_segments
+    from dinoclip_viz.tasks.correspondence.match import Correspondences as Correspondences
+    from dinoclip_viz.tasks.correspondence.match import match as match
+    from dinoclip_viz.tasks.open_vocabulary.heatmap import heatmap as heatmap
+    from dinoclip_viz.tasks.pca.foreground import ForegroundHead as ForegroundHead
+    from dinoclip_viz.tasks.pca.foreground import clicked_foreground as clicked_foreground
+    from dinoclip_viz.tasks.pca.patch_pca import PatchPCA as PatchPCA
+    from dinoclip_viz.tasks.pca.segments import kmeans_segments as kmeans_segments
+    from dinoclip_viz.tasks.pca.segments import spectral_segments as spectral_segments
+    from dinoclip_viz.tasks.probes.head_files import heads_for as heads_for
+    from dinoclip_viz.tasks.probes.knn import knn_classify as knn_classify
+    from dinoclip_viz.tasks.probes.linear import LinearProbe as LinearProbe
+    from dinoclip_viz.tasks.probes.patch_head import PatchHead as PatchHead
+    from dinoclip_viz.tasks.retrieval.recall import recall as recall
     from dinoclip_viz.tasks.tokens import artefact_tokens as artefact_tokens
     from dinoclip_viz.tasks.tokens import without_artefacts as without_artefacts
-    from dinoclip_viz.tasks.zero_shot import classify as classify
-    from dinoclip_viz.tasks.zero_shot import classify_or_none as classify_or_none
+    from dinoclip_viz.tasks.zero_shot.classify import classify as classify
+    from dinoclip_viz.tasks.zero_shot.classify import classify_or_none as classify_or_none
     from dinoclip_viz.training import RECIPES as RECIPES
     from dinoclip_viz.training import Recipe as Recipe
     from dinoclip_viz.training import fit_projector as fit_projector
@@ -82,23 +82,23 @@ _HOMES = {
     "load_dinov2_clip_checkpoint": "projector",
     "FeatureStore": "store",
     "StoreError": "store",
-    "ForegroundHead": "tasks.foreground",
-    "heads_for": "tasks.heads",
-    "clicked_foreground": "tasks.foreground",
-    "Correspondences": "tasks.correspondence",
-    "match": "tasks.correspondence",
-    "heatmap": "tasks.heatmap",
-    "PatchHead": "tasks.patch_probe",
-    "PatchPCA": "tasks.pca",
-    "knn_classify": "tasks.neighbours",
-    "LinearProbe": "tasks.probe",
-    "recall": "tasks.retrieval",
-    "kmeans_segments": "tasks.segments",
-    "spectral_segments": "tasks.segments",
+    "ForegroundHead": "tasks.pca.foreground",
+    "heads_for": "tasks.probes.head_files",
+    "clicked_foreground": "tasks.pca.foreground",
+    "Correspondences": "tasks.correspondence.match",
+    "match": "tasks.correspondence.match",
+    "heatmap": "tasks.open_vocabulary.heatmap",
+    "PatchHead": "tasks.probes.patch_head",
+    "PatchPCA": "tasks.pca.patch_pca",
+    "knn_classify": "tasks.probes.knn",
+    "LinearProbe": "tasks.probes.linear",
+    "recall": "tasks.retrieval.recall",
+    "kmeans_segments": "tasks.pca.segments",
+    "spectral_segments": "tasks.pca.segments",
     "artefact_tokens": "tasks.tokens",
     "without_artefacts": "tasks.tokens",
-    "classify": "tasks.zero_shot",
-    "classify_or_none": "tasks.zero_shot",
+    "classify": "tasks.zero_shot.classify",
+    "classify_or_none": "tasks.zero_shot.classify",
     "RECIPES": "training",
     "Recipe": "training",
     "fit_projector": "training",

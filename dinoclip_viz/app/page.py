@@ -9,11 +9,18 @@ from typing import Any, Literal, get_args
 
 import gradio as gr
 
-from dinoclip_viz.app import gallery as search
-from dinoclip_viz.app import heatmap, hover, match, neighbours, pca, probes, tokens, zero_shot
+from dinoclip_viz.app import tokens
+from dinoclip_viz.app.correspondence import match
+from dinoclip_viz.app.correspondence import similarity as hover
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.open_vocabulary import tab as heatmap
 from dinoclip_viz.app.panel import Panel
+from dinoclip_viz.app.pca import tab as pca
+from dinoclip_viz.app.probes import knn as neighbours
+from dinoclip_viz.app.probes import tab as probes
+from dinoclip_viz.app.retrieval import search
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
+from dinoclip_viz.app.zero_shot import tab as zero_shot
 from dinoclip_viz.models import ImageTextModel
 
 TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search"]

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dinoclip_viz.app.events import HELPER, told
-from dinoclip_viz.app.pictures import Picture
+from dinoclip_viz.app.images import Picture
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE, default_longer

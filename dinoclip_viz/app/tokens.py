@@ -15,13 +15,13 @@ from dinoclip_viz import viz
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.encoders import CLIP, DINO, encoder_of, whose_choices
 from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
+from dinoclip_viz.app.images import FIRST_SEED, Picture, notice, picture_input, read
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.pictures import FIRST_SEED, Picture, notice, picture_input, read
 from dinoclip_viz.app.resolution import MOST, OWN, at_resolution, size_of
 from dinoclip_viz.app.workbench import Workbench, key_of, labelled
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.inside import Insides, look_inside
-from dinoclip_viz.tasks.pca import PatchPCA
+from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 from dinoclip_viz.tasks.tokens import RATIO, artefact_tokens, without_artefacts
 
 NORMS, CLS, REGISTER, ROLLOUT = "norms per layer", "attention of CLS", "attention of a register", "attention rollout"

@@ -8,14 +8,14 @@ from threading import RLock
 from time import perf_counter
 
 from dinoclip_viz.app.cache import FeatureCache, Shelf
-from dinoclip_viz.app.pictures import Drawn, Picture
+from dinoclip_viz.app.images import Drawn, Picture
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
 from dinoclip_viz.encoders.cost import Pace, measure_pace
 from dinoclip_viz.encoders.tiles import encode_tiled
 from dinoclip_viz.images import default_longer
 from dinoclip_viz.models import ImageTextModel, load_model
-from dinoclip_viz.tasks.pca import PatchPCA
+from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
 NO_GUIDE = ""
 DOWNLOAD = "(download)"

@@ -10,33 +10,35 @@ from typing import NoReturn
 
 from dinoclip_viz import __version__
 
-VERBS = (
-    "demo",
-    "models",
-    "classify",
-    "pca",
-    "heatmap",
-    "match",
-    "tokens",
-    "embed",
-    "train",
-    "dinoiser",
-    "search",
-    "dedupe",
-)
-PLAYGROUND_VERBS = ("draw", "train", "measure")
-EVALUATE_VERBS = (
-    "retrieval",
-    "zero-shot",
-    "alignment",
-    "correspondence",
-    "segmentation",
-    "depth",
-    "knn",
-    "linear",
-    "instances",
-    "frozen",
-)
+VERBS = {
+    "demo": "demo",
+    "models": "models",
+    "classify": "zero_shot.classify",
+    "pca": "pca.pca",
+    "heatmap": "open_vocabulary.heatmap",
+    "match": "correspondence.match",
+    "tokens": "tokens",
+    "embed": "embed",
+    "train": "train",
+    "dinoiser": "open_vocabulary.dinoiser",
+    "search": "retrieval.search",
+    "dedupe": "retrieval.dedupe",
+}
+"""Verb -> the module that runs it."""
+
+PLAYGROUND_VERBS = {"draw": "playground.draw", "train": "playground.train", "measure": "playground.measure"}
+EVALUATE_VERBS = {
+    "retrieval": "retrieval.evaluate",
+    "zero-shot": "zero_shot.evaluate",
+    "alignment": "retrieval.alignment",
+    "correspondence": "correspondence.evaluate",
+    "segmentation": "probes.segmentation",
+    "depth": "probes.depth",
+    "knn": "probes.knn",
+    "linear": "probes.linear",
+    "instances": "retrieval.instances",
+    "frozen": "probes.frozen",
+}
 PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATION_FILES = (".gif", ".mp4")
 
@@ -61,18 +63,18 @@ def build_parser() -> Parser:
     parser.allow_abbrev = False
     parser.add_argument("--version", action="version", version=f"dinoclip {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
-    for verb in VERBS:
-        _add(verbs, verb, verb)
+    for verb, module in VERBS.items():
+        _add(verbs, verb, module)
     summary = "draw the playground's scenes, train its models, measure them"
     playground = verbs.add_parser("playground", help=summary, description=_sentence(summary), allow_abbrev=False)
     below = playground.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
-    for verb in PLAYGROUND_VERBS:
-        _add(below, verb, f"playground_{verb}")
+    for verb, module in PLAYGROUND_VERBS.items():
+        _add(below, verb, module)
     summary = "measure models on data of your own"
     evaluate = verbs.add_parser("evaluate", help=summary, description=_sentence(summary), allow_abbrev=False)
     below = evaluate.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=Parser)
-    for verb in EVALUATE_VERBS:
-        _add(below, verb, f"evaluate_{verb.replace('-', '_')}")
+    for verb, module in EVALUATE_VERBS.items():
+        _add(below, verb, module)
     return parser
 
 

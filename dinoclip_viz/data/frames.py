@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from dinoclip_viz.data.places import shown
+from dinoclip_viz.data.locations import shown
 from dinoclip_viz.images import MAXIMUM_BYTES, MAXIMUM_PIXELS, ImageError, load_image
 
 MOST_FRAMES = 300

@@ -6,13 +6,13 @@ import glob
 import os
 from pathlib import Path
 
-from dinoclip_viz.data import tars
 from dinoclip_viz.data.base import Source, SourceError
-from dinoclip_viz.data.drawn import playground_of
-from dinoclip_viz.data.files import SUFFIXES, source_of_file
-from dinoclip_viz.data.folders import FolderSource, caption_file
-from dinoclip_viz.data.hub import HubSource, hub_of, is_stored_data_set
-from dinoclip_viz.data.places import is_picture_name, shown
+from dinoclip_viz.data.captions import tars
+from dinoclip_viz.data.captions.files import SUFFIXES, source_of_file
+from dinoclip_viz.data.captions.folders import FolderSource, caption_file
+from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
+from dinoclip_viz.data.locations import is_picture_name, shown
+from dinoclip_viz.data.playground import playground_of
 
 ACCEPTED = (
     "playground[:SEED:COUNT[:SIZE[:OBJECTS]]], hub:NAME[:CONFIG], a folder, "

@@ -6,8 +6,8 @@ import re
 
 from PIL import Image
 
-from dinoclip_viz.data.drawn import playground_of
-from dinoclip_viz.data.places import is_address
+from dinoclip_viz.data.locations import is_address
+from dinoclip_viz.data.playground import playground_of
 from dinoclip_viz.images import ImageError, load_image
 
 _SCENE = re.compile(r"(\d{1,18})-(\d{1,18})")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dinoclip_viz.projector import INPUTS, Projector
 from dinoclip_viz.store import FeatureStore, StoreError
-from dinoclip_viz.tasks.retrieval import recall
+from dinoclip_viz.tasks.retrieval.recall import recall
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.losses import clip_loss, relation_loss, siglip_loss, unit_norm_mse
 from dinoclip_viz.training.pairs import Batch, Pairs

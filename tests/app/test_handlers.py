@@ -3,12 +3,14 @@ import re
 import gradio as gr
 import pytest
 
-from dinoclip_viz.app import heatmap, pca, zero_shot
 from dinoclip_viz.app.events import told
+from dinoclip_viz.app.images import NOTICE, read
+from dinoclip_viz.app.open_vocabulary import tab as heatmap
 from dinoclip_viz.app.page import build_demo, everywhere, load_chosen, when_open
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.pictures import NOTICE, read
+from dinoclip_viz.app.pca import tab as pca
 from dinoclip_viz.app.workbench import DOWNLOAD, Workbench, labelled
+from dinoclip_viz.app.zero_shot import tab as zero_shot
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.playground import CLASSES

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dinoclip_viz.app.pictures import read
+from dinoclip_viz.app.images import read
 from dinoclip_viz.app.resolution import size_of, tile_of, told_cost
 
 

@@ -5,8 +5,8 @@ from dinoclip_viz.app import tokens
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.encoders import CLIP, DINO
 from dinoclip_viz.app.events import told
+from dinoclip_viz.app.images import NOTICE
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.pictures import NOTICE
 from dinoclip_viz.encoders import inside
 
 

@@ -23,7 +23,7 @@ import torch
 
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.store import FeatureStore
-from dinoclip_viz.tasks.retrieval import recall
+from dinoclip_viz.tasks.retrieval.recall import recall
 from dinoclip_viz.training import Pairs, Recipe, fit_projector, pick_stores
 from dinoclip_viz.training.fit import score_pairs
 from dinoclip_viz.training.pairs import Batch

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.tasks.neighbours import KS, knn_accuracy, knn_classify
+from dinoclip_viz.tasks.probes.knn import KS, knn_accuracy, knn_classify
 
 GALLERY, WIDTH, CLASSES, QUERIES, ROUNDS, K = 50_000, 384, 100, 1000, 7, 20
 COUNTS = (1000, 4000, 16_000)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dinoclip_viz.tasks.retrieval import ranks, summary
+from dinoclip_viz.tasks.retrieval.recall import ranks, summary
 
 IMAGES, CAPTIONS, WIDTH, ROUNDS = 5000, 5, 512, 7
 

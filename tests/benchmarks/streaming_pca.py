@@ -65,7 +65,7 @@ def measure(way: str, path: Path) -> None:
     """Seconds, megabytes and components of one way, as JSON."""
     from sklearn.decomposition import PCA
 
-    from dinoclip_viz.tasks.streaming_pca import CHUNK, streaming_pca
+    from dinoclip_viz.tasks.pca.streaming import CHUNK, streaming_pca
 
     small = np.random.default_rng(1).normal(size=(2000, WIDTH))
     PCA(COMPONENTS, svd_solver="full").fit(small)  # libraries load before the clock starts

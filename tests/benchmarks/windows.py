@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import load_model
-from dinoclip_viz.tasks.open_vocabulary import Vocabulary, vocabulary_vectors
-from dinoclip_viz.tasks.windows import STRIDE, WINDOW, window_scores
+from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, vocabulary_vectors
+from dinoclip_viz.tasks.open_vocabulary.windows import STRIDE, WINDOW, window_scores
 
 SHAPE, CLASSES = (2048, 1024), 20
 RUNS = ("loaded", "window", "map", "whole")

@@ -11,12 +11,12 @@ import pytest
 
 from dinoclip_viz.data import Sample, Unreadable
 from dinoclip_viz.data.decoding import decoded
-from dinoclip_viz.data.drawn import PlaygroundSource
+from dinoclip_viz.data.playground import PlaygroundSource
 
 ENDLESS = """
 import os, sys, time
 from dinoclip_viz.data.decoding import decoded
-from dinoclip_viz.data.drawn import PlaygroundSource
+from dinoclip_viz.data.playground import PlaygroundSource
 if __name__ == "__main__":
     with decoded(PlaygroundSource(2100, 1000).samples(), workers=1) as pictures:
         next(pictures)

@@ -5,7 +5,7 @@ import pytest
 from dinoclip_viz import check_image_encoder, check_text_encoder, load_encoder, load_model
 from dinoclip_viz.playground import draw
 from dinoclip_viz.playground.recipe import measure
-from dinoclip_viz.tasks.neighbours import knn_accuracy
+from dinoclip_viz.tasks.probes.knn import knn_accuracy
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from dinoclip_viz.playground.recipe.pictures import draw_pictures
 from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 from dinoclip_viz.playground.recipe.views import cell_centres, crop
 from dinoclip_viz.projector import Projector
-from dinoclip_viz.tasks.heads import HEADS, heads_for
-from dinoclip_viz.tasks.patch_probe import PatchHead
+from dinoclip_viz.tasks.probes.head_files import HEADS, heads_for
+from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.playground.vocabulary import CLASSES, PARTS
 from dinoclip_viz.playground.world import stream
-from dinoclip_viz.tasks.depth import DepthErrors
-from dinoclip_viz.tasks.patch_probe import PatchHead, depth_errors, encoded, segmentation_confusion
+from dinoclip_viz.tasks.probes.depth import DepthErrors
+from dinoclip_viz.tasks.probes.patch_head import PatchHead, depth_errors, encoded, segmentation_confusion
 
 log = logging.getLogger(__name__)
 

@@ -15,17 +15,17 @@ from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.models import ImageTextModel, load_model
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, PARTS
 from dinoclip_viz.playground.world import Scene, draw
-from dinoclip_viz.tasks.confusion import Confusion
 from dinoclip_viz.tasks.grids import patch_labels
-from dinoclip_viz.tasks.heatmap import heatmap
-from dinoclip_viz.tasks.neighbours import knn_accuracy
-from dinoclip_viz.tasks.open_vocabulary import Vocabulary
-from dinoclip_viz.tasks.open_vocabulary_accuracy import WordsTask, measure_words
-from dinoclip_viz.tasks.patch_probe import PatchHead
-from dinoclip_viz.tasks.pca import PatchPCA
-from dinoclip_viz.tasks.probe import LinearProbe
-from dinoclip_viz.tasks.retrieval import recall
-from dinoclip_viz.tasks.zero_shot import classify
+from dinoclip_viz.tasks.open_vocabulary.accuracy import WordsTask, measure_words
+from dinoclip_viz.tasks.open_vocabulary.heatmap import heatmap
+from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary
+from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
+from dinoclip_viz.tasks.probes.confusion import Confusion
+from dinoclip_viz.tasks.probes.knn import knn_accuracy
+from dinoclip_viz.tasks.probes.linear import LinearProbe
+from dinoclip_viz.tasks.probes.patch_head import PatchHead
+from dinoclip_viz.tasks.retrieval.recall import recall
+from dinoclip_viz.tasks.zero_shot.classify import classify
 
 log = logging.getLogger(__name__)
 

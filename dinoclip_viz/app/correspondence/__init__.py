@@ -1,0 +1,1 @@
+"""The tabs of correspondences and patch similarity."""

@@ -1,0 +1,1 @@
+"""The tab of text-prompted heat maps."""

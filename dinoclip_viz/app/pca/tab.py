@@ -1,0 +1,204 @@
+"""The PCA tab: the patches of several pictures in common colours, DINO's beside CLIP's."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+import torch
+from PIL import Image
+
+from dinoclip_viz import viz
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
+from dinoclip_viz.app.images import FIRST_SEED, MOST_PICTURES, SHOWN, Picture, notice, pictures_input, read_all, shown
+from dinoclip_viz.app.panel import Panel
+from dinoclip_viz.app.pca.views import (
+    COMPONENTS,
+    VIEWS,
+    build_clicks,
+    build_files,
+    segment_maps,
+    segments_legend,
+)
+from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
+from dinoclip_viz.app.workbench import Workbench
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
+from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
+
+ALL, FOREGROUND = "all patches", "the foreground"
+COUNT = 3
+SEGMENTS, MOST_SEGMENTS = 6, 16
+STEP = 100
+LEGEND = ("first principal component", "second component", "third component")
+WORDS = "Alike colours mean alike patches, across all pictures of one encoder; two encoders' colours are unrelated."
+
+
+def encoders_of(model: ImageTextModel, beside: bool) -> list[tuple[str, ImageEncoder]]:
+    """(title, encoder) of each column: the guide or the model's own, then CLIP where it is another."""
+    first = model.guide or model.images
+    pairs = [(first.name, first)]
+    if beside and model.clip is not None and model.clip is not first:
+        pairs.append((f"CLIP: {model.clip.name}", model.clip))
+    return pairs
+
+
+def bases_for(
+    bench: Workbench,
+    kept: str | None,
+    columns: Sequence[Sequence[ImageFeatures]],
+    subject: str,
+    flip: bool,
+) -> list[PatchPCA]:
+    """A basis a column: the kept one where it belongs to the same encoder, else one fitted on these pictures."""
+    old = {basis.space_: basis for basis in bench.bases.get(kept) or []}
+    wanted = "foreground" if subject == FOREGROUND else "all"
+    return [
+        old.get(features[0].patch_space)
+        or PatchPCA(3, "foreground" if wanted == "foreground" else "all", flip).fit(list(features))
+        for features in columns
+    ]
+
+
+def answer(
+    bench: Workbench,
+    key: str,
+    items: Sequence[tuple[str, str | None]] | None,
+    basis: str | None = None,
+    keep: bool = False,
+    beside: bool = True,
+    subject: str = ALL,
+    hide: bool = False,
+    automatic: bool = True,
+    threshold: float = 0.0,
+    flip: bool = False,
+    patches: int = OWN,
+    tiles: bool = False,
+    view: str = COMPONENTS,
+    count: float = SEGMENTS,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple[list[tuple[Image.Image, str]], Image.Image, Image.Image, Any, str, str]:
+    """Maps with captions, their legend, the histogram, the threshold's slider, the basis's id, and a notice or "".
+
+    Raises:
+        ValueError: pictures that cannot be used, or too many.
+    """
+    pictures, model = read_all(items), bench.model(key)
+    pairs = encoders_of(model, beside)
+    steps = [(encoder, picture) for _, encoder in pairs for picture in pictures]
+    encoded = [
+        at_resolution(bench, key, encoder, picture, patches, tiles)
+        for encoder, picture in progress.tqdm(steps, desc="encoding")
+    ]
+    columns = [encoded[start : start + len(pictures)] for start in range(0, len(encoded), len(pictures))]
+    fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
+    level = fitted[0].threshold_ if automatic else threshold
+    levels = [level, *(each.threshold_ for each in fitted[1:])]
+    if view == COMPONENTS:
+        maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
+    else:
+        maps = segment_maps(view, round(count), columns, pictures)
+    gallery = rows_of(pictures, [title for title, _ in pairs], maps)
+    first = torch.cat([values.flatten() for values in fitted[0].first_component(list(columns[0]))])
+    histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
+    low, high = first.min().item(), first.max().item()
+    slider = gr.Slider(minimum=low, maximum=high, value=min(max(level, low), high), step=(high - low) / STEP or 1)
+    shares = ", ".join(f"{share:.0%}" for share in fitted[0].explained_variance_.tolist())
+    words = f"{WORDS} First column: {shares} of the variance."
+    legend = viz.rgb_legend(LEGEND, words) if view == COMPONENTS else segments_legend(round(count))
+    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, pictures)
+
+
+def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
+    """The map of each picture in the basis's colours, the background grey if it is hidden."""
+    colours = basis.transform(list(features))
+    fronts = basis.foreground(list(features), level)
+    return [
+        viz.pca_picture(colour[0].numpy(), SHOWN, foreground=front[0].numpy() if hide else None)
+        for colour, front in zip(colours, fronts, strict=True)
+    ]
+
+
+def rows_of(
+    pictures: Sequence[Picture], titles: Sequence[str], maps: Sequence[Sequence[Image.Image]]
+) -> list[tuple[Image.Image, str]]:
+    """Picture by picture: the picture, then its map in each column."""
+    rows = []
+    for index, picture in enumerate(pictures):
+        rows.append((shown(picture.image), f"picture {index + 1}"))
+        rows.extend((column[index], f"{title}") for title, column in zip(titles, maps, strict=True))
+    return rows
+
+
+def build(bench: Workbench, key: gr.State) -> Panel:
+    """The tab, inside the page that is being built."""
+    gr.Markdown(
+        "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
+        "fitted on all pictures jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
+    )
+    last, begin = bench.drawn.several(COUNT, FIRST_SEED - 1)
+
+    def encoders(model: str, both: bool) -> list[ImageEncoder]:
+        return [encoder for _, encoder in encoders_of(bench.model(model), both)]
+
+    with gr.Row(elem_classes=["halves"]):
+        with gr.Column(scale=2, elem_classes=["inputs"]):
+            pictures = pictures_input(begin, MOST_PICTURES, 3, "pca-pictures")
+            draw = gr.Button("Draw others", size="sm")
+            view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
+            count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="How many segments", visible=False)
+            keep = gr.Checkbox(False, label="Keep these colours for the next pictures")
+            beside = gr.Checkbox(True, label="CLIP's own patches beside")
+            hide = gr.Checkbox(False, label="Grey out the background")
+            with gr.Accordion("Foreground, colours and resolution", open=False):
+                automatic = gr.Checkbox(True, label="Find the foreground's threshold (Otsu)")
+                threshold = gr.Slider(-10, 10, 0, label="Foreground above, first component")
+                flip = gr.Checkbox(False, label="Flip foreground and background")
+                subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
+                fine = build_resolution(bench, key, pictures, encoders, read_all, [beside])
+            basis = gr.State(None)
+            loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
+            run = gr.Button("Draw the maps", variant="primary")
+        with gr.Column(scale=3, elem_classes=["results"]):
+            note = gr.Markdown(elem_classes=["notice"])
+            maps = gr.Gallery(
+                label="Each picture and its patch maps",
+                columns=3,
+                height="auto",
+                object_fit="contain",
+                format="png",
+                buttons=["download", "download_all", "fullscreen"],
+                interactive=False,
+                elem_id="pca-result",
+            )
+            still: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
+            legend = gr.Image(label="What the colours mean", alt_text="Red, green and blue are components", **still)
+            histogram = gr.Image(
+                label="First component: foreground and background",
+                alt_text="Histogram of the first component, split at the threshold",
+                **still,
+            )
+            build_clicks(bench, key, pictures, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
+    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
+    outputs = [maps, legend, histogram, threshold, basis, note]
+    handler = told(functools.partial(answer, bench))
+    run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
+    view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
+    loaded.success(handler, inputs, outputs, **AGAIN)
+    changes = [
+        view.input,
+        count.release,
+        beside.input,
+        subject.input,
+        hide.input,
+        automatic.input,
+        flip.input,
+        pictures.upload,
+    ]
+    gr.on(changes, handler, inputs, outputs, **AGAIN)
+    threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **AGAIN)
+    draw_next(draw, last, functools.partial(bench.drawn.several, COUNT), [pictures], (handler, inputs, outputs))
+    beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
+    return Panel(handler, inputs, outputs, pictures)

@@ -1,0 +1,263 @@
+"""What the PCA tab can show beside components: segments, a basis from a file, and the foreground of a few clicks."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from dinoclip_viz import viz
+from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.images import Picture, read_all, shown
+from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
+from dinoclip_viz.app.workbench import Workbench
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
+from dinoclip_viz.tasks.pca.foreground import clicked_foreground
+from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
+from dinoclip_viz.tasks.pca.segments import kmeans_segments, spectral_segments
+
+COMPONENTS, KMEANS, SPECTRAL = "components", "k-means segments", "spectral segments"
+VIEWS = [COMPONENTS, KMEANS, SPECTRAL]
+OBJECT, BACKGROUND = "the object", "the background"
+OPACITY = 0.75
+MARKS = {True: (0, 158, 115), False: (213, 94, 0)}
+"""Colour of a click on the object, and of one on the background."""
+MOST_CLICKS = 50
+
+Click = tuple[float, float, bool]
+"""x and y as shares of the picture's sides, and whether it is on the object."""
+
+
+def segment_maps(
+    view: str, count: int, columns: Sequence[Sequence[ImageFeatures]], pictures: Sequence[Picture]
+) -> list[list[Image.Image]]:
+    """The segments of each picture, column by column, numbered alike in all pictures of a column.
+
+    Raises:
+        ValueError: more patches than can be cut, or fewer than segments.
+    """
+    segment = kmeans_segments if view == KMEANS else spectral_segments
+    palette = viz.class_palette(count)
+    return [
+        [
+            viz.mask_overlay(shown(picture.image), labels[0].numpy() + 1, palette, OPACITY)
+            for picture, labels in zip(pictures, segment(list(features), count), strict=True)
+        ]
+        for features in columns
+    ]
+
+
+def segments_legend(count: int) -> Image.Image:
+    """The colour of each segment."""
+    return viz.class_legend([f"segment {index + 1}" for index in range(count)], viz.class_palette(count))
+
+
+def save_bases(bench: Workbench, home: Path, basis: str | None) -> list[str]:
+    """Files to download: the basis of each column, named after its encoder.
+
+    Args:
+        bench: holds the bases.
+        home: folder that the files are written to.
+        basis: id of those to save.
+
+    Raises:
+        ValueError: there is none yet.
+    """
+    fitted = bench.bases.get(basis)
+    if not fitted:
+        raise ValueError("there is no basis yet: press “Draw the maps” first")
+    folder = Path(tempfile.mkdtemp(dir=home))
+    paths = []
+    for each in fitted:
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in each.space_)
+        paths.append(str(folder / f"{name}.safetensors"))
+        each.save(paths[-1])
+    return paths
+
+
+def load_basis(
+    bench: Workbench, encoders_of: Callable[[str], Sequence[tuple[str, ImageEncoder]]], key: str, path: str | None
+) -> tuple[str | None, bool, str]:
+    """The id of a basis from a file, whether it is kept, and what is said of it.
+
+    Args:
+        bench: takes the basis.
+        encoders_of: key -> title and encoder of each column; key: of the model.
+        path: of the file; None where it was taken away.
+
+    Raises:
+        ValueError: it is no basis, not one of three components, or of none of the encoders.
+    """
+    if not path:
+        return None, False, ""
+    try:
+        pca = PatchPCA.load(path)
+    except ValueError as error:
+        raise ValueError(f"{Path(path).name} is no basis; expected a file that this page or a run saved") from error
+    if pca.components != 3:
+        raise ValueError(f"{Path(path).name} has {pca.components} components; expected 3, which make a colour")
+    spaces = {encoder.patch_space: title for title, encoder in encoders_of(key)}
+    if pca.space_ not in spaces:
+        raise ValueError(
+            f"{Path(path).name} is a basis of {pca.space_}, but this page shows {', '.join(spaces)}; load that model"
+        )
+    return bench.bases.put([pca]), True, f"Colours of {spaces[pca.space_]} are those of {Path(path).name}."
+
+
+def clicked(
+    bench: Workbench,
+    encoder_of: Callable[[str], ImageEncoder],
+    key: str,
+    items: Sequence[tuple[str, str | None]] | None,
+    number: float,
+    clicks: Sequence[Click],
+    patches: int = OWN,
+    tiles: bool = False,
+) -> tuple[Image.Image, list[tuple[Image.Image, str]], str]:
+    """The clicked picture with its clicks, the foreground in each picture, and a line that says what to do next.
+
+    Args:
+        bench: encodes.
+        encoder_of: key -> the encoder whose patches are told apart.
+        key: of the model.
+        items: the gallery's pictures.
+        number: of the picture that was clicked, from 1.
+        clicks: so far.
+        patches: along the longer side, 0 for the encoder's own; tiles: whether the picture is encoded in tiles.
+
+    Raises:
+        ValueError: pictures that cannot be used, a number that none has, or the same patch on both sides.
+    """
+    pictures = read_all(items)
+    index = round(number) - 1
+    if not 0 <= index < len(pictures):
+        raise ValueError(f"there is no picture {round(number)}; expected 1 to {len(pictures)}")
+    chosen = pictures[index].image
+    large = shown(chosen)
+    marked = viz.mark_points(
+        large,
+        np.array([(x * large.width, y * large.height) for x, y, _ in clicks]).reshape(-1, 2),
+        np.array([MARKS[side] for _, _, side in clicks], np.uint8).reshape(-1, 3),
+    ) if clicks else large  # fmt: skip
+    sides = [
+        [(x * chosen.width, y * chosen.height) for x, y, side in clicks if side == wanted] for wanted in (True, False)
+    ]
+    missing = [name for name, points in ((OBJECT, sides[0]), (BACKGROUND, sides[1])) if not points]
+    if missing:
+        return marked, [], f"Click {' and '.join(missing)} in the picture, at least once."
+    encoder = encoder_of(key)
+    features = [at_resolution(bench, key, encoder, picture, patches, tiles) for picture in pictures]
+    head = clicked_foreground(features[index], sides[0], sides[1])
+    found, shares = [], []
+    for place, (picture, part) in enumerate(zip(pictures, features, strict=True)):
+        mask = head.mask(part)[0].numpy()
+        shares.append(f"{mask.mean():.0%}")
+        overlay = viz.mask_overlay(shown(picture.image), mask.astype(np.int64), [MARKS[True]], OPACITY)
+        found.append((overlay, f"picture {place + 1}"))
+    return marked, found, f"{len(clicks)} clicks; foreground {', '.join(shares)} of the patches."
+
+
+def with_click(clicks: Sequence[Click], place: Sequence[float], extent: tuple[int, int], side: str) -> list[Click]:
+    """The clicks with one more.
+
+    Args:
+        clicks: so far.
+        place: x and y in pixels of the picture as it is shown, and extent: its width and height.
+        side: what was clicked.
+
+    Raises:
+        ValueError: the place is outside the picture, or there are too many.
+    """
+    x, y = float(place[0]) / extent[0], float(place[1]) / extent[1]
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"({place[0]:g}, {place[1]:g}) is outside the picture; click inside it")
+    if len(clicks) >= MOST_CLICKS:
+        raise ValueError(f"there are {len(clicks)} clicks already; press “Forget the clicks” to begin anew")
+    return [*clicks, (x, y, side == OBJECT)]
+
+
+def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Checkbox, encoders_of: Any) -> Any:
+    """The buttons that save a basis and load one, and the event after which the maps must be drawn anew."""
+    folder = tempfile.TemporaryDirectory(prefix="dinoclip-bases-")  # goes when the page does
+    with gr.Accordion("The colours as a file", open=False):
+        gr.Markdown("A saved basis gives the same colours here, in Python and on the command line, to whoever has it.")
+        save = gr.Button("Save the colours", size="sm")
+        saved = gr.File(label="Saved colours", file_count="multiple", interactive=False, visible=False)
+        given = gr.File(label="Colours from a file", file_types=[".safetensors"], height=120, elem_id="pca-basis")
+        said = gr.Markdown()
+
+    def files(kept: str | None) -> Any:
+        return gr.File(save_bases(bench, Path(folder.name), kept), visible=True)
+
+    save.click(told(files), basis, saved, **HELPER)
+    loader = told(functools.partial(load_basis, bench, encoders_of))
+    return given.upload(loader, [key, given], [basis, keep, said], **MODEL_RUN, **HELPER)
+
+
+def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, fine: Resolution, encoder_of: Any) -> None:
+    """The section in which clicks on one picture find the foreground of all."""
+    with gr.Accordion("Foreground by a few clicks", open=False, elem_classes=["clicks"]):
+        gr.Markdown(
+            "Click the object and the background, once each or more: logistic regression on the clicked patches finds "
+            "the object in all pictures (as DINOv3's foreground)."
+        )
+        with gr.Row():
+            number = gr.Number(1, label="Picture", minimum=1, precision=0, min_width=100)
+            side = gr.Radio([OBJECT, BACKGROUND], value=OBJECT, label="The next click is on")
+        with gr.Row():
+            begin = gr.Button("Show the picture", size="sm")
+            forget = gr.Button("Forget the clicks", size="sm")
+        picture = gr.Image(
+            label="Click here",
+            alt_text="The picture to click in",
+            interactive=False,
+            format="png",
+            elem_id="pca-clicks", buttons=["fullscreen"],
+        )  # fmt: skip
+        said = gr.Markdown()
+        found = gr.Gallery(
+            label="Foreground of each picture", columns=3, height="auto", object_fit="contain", format="png",
+            interactive=False,
+        )  # fmt: skip
+    clicks = gr.State([])
+    extent = gr.State((1, 1))
+    handler = functools.partial(clicked, bench, encoder_of)
+
+    def redraw(
+        model: str, items: Any, which: float, made: list[Click], patches: int, tiles: bool
+    ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str, list[Click], tuple[int, int]]:
+        marked, masks, words = handler(model, items, which, made, patches, tiles)
+        return marked, masks, words, made, marked.size
+
+    def add(
+        model: str,
+        items: Any,
+        which: float,
+        made: list[Click],
+        patches: int,
+        tiles: bool,
+        on: str,
+        seen: Any,
+        event: gr.SelectData,
+    ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str, list[Click], tuple[int, int]]:  # fmt: skip
+        return redraw(model, items, which, with_click(made, event.index, (seen[0], seen[1]), on), patches, tiles)
+
+    def afresh(model: str, items: Any, which: float, patches: int, tiles: bool) -> Any:
+        return redraw(model, items, which, [], patches, tiles)
+
+    outputs = [picture, found, said, clicks, extent]
+    quick = {**MODEL_RUN, **HELPER, "show_progress": "hidden"}
+    gr.on(
+        [begin.click, forget.click, number.change],
+        told(afresh),
+        [key, pictures, number, *fine.inputs],
+        outputs,
+        **quick,
+    )
+    picture.select(told(add), [key, pictures, number, clicks, *fine.inputs, side, extent], outputs, **quick)

@@ -1,0 +1,1 @@
+"""The tabs of linear probes and nearest neighbours."""

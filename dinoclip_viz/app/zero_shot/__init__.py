@@ -1,0 +1,1 @@
+"""The tab of zero-shot classification."""

@@ -1,0 +1,1 @@
+"""The verbs of text-prompted heat maps."""

@@ -1,0 +1,1 @@
+"""`dinoclip pca`."""

@@ -1,0 +1,265 @@
+"""`dinoclip pca`: the colours of patches, the same for every picture of a basis."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
+from dinoclip_viz.cli.parser import (
+    ANIMATION_FILES,
+    PICTURE_FILES,
+    output_file,
+    picture_or_animation_file,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL import Image
+    from torch import Tensor
+
+    from dinoclip_viz.encoders.base import ImageFeatures
+    from dinoclip_viz.tasks.pca.parts import Part
+    from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
+
+SUMMARY = "colour the patches of pictures by their principal components"
+SHOWN = 384  # least longer side in pixels of a picture in the result
+MOST_STILL = 64  # pictures on a sheet
+PARTS = 6
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="file, http(s) address, folder of pictures, animated GIF or video"
+    )
+    parser.add_argument(
+        "--out", required=True, type=picture_or_animation_file, metavar="FILE",
+        help="picture to write; a name in .gif or .mp4 writes an animation, every frame in the same colours",
+    )  # fmt: skip
+    basis = parser.add_mutually_exclusive_group()
+    basis.add_argument("--save-basis", type=output_file, metavar="FILE", help="write the fitted basis for other runs")
+    basis.add_argument("--basis", metavar="FILE", help="use a saved basis: the same colours as in that run")
+    parser.add_argument("--fit", metavar="STORE", help="fit the basis on all patches that a store keeps")
+    parser.add_argument("--encoder", metavar="NAME", default="playground-dino", help="vision encoder (%(default)s)")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which pictures are encoded")
+    parser.add_argument(
+        "--subject", choices=("all", "foreground"), default="all", help="what the colours are fitted on (%(default)s)"
+    )
+    parser.add_argument("--flip", action="store_true", help="exchange foreground and background")
+    segments = parser.add_mutually_exclusive_group()
+    segments.add_argument("--segments", type=whole_number, metavar="K", help="draw K segments by k-means instead")
+    segments.add_argument("--spectral", type=whole_number, metavar="K", help="the same by normalised cuts")
+    parser.add_argument(
+        "--legend", type=legend_file, metavar="FILE",
+        help="write what the colours stand for: the parts that the foreground falls into; .json or a picture",
+    )  # fmt: skip
+    parser.add_argument("--parts", type=whole_number, metavar="K", help=f"parts in the legend ({PARTS})")
+    parser.add_argument("--names", metavar="A,B,C", help="names of the parts, the largest first")
+    parser.add_argument("--every", type=whole_number, metavar="N", help="animation: take every N-th frame (1)")
+    parser.add_argument("--frames", type=whole_number, metavar="N", help="animation: at most so many frames (300)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="animation: how long a frame stays (as it came)")
+
+
+def run(arguments: Namespace) -> Answer:
+    """Explained variance and each picture's share of foreground; the picture is written."""
+    _check(arguments)
+    if arguments.out.suffix.lower() in ANIMATION_FILES:
+        from dinoclip_viz.cli.pca.animation import animate
+
+        return animate(arguments)
+    from dinoclip_viz.cli.pca.sources import stills
+    from dinoclip_viz.encoders import load_encoder
+
+    pca = basis_of(arguments)
+    names, images, failed = stills(arguments.images, MOST_STILL)
+    check_some(len(names), failed)
+    features = load_encoder(arguments.encoder).encode_each(images, arguments.size, "whole")
+    if not hasattr(pca, "space_"):
+        pca.fit(features)
+    fronts = pca.foreground(features)
+    shares = [float(front.float().mean()) for front in fronts]
+    result: dict[str, object] = {}
+    count = arguments.segments or arguments.spectral
+    if count:
+        from dinoclip_viz.tasks.pca.segments import kmeans_segments, spectral_segments
+
+        labels = (kmeans_segments if arguments.segments else spectral_segments)(features, count)
+        result["segments"] = [share_of_each(each[0], count) for each in labels]
+        sheet = _draw_segments(names, images, labels, count)
+    else:
+        sheet = _draw(names, images, pca, pca.transform(features), fronts)
+    found = parts_of(arguments, pca, features)
+    write_basis(arguments, pca)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(arguments.out)
+    write_legend(arguments, found, images)
+    return told(arguments, pca, names, shares, failed, found, result)
+
+
+def legend_file(text: str) -> Path:
+    """The path of a legend to write."""
+    from argparse import ArgumentTypeError
+
+    path = output_file(text)
+    if path.suffix.lower() not in (".json", *PICTURE_FILES):
+        expected = ", ".join((".json", *PICTURE_FILES))
+        raise ArgumentTypeError(f"{text!r} is no legend; expected a name in {expected}")
+    return path
+
+
+def basis_of(arguments: Namespace) -> PatchPCA:
+    """The saved basis, the one of a store, or one that is still to be fitted.
+
+    Raises:
+        ValueError: it has not three components, or the file or store cannot be used.
+    """
+    from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
+
+    if arguments.fit:
+        from dinoclip_viz.store import FeatureStore
+
+        store = FeatureStore.open(arguments.fit, arguments.encoder)
+        return PatchPCA(3, arguments.subject, arguments.flip).fit_store(store)
+    pca = PatchPCA.load(arguments.basis) if arguments.basis else PatchPCA(3, arguments.subject, arguments.flip)
+    if pca.components != 3:
+        raise ValueError(f"{arguments.basis} has {pca.components} components; expected 3, which make a colour")
+    return pca
+
+
+def write_basis(arguments: Namespace, pca: PatchPCA) -> None:
+    """The basis on disk, where that was asked for."""
+    if arguments.save_basis:
+        arguments.save_basis.parent.mkdir(parents=True, exist_ok=True)
+        pca.save(arguments.save_basis)
+
+
+def parts_of(arguments: Namespace, pca: PatchPCA, features: Sequence[ImageFeatures]) -> list[Part]:
+    """The parts for the legend; none where no legend was asked for."""
+    from dinoclip_viz.tasks.pca.parts import parts
+
+    if not arguments.legend:
+        return []
+    names = [name.strip() for name in arguments.names.split(",")] if arguments.names else []
+    return parts(pca, features, arguments.parts or max(PARTS, len(names)), names)
+
+
+def write_legend(arguments: Namespace, found: Sequence[Part], images: Sequence[Image.Image]) -> None:
+    """The legend on disk, where that was asked for."""
+    from dinoclip_viz.tasks.pca.parts import described
+    from dinoclip_viz.viz import parts_legend
+
+    if not arguments.legend:
+        return
+    arguments.legend.parent.mkdir(parents=True, exist_ok=True)
+    if arguments.legend.suffix.lower() == ".json":
+        arguments.legend.write_text(json.dumps(described(found), indent=1) + "\n", encoding="utf-8")
+        return
+    examples = [images[part.picture].crop(part.box) for part in found]
+    names, shares = [part.name for part in found], [part.share for part in found]
+    note = "share of the foreground's patches"
+    parts_legend([part.colour for part in found], examples, names, shares, note, 480).save(arguments.legend)
+
+
+def told(
+    arguments: Namespace,
+    pca: PatchPCA,
+    names: Sequence[str],
+    shares: Sequence[float],
+    failed: Sequence[Failure],
+    found: Sequence[Part],
+    further: dict[str, object],
+) -> Answer:
+    """What the verb says in the end; `further` is added to the JSON object."""
+    from dinoclip_viz.tasks.pca.parts import described
+
+    variance = pca.explained_variance_.tolist()
+    result: dict[str, object] = {
+        "explained_variance": variance, "foreground": list(shares), "images": list(names), "out": str(arguments.out),
+        **further, **(described(found) if arguments.legend else {}),
+    }  # fmt: skip
+    rows = [[name, f"foreground {share:.1%}"] for name, share in zip(names, shares, strict=True)]
+    lines = [table(rows), f"explained variance {', '.join(f'{share:.1%}' for share in variance)}"]
+    if found:
+        lines.append(table([[part.name, f"{part.share:.1%} of the foreground"] for part in found]))
+    lines += [f"wrote {file}" for file in (arguments.out, arguments.legend, arguments.save_basis) if file]
+    return Answer(result, "\n".join(lines), failed)
+
+
+def share_of_each(labels: Tensor, count: int) -> list[float]:
+    """(K,) share of a picture's patches in each segment."""
+    return [float((labels == index).float().mean()) for index in range(count)]
+
+
+def _check(arguments: Namespace) -> None:
+    """Nothing, if the options go together.
+
+    Raises:
+        ValueError: they do not.
+    """
+    animated = arguments.out.suffix.lower() in ANIMATION_FILES
+    if arguments.basis and (arguments.flip or arguments.subject != "all" or arguments.fit):
+        raise ValueError(
+            "--flip, --subject and --fit belong to a fit, but --basis is fitted already; leave out one of them"
+        )
+    if (arguments.names or arguments.parts) and not arguments.legend:
+        raise ValueError("--names and --parts belong to a legend; add --legend FILE, or leave them out")
+    if not animated and (arguments.every or arguments.frames or arguments.seconds is not None):
+        endings = " or ".join(ANIMATION_FILES)
+        raise ValueError(
+            f"--every, --frames and --seconds belong to an animation, but --out is {arguments.out}; "
+            f"expected a name in {endings}"
+        )
+    if animated and arguments.spectral:
+        raise ValueError("--spectral cuts all patches at once, which no animation can wait for; use --segments K")
+
+
+def _draw(
+    names: Sequence[str],
+    images: Sequence[Image.Image],
+    pca: PatchPCA,
+    colours: Sequence[Tensor],
+    fronts: Sequence[Tensor],
+) -> Image.Image:
+    """Each picture beside its colours, with what the colours mean below."""
+    from dinoclip_viz.viz import enlarge, pca_picture, rgb_legend, with_legend
+
+    pictures: list[Image.Image] = []
+    for image, colour, front in zip(images, colours, fronts, strict=True):
+        picture = enlarge(image, SHOWN, smooth=True)
+        shown = front[0].numpy() if pca.subject == "foreground" else None
+        pictures += [picture, pca_picture(colour[0].numpy(), picture.size, foreground=shown)]
+    sheet = _sheet(names, pictures, "patches")
+    channels = [f"component {index}" for index in (1, 2, 3)]
+    note = "close colours mean alike features, in all pictures of this basis"
+    return with_legend(sheet, rgb_legend(channels, note, width=max(sheet.width, 96)))
+
+
+def _draw_segments(
+    names: Sequence[str], images: Sequence[Image.Image], labels: Sequence[Tensor], count: int
+) -> Image.Image:
+    """Each picture beside its segments."""
+    from dinoclip_viz.viz import class_legend, class_palette, enlarge, mask_overlay, with_legend
+
+    palette = class_palette(count)
+    pictures: list[Image.Image] = []
+    for image, label in zip(images, labels, strict=True):
+        picture = enlarge(image, SHOWN, smooth=True)
+        pictures += [picture, mask_overlay(picture, label[0].numpy() + 1, palette, opacity=1)]
+    sheet = _sheet(names, pictures, "segments")
+    words = [f"segment {index + 1}" for index in range(count)]
+    return with_legend(sheet, class_legend(words, palette, width=max(sheet.width, 96)))
+
+
+def _sheet(names: Sequence[str], pictures: Sequence[Image.Image], title: str) -> Image.Image:
+    """Pictures in pairs, the first of each under its name."""
+    from dinoclip_viz.viz import picture_grid, side_by_side
+
+    captions = [words for name in names for words in (name.rsplit("/", 1)[-1], title)]
+    if len(names) == 1:
+        return side_by_side(pictures, captions, height=min(pictures[0].height, 1024))
+    return picture_grid(pictures, captions, columns=4, cell=SHOWN)

@@ -1,0 +1,130 @@
+"""`dinoclip evaluate segmentation`: how well the class of every pixel is told, by frozen patches or by words."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from dinoclip_viz.cli.answer import Answer, Failure, table
+from dinoclip_viz.cli.open_vocabulary.evaluate import (
+    WORDS_ALONE,
+    add_words_arguments,
+    by_words,
+    method_name,
+    percent,
+    refuse_options,
+)
+from dinoclip_viz.cli.probes.patch_inputs import DATA, SIZE, TRAIN, add_dense_arguments, chosen_encoders, usable_pairs
+
+if TYPE_CHECKING:
+    from dinoclip_viz.data.labels.sources import TruthSource
+    from dinoclip_viz.tasks.probes.confusion import Confusion
+
+SUMMARY = "measure how well patches, or words alone, tell the class of every pixel: mIoU"
+LINEAR = "linear"
+LINEAR_ALONE = ("encoder", "train", "train_split", "truth", "save")
+"""Options that mean something for --method linear alone."""
+MEASURES = {"miou": "mIoU", "accuracy": "pixel accuracy", "class_accuracy": "mean class accuracy"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument(
+        "--method",
+        action="append",
+        type=method_name,
+        metavar="M",
+        help="linear: a layer on frozen patches, fitted on --train (the default); a heat-map method, or all: class "
+        "names as prompts, nothing is fitted; may be repeated",
+    )
+    add_dense_arguments(parser, "a playground, a folder of VOC or ADE20k, or images/ with masks/")
+    parser.add_argument("--truth", choices=("class", "parts"), help="linear: what to tell (class)")
+    parser.add_argument("--per-class", action="store_true", help="the IoU of each class too")
+    add_words_arguments(parser)
+    parser.set_defaults(data=None, train=None, size=None)
+
+
+def run(arguments: Namespace) -> Answer:
+    """mIoU, pixel accuracy and mean class accuracy of each encoder's linear head, or of each heat-map method."""
+    methods = arguments.method or [LINEAR if arguments.dataset is None else "all"]
+    if LINEAR not in methods:
+        refuse_options(arguments, LINEAR_ALONE, "--method linear")
+        return by_words(arguments, methods)
+    if set(methods) != {LINEAR}:
+        raise ValueError("--method linear is fitted and stands alone; leave it out beside heat-map methods")
+    refuse_options(arguments, WORDS_ALONE, "heat-map methods, such as --method all")
+    usual = {"data": DATA, "train": TRAIN, "size": SIZE, "truth": "class"}
+    return _linear(
+        Namespace(**{**vars(arguments), **{k: v for k, v in usual.items() if getattr(arguments, k) is None}})
+    )
+
+
+def _linear(arguments: Namespace) -> Answer:
+    from dinoclip_viz.data.labels.sources import open_truths
+
+    encoders = chosen_encoders(arguments)
+    train = open_truths(arguments.train, arguments.train_split, training=True)
+    data = open_truths(arguments.data, arguments.split)
+    if train.names(arguments.truth) != data.names(arguments.truth):
+        raise ValueError(
+            f"{train.name} and {data.name} have different classes; expected the same ones to fit on and to measure"
+        )
+    failed: list[Failure] = []
+    results = [_measured(arguments, name, train, data, failed) for name in encoders]
+    return Answer({"results": results}, _text(results, arguments.per_class), failed)
+
+
+def _measured(
+    arguments: Namespace, name: str, train: TruthSource, data: TruthSource, failed: list[Failure]
+) -> Mapping[str, object]:
+    from dinoclip_viz.encoders import load_encoder
+    from dinoclip_viz.tasks.probes.patch_head import PatchHead, encoded, segmentation_confusion
+
+    encoder, kind = load_encoder(name), arguments.truth
+    head = PatchHead(names=train.names(kind))
+    head.fit(encoded(encoder, usable_pairs(train, kind, arguments.limit, failed), arguments.size), name, arguments.size)
+    counted = segmentation_confusion(
+        head, encoded(encoder, usable_pairs(data, kind, arguments.limit, failed), arguments.size)
+    )
+    if arguments.save:
+        head.figures = counted.figures()
+        head.save(arguments.save)
+    return _row(arguments, name, train, data, head.pictures_, counted)
+
+
+def _row(
+    arguments: Namespace, name: str, train: TruthSource, data: TruthSource, fitted: int, counted: Confusion
+) -> Mapping[str, object]:
+    row: dict[str, object] = {
+        "method": LINEAR,
+        "encoder": name,
+        "truth": arguments.truth,
+        "train": train.name,
+        "data": data.name,
+        "size": arguments.size,
+        "train_pictures": fitted,
+        "pixels": counted.pixels,
+        "classes": len(counted.per_class()),
+        **counted.figures(),
+    }
+    if arguments.per_class:
+        row["per_class"] = counted.per_class()
+    return row
+
+
+def _text(results: Sequence[Mapping[str, object]], per_class: bool) -> str:
+    first = results[0]
+    head = (
+        f"{first['truth']} by a linear layer on frozen patches at {first['size']} px; fitted on {first['train']}, "
+        f"measured on {first['data']}, %"
+    )
+    rows = [["encoder", *MEASURES.values()]]
+    rows += [[str(row["encoder"]), *(percent(row[measure]) for measure in MEASURES)] for row in results]
+    text = f"{head}\n{table(rows)}"
+    listed = [row["per_class"] for row in results] if per_class else []
+    several = [one for one in listed if isinstance(one, Mapping)]
+    if several:
+        names = ["IoU, %", *(str(row["encoder"]) for row in results)]
+        text += "\n\n" + table([names, *([name, *(percent(one[name]) for one in several)] for name in several[0])])
+    return text

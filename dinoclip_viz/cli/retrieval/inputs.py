@@ -1,0 +1,302 @@
+"""What `dinoclip evaluate retrieval` compares: pictures' and captions' vectors, encoded now or taken from stores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dinoclip_viz.cli.answer import Failure, check_some
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+    from dinoclip_viz.data import Source
+    from dinoclip_viz.models import ImageTextModel
+    from dinoclip_viz.projector import Projector
+    from dinoclip_viz.store import FeatureStore
+    from dinoclip_viz.tasks.retrieval.vectors import Vectors
+
+BATCH = 32  # pictures in memory at a time
+CHUNK = 8192  # rows of a store that are projected at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One model's and its teacher's vectors of one data set.
+
+    Attributes:
+        data: the data set's name; model: the model's; encoder: what sees the pictures; teacher: the CLIP behind it.
+        images: (B, D) the model's pictures; texts: (T, D) captions in the same space.
+        teacher_images, teacher_texts: the teacher's; None where the model is its own teacher.
+        owners: (T,) which picture each caption describes.
+        captions: the T texts.
+        picture: opens a picture by its number, or tells in words why it cannot.
+    """
+
+    data: str
+    model: str
+    encoder: str
+    teacher: str
+    images: Vectors
+    texts: Vectors
+    teacher_images: Vectors | None
+    teacher_texts: Vectors | None
+    owners: NDArray[np.int64]
+    captions: Sequence[str]
+    picture: Callable[[int], Image.Image | str]
+
+
+def with_teachers(names: Sequence[str]) -> list[tuple[ImageTextModel, ImageTextModel]]:
+    """Each model and the CLIP that its text tower belongs to; each is loaded once, and a CLIP is its own teacher."""
+    from dinoclip_viz.models import load_model
+
+    loaded = {name: load_model(name) for name in dict.fromkeys(names)}
+    pairs = []
+    for name in dict.fromkeys(names):
+        model = loaded[name]
+        if model.projector is None:
+            pairs.append((model, model))
+            continue
+        teacher = model.projector.text_encoder
+        if teacher not in loaded:
+            loaded[teacher] = load_model(teacher)
+        pairs.append((model, loaded[teacher]))
+    return pairs
+
+
+def encode_source(
+    source: Source,
+    pairs: Sequence[tuple[ImageTextModel, ImageTextModel]],
+    limit: int | None,
+    first_only: bool,
+    watch: Callable[[int], object],
+) -> tuple[list[Compared], list[Failure]]:
+    """A data set through all models in one pass over its pictures, and the pictures that could not be used.
+
+    Args:
+        source: the data set.
+        pairs: models with their teachers.
+        limit: the first so many samples; None takes all.
+        first_only: one caption a picture, its first.
+        watch: told the number of samples that are done since it was last told.
+
+    Raises:
+        ValueError: no picture could be used.
+    """
+    import torch
+
+    from dinoclip_viz.data.decoding import decoded
+
+    models = {model.name: model for pair in pairs for model in pair}
+    failed: list[Failure] = []
+    numbers: list[int] = []
+    captions: list[str] = []
+    owners: list[int] = []
+    waiting: list[Image.Image] = []
+    parts: dict[str, list[Tensor]] = {name: [] for name in models}
+
+    def encode() -> None:
+        for name, model in models.items():
+            parts[name].append(model.encode_images(waiting, fit="crop", methods=()).pooled)
+        waiting.clear()
+
+    with decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
+        for number, (sample, picture) in enumerate(samples):
+            watch(1)
+            said = [text for text in sample.captions if text.strip()]
+            if isinstance(picture, str) or not said:
+                reason = picture if isinstance(picture, str) else f"{sample.key}: no caption; expected one or more"
+                failed.append(Failure(sample.path or sample.key, reason))
+                continue
+            said = said[:1] if first_only else said
+            captions += said
+            owners += [len(numbers)] * len(said)
+            numbers.append(number)
+            waiting.append(picture)
+            if len(waiting) == BATCH:
+                encode()
+    if waiting:
+        encode()
+    check_some(len(numbers), failed)
+    if not numbers:
+        raise ValueError(f"{source.name} has no samples; expected at least one picture with a caption")
+    pictures = {name: torch.cat(some) for name, some in parts.items()}
+    texts = _encode_once(models, captions)
+
+    def picture_of(row: int) -> Image.Image | str:
+        sample = next(iter(source.samples(numbers[row])))
+        try:
+            return sample.load()
+        except ValueError:
+            return sample.key
+
+    compared = [
+        Compared(
+            source.name, model.name, model.images.name, teacher.name, pictures[model.name], texts[model.name],
+            None if model is teacher else pictures[teacher.name], None if model is teacher else texts[teacher.name],
+            np.array(owners), captions, picture_of,
+        )
+        for model, teacher in pairs
+    ]  # fmt: skip
+    return compared, failed
+
+
+def compare_stores(
+    images: str, targets: str, model: str, limit: int | None, first_only: bool
+) -> tuple[Compared, list[Failure]]:
+    """A model's vectors from the store of its image encoder and from its teacher's, and the pictures without captions.
+
+    Args:
+        images: folder of the store, or of several.
+        targets: folder of the teacher's store, with captions.
+        model: a projector's folder, "playground", or the CLIP that `targets` is of.
+        limit, first_only: as in `encode_source`.
+
+    Raises:
+        ValueError: a store is missing, of another encoder, without captions, or the two are of different pictures.
+    """
+    from dinoclip_viz.data.reopen import reopen
+
+    projector = _projector(model)
+    told = projector.text_space if projector is not None else _source_name(model)
+    target = _open(targets, told)
+    seen = target if projector is None else _open(images, projector.image_space)
+    wanted = told if projector is not None else target.space
+    if target.texts is None or target.text_to_image is None or target.text_space != wanted:
+        held = f"of {target.text_space}" if target.text_space else "nowhere"
+        raise ValueError(f"{target.path} has captions' vectors {held}; expected {wanted}'s: embed it with --texts")
+    check_same_pictures(seen, target)
+    every = np.asarray(target.text_to_image)
+    described = np.unique(every)
+    keys = target.metadata["key"].to_pylist() if "key" in target.metadata.column_names else range(len(target))
+    bare = np.setdiff1d(np.arange(len(target)), described)
+    failed = [Failure(str(keys[row]), f"{keys[row]}: no caption; expected one or more") for row in bare]
+    rows = described[described < limit] if limit is not None else described
+    said = np.flatnonzero(np.isin(every, rows))
+    if first_only:
+        said = said[np.unique(every[said], return_index=True)[1]]
+    if not len(rows):
+        raise ValueError(f"{target.path} has no captions; embed a source that has some, with --texts")
+    words = target.captions()
+    paths = target.metadata["image_path"].to_pylist() if "image_path" in target.metadata.column_names else None
+
+    def picture_of(row: int) -> Image.Image | str:
+        key = str(keys[rows[row]])
+        try:
+            return reopen(target.settings.source, key, str(paths[rows[row]] or "") if paths is not None else "")
+        except ValueError:
+            return key
+
+    texts: Vectors = _rows(target.texts, said)
+    pictures: Vectors = _rows(target.pooled, rows)
+    teacher_images, teacher_texts = (None, None) if projector is None else (pictures, texts)
+    if projector is not None:
+        pictures, texts = _projected(projector, seen, rows, texts)
+    compared = Compared(
+        target.settings.source, model, seen.settings.encoder, target.settings.encoder, pictures, texts,
+        teacher_images, teacher_texts,
+        np.searchsorted(rows, every[said]), [words[row] for row in said], picture_of,
+    )  # fmt: skip
+    return compared, failed
+
+
+def check_same_pictures(images: FeatureStore, targets: FeatureStore) -> None:
+    """Nothing, if both stores hold the same pictures in the same order.
+
+    Raises:
+        ValueError: they do not; one line names both.
+    """
+    both = f"{images.path} and {targets.path}"
+    if len(images) != len(targets):
+        raise ValueError(
+            f"{both} hold {len(images)} and {len(targets)} pictures; expected the same: embed one source with both"
+        )
+    if images.path == targets.path or any("key" not in one.metadata.column_names for one in (images, targets)):
+        return
+    one, other = images.metadata["key"].to_pylist(), targets.metadata["key"].to_pylist()
+    differ = [row for row, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    if differ:
+        row = differ[0]
+        raise ValueError(
+            f"{both} hold different pictures: {len(differ)} of {len(one)} keys differ, row {row} first "
+            f"({one[row]!r} and {other[row]!r}); embed one source with both encoders"
+        )
+
+
+def _encode_once(models: dict[str, ImageTextModel], captions: Sequence[str]) -> dict[str, Tensor]:
+    """Each model's vectors of the captions; a tower that two models share runs once."""
+    by_space: dict[str, Tensor] = {}
+    for model in models.values():
+        if model.space not in by_space:
+            unique = list(dict.fromkeys(captions))
+            place = {text: row for row, text in enumerate(unique)}
+            by_space[model.space] = model.encode_texts(unique).pooled[[place[text] for text in captions]]
+    return {name: by_space[model.space] for name, model in models.items()}
+
+
+def _projector(name: str) -> Projector | None:
+    """The projector of that name; None where the name is a CLIP's. Its encoders are not loaded."""
+    from dinoclip_viz.encoders.catalog import PLAYGROUND
+    from dinoclip_viz.projector import Projector
+
+    folder = PLAYGROUND / "playground-projector" if name == "playground" else Path(name).expanduser()
+    file = folder / "config.json"
+    if not file.is_file() or "image_encoder" not in json.loads(file.read_text(encoding="utf-8")):
+        return None
+    projector: Projector = Projector.from_pretrained(str(folder))
+    return projector.eval().requires_grad_(False)
+
+
+def _source_name(name: str) -> str:
+    from dinoclip_viz.encoders.catalog import CATALOG
+
+    return CATALOG[name].source if name in CATALOG else name
+
+
+def _open(path: str, space: str) -> FeatureStore:
+    """The store of a space among those at a path."""
+    from dinoclip_viz.store import FeatureStore, store_folders
+
+    store = FeatureStore.open(path, space if len(store_folders(path)) > 1 else None)
+    if space not in (store.space, store.patch_space, store.settings.encoder):
+        raise ValueError(
+            f"{store.path} holds features of {store.settings.encoder}; expected {space}'s, as --model asks"
+        )
+    return store
+
+
+def _rows(vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    return vectors if len(rows) == len(vectors) else vectors[rows]
+
+
+def _projected(
+    projector: Projector, seen: FeatureStore, rows: NDArray[np.int64], texts: Vectors
+) -> tuple[Vectors, Vectors]:
+    """Pictures and captions in the one space that the projector makes them meet in."""
+    import torch
+
+    from dinoclip_viz.tasks.retrieval.vectors import block
+
+    with torch.no_grad():
+        if projector.side == "text":
+            parts = [
+                projector(block(texts, start, min(start + CHUNK, len(texts)))) for start in range(0, len(texts), CHUNK)
+            ]
+            return _rows(seen.pooled, rows), torch.cat(parts)
+        if seen.mean is None and projector.inputs != "pooled":
+            raise ValueError(f"{seen.path} has no `mean`, which the projector reads; embed the source again")
+        mean = seen.mean if seen.mean is not None else seen.pooled
+        parts = []
+        for start in range(0, len(rows), CHUNK):
+            stop = min(start + CHUNK, len(rows))
+            pooled, means = (block(kind, start, stop, rows) for kind in (seen.pooled, mean))
+            parts.append(projector(projector.choose(pooled, means)))
+        return torch.cat(parts), texts

@@ -1,0 +1,159 @@
+"""`dinoclip search`: the pictures of a store that are closest to a text, a picture or some examples."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
+from dinoclip_viz.cli.parser import picture_file, whole_number
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from dinoclip_viz.encoders.base import ImageEncoder
+    from dinoclip_viz.models import ImageTextModel
+    from dinoclip_viz.store import FeatureStore
+    from dinoclip_viz.tasks.retrieval.search import Hit, Rows
+
+SUMMARY = "find the pictures of a store that are closest to a text, a picture or some examples"
+AT_ONCE = 8  # pictures in memory at a time: one may have 40 megapixels
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("store", metavar="STORE", help="folder that `dinoclip embed` or clip-retrieval wrote")
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument("--text", metavar="T", help="words, as typed")
+    query.add_argument("--image", metavar="FILE", help="a picture's file or http(s) address")
+    query.add_argument("--like", metavar="FOLDER", help="pictures; what is close to any of them is found")
+    parser.add_argument("-k", type=whole_number, default=10, metavar="K", help="how many, at most all (%(default)s)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="image-text model; default for --text: the one that fits the store"
+    )
+    parser.add_argument("--encoder", metavar="NAME", help="whose features to search, where STORE holds several stores")
+    parser.add_argument("--ann", action="store_true", help="search with FAISS, and tell its recall (the extra ann)")
+    parser.add_argument("--out", type=picture_file, metavar="FILE", help="contact sheet of what was found")
+
+
+def run(arguments: Namespace) -> Answer:
+    """What was found, best first."""
+    from dinoclip_viz.tasks.retrieval.search import best_of_any, hits, nearest
+
+    if arguments.text is not None and not arguments.text.strip():
+        raise ValueError("--text is empty; expected words, such as --text 'a red car'")
+    store = open_store(arguments.store, arguments.encoder)
+    store.check_finite()
+    queries, vectors, failed = _queries(store, arguments)
+    result: dict[str, object] = {"query": _query(arguments)}
+    if arguments.ann:
+        from dinoclip_viz.tasks.retrieval.approximate import ApproximateIndex, recall_against_exact
+
+        index = ApproximateIndex.build(vectors)
+        scores, rows = best_of_any(*index.search(queries, arguments.k), arguments.k)
+        result["recall_against_exact"] = recall_against_exact(index, vectors, queries, arguments.k)
+    else:
+        scores, rows = best_of_any(*nearest(queries, vectors, arguments.k), arguments.k)
+    found = hits(store, scores, rows)
+    if arguments.out:
+        _draw(store, found, arguments.out)
+    listed = [asdict(hit) | {"score": round(hit.score, 6)} for hit in found]
+    lines = [[str(hit.rank), f"{hit.score:.3f}", hit.key, hit.image_path or "-", hit.caption] for hit in found]
+    text = table(lines)
+    if arguments.ann:
+        text += f"\nrecall against the exact search: {result['recall_against_exact']:.3f}"
+    return Answer({"results": listed, **result}, text, failed)
+
+
+def open_store(path: str, encoder: str | None) -> FeatureStore:
+    """The store in a folder, or the encoder's of several.
+
+    Raises:
+        StoreError: there is none, or not of this encoder.
+    """
+    from dinoclip_viz.encoders.catalog import CATALOG
+    from dinoclip_viz.store import FeatureStore
+
+    return FeatureStore.open(path, CATALOG[encoder].source if encoder in CATALOG else encoder)
+
+
+def _query(arguments: Namespace) -> dict[str, str]:
+    return {name: value for name in ("text", "image", "like") if (value := getattr(arguments, name)) is not None}
+
+
+def _queries(store: FeatureStore, arguments: Namespace) -> tuple[Tensor, Rows, list[Failure]]:
+    """(Q, D) vectors of what is asked, the store's (N, D) to compare them with, and the pictures that failed."""
+    import torch
+
+    from dinoclip_viz.encoders import load_encoder
+    from dinoclip_viz.models import load_model
+    from dinoclip_viz.tasks.retrieval.search import image_queries, text_queries
+
+    if arguments.text is not None:
+        model = load_model(arguments.model) if arguments.model else _model_of(store)
+        return *text_queries(store, [arguments.text], model), []
+    sources = _pictures_in(arguments.like) if arguments.like is not None else [arguments.image]
+    by: ImageEncoder | ImageTextModel | None = None
+    failed: list[Failure] = []
+    parts: list[Tensor] = []
+    for start in range(0, len(sources), AT_ONCE):
+        _, images, missed = open_images(sources[start : start + AT_ONCE])
+        failed += missed
+        if images:  # nothing is loaded for a query that cannot be read
+            by = by or (load_model(arguments.model) if arguments.model else load_encoder(store.settings.encoder))
+            part, vectors = image_queries(store, images, by)
+            parts.append(part)
+    check_some(len(parts), failed)
+    return torch.cat(parts), vectors, failed
+
+
+def _model_of(store: FeatureStore) -> ImageTextModel:
+    """The model that reads texts for a store: a CLIP's own, or the playground's projector."""
+    from dinoclip_viz.encoders import EncoderError
+    from dinoclip_viz.encoders.catalog import CATALOG
+    from dinoclip_viz.models import load_model
+
+    name = store.settings.encoder
+    if store.patch_space == "playground-dino":
+        return load_model("playground")
+    entry = CATALOG.get(name)
+    hint = "name with --model an image-text model, or a projector's folder, that fits it"
+    if entry is not None and entry.kind == "image":
+        raise ValueError(f"{store.path} holds features of {name}, which reads no text; {hint}")
+    try:
+        return load_model(name)
+    except EncoderError as error:
+        raise ValueError(
+            f"{store.path} holds features of {name}, which cannot read the text ({error}); {hint}"
+        ) from error
+
+
+def _pictures_in(folder: str) -> list[str]:
+    from dinoclip_viz.data.locations import is_picture_name
+
+    place = Path(folder).expanduser()
+    if not place.is_dir():
+        raise ValueError(f"--like {folder} is no folder; expected a folder of example pictures")
+    found = sorted(str(file) for file in place.iterdir() if is_picture_name(file.name) and file.is_file())
+    if not found:
+        raise ValueError(f"--like {folder} holds no pictures; expected .jpg, .png, .webp, .gif or .bmp files")
+    return found
+
+
+def _draw(store: FeatureStore, found: list[Hit], out: Path) -> None:
+    from dinoclip_viz.data.reopen import reopen
+    from dinoclip_viz.viz import contact_sheet
+
+    pictures: list[Image.Image | str] = []
+    for hit in found:
+        try:
+            picture = reopen(store.settings.source, hit.key, hit.image_path)
+            picture.thumbnail((320, 320))
+            pictures.append(picture)
+        except ValueError:  # a grey tile says so
+            pictures.append(hit.key)
+    titles = [f"{hit.rank} · {hit.score:.3f}\n{hit.caption or hit.key}" for hit in found]
+    contact_sheet(pictures, titles).save(out)

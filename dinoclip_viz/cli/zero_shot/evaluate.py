@@ -1,0 +1,138 @@
+"""`dinoclip evaluate zero-shot`: how often the class that fits a picture best in words is the right one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
+from dinoclip_viz.cli.parser import whole_number
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from dinoclip_viz.data import Source
+    from dinoclip_viz.models import ImageTextModel
+    from dinoclip_viz.tasks.zero_shot.class_lists import ClassList
+
+SUMMARY = "measure zero-shot classification on labelled pictures"
+DEFAULT = "playground:3000:1000:96:1"
+BATCH = 32  # pictures in memory at a time
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("source", nargs="?", metavar="SOURCE", default=DEFAULT, help="data set (%(default)s)")
+    parser.add_argument(
+        "--classes",
+        metavar="LIST",
+        help="imagenet, coco, cifar10, cifar100, voc, playground, or a text file with one class a line; "
+        "the default SOURCE has the playground's",
+    )
+    parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
+    parser.add_argument(
+        "--template",
+        action="append",
+        metavar="T",
+        help='prompt with one "{}", may be repeated; openai are CLIP\'s 80 for ImageNet, simple the 7 best of them; '
+        "default: the model's",
+    )
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
+    parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples")
+
+
+def run(arguments: Namespace) -> Answer:
+    """Top-1, top-5 and the accuracy of each class."""
+    from dinoclip_viz.data import open_source
+    from dinoclip_viz.models import load_model
+    from dinoclip_viz.tasks.zero_shot.accuracy import top_k_accuracy, top_k_accuracy_by_class
+    from dinoclip_viz.tasks.zero_shot.class_lists import TEMPLATES, class_list, template_set
+
+    if arguments.classes is None and not arguments.source.startswith("playground"):
+        raise ValueError(
+            f"--classes is missing; expected a list, such as imagenet, that {arguments.source} is labelled by"
+        )
+    classes = class_list(arguments.classes or "playground")
+    given = arguments.template
+    templates = given and [text for one in given for text in (template_set(one) if one in TEMPLATES else (one,))]
+    source = open_source(arguments.source, arguments.split, arguments.pictures)
+    scores, truth, failed = _scores(load_model(arguments.model), source, classes, templates, arguments.limit)
+    each = top_k_accuracy_by_class(scores, truth)
+    count = truth.bincount(minlength=len(classes.names)).tolist()
+    top1 = top_k_accuracy(scores, truth)
+    top5 = top_k_accuracy(scores, truth, 5) if len(classes.names) >= 5 else None
+    per_class = [
+        {"class": name, "pictures": pictures, "top1": share if pictures else None}
+        for name, pictures, share in zip(classes.names, count, each.tolist(), strict=True)
+    ]
+    result = {
+        "data": source.name,
+        "model": arguments.model,
+        "classes": classes.name,
+        "templates": len(templates) if templates else None,
+        "images": len(truth),
+        "top1": top1,
+        "top5": top5,
+        "per_class": per_class,
+    }
+    lines = [[str(row["class"]), str(row["pictures"]), _percent(row["top1"])] for row in per_class if row["pictures"]]
+    lines = [["class", "pictures", "top-1 %"], *lines, ["all", str(len(truth)), _percent(top1)]]
+    return Answer({"results": [result]}, f"{table(lines)}\ntop-5 % {_percent(top5)}", failed)
+
+
+def _percent(share: object) -> str:
+    return f"{100 * share:.2f}" if isinstance(share, float) else "-"
+
+
+def _scores(
+    model: ImageTextModel,
+    source: Source,
+    classes: ClassList,
+    templates: list[str] | None,
+    limit: int | None,
+) -> tuple[Tensor, Tensor, list[Failure]]:
+    """(B, C) cosines, (B,) the true classes' numbers, and the pictures that could not be used."""
+    import torch
+    from tqdm import tqdm
+
+    from dinoclip_viz.data.decoding import decoded
+    from dinoclip_viz.tasks.zero_shot.classify import cosines, label_vectors
+
+    unique = list(dict.fromkeys(classes.names))  # ImageNet has two missiles
+    labels = label_vectors(model.texts, unique, templates)[[unique.index(name) for name in classes.names]]  # (C, D)
+    failed: list[Failure] = []
+    truth: list[int] = []
+    waiting: list[Image.Image] = []
+    parts: list[Tensor] = []
+
+    def encode() -> None:
+        parts.append(cosines(model.encode_images(waiting, fit="crop", methods=()).pooled, labels))
+        waiting.clear()
+
+    counted = tqdm(total=limit or source.count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
+    with counted as bar, decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
+        for sample, picture in samples:
+            bar.update()
+            try:
+                if isinstance(picture, str):
+                    raise ValueError(picture)
+                if sample.label is None:
+                    raise ValueError(f"{sample.key}: no label; expected a class of {classes.name}")
+                number = classes.index(sample.label)
+            except ValueError as error:
+                failed.append(Failure(sample.path or sample.key, str(error)))
+                continue
+            truth.append(number)
+            waiting.append(picture)
+            if len(waiting) == BATCH:
+                encode()
+    if waiting:
+        encode()
+    check_some(len(truth), failed)
+    if not truth:
+        raise ValueError(f"{source.name} has no samples; expected at least one picture with a label")
+    return torch.cat(parts), torch.tensor(truth), failed

@@ -1,0 +1,1 @@
+"""Images with captions: folders, lists, COCO, Flickr, tar shards, hub data sets."""

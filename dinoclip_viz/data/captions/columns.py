@@ -1,0 +1,124 @@
+"""The columns of a row by the names that are really in use: picture, captions, key, label."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from dinoclip_viz.data.locations import shown
+
+PICTURES = (
+    "image",
+    "image_path",
+    "file_name",
+    "filename",
+    "filepath",
+    "file_path",
+    "image_name",
+    "path",
+    "url",
+    "image_url",
+)
+CAPTIONS = ("caption", "captions", "sentences", "text", "texts", "title", "alt_text", "comment", "raw")
+KEYS = ("key", "id", "image_id")
+LABELS = ("label", "class")
+
+_NUMBERED = re.compile(r"(caption|text|sentence)_?\d+")
+_DEEPEST = 4  # lists of lists of captions; what is deeper is no caption
+
+
+def named(values: Mapping[str, object]) -> dict[str, object]:
+    """The row with the names of its columns stripped and in small letters.
+
+    Examples:
+        >>> named({" Image_Name": "a.jpg"})
+        {'image_name': 'a.jpg'}
+    """
+    return {name.strip().lower(): value for name, value in values.items()}
+
+
+def is_caption_column(name: str) -> bool:
+    """Whether a column of this name, as `named` gives it, holds captions.
+
+    Examples:
+        >>> [is_caption_column(name) for name in ("caption", "caption_0", "captioned")]
+        [True, True, False]
+    """
+    return name in CAPTIONS or _NUMBERED.fullmatch(name) is not None
+
+
+def picture_in(row: Mapping[str, object]) -> str:
+    """The path or address of a row's picture, "" where it has none.
+
+    Examples:
+        >>> picture_in({"image": None, "url": "https://a.org/cat.jpg", "caption": "a cat"})
+        'https://a.org/cat.jpg'
+    """
+    return next((text.strip() for name in PICTURES if isinstance(text := row.get(name), str) and text.strip()), "")
+
+
+def captions_in(row: Mapping[str, object]) -> tuple[str, ...]:
+    """A row's captions: of the first column that has any, or of all numbered ones (caption_0, caption_1, ...).
+
+    Examples:
+        >>> captions_in({"sentences": [{"raw": "a cat"}, {"raw": "a pet"}], "title": "IMG 1"})
+        ('a cat', 'a pet')
+        >>> captions_in({"raw": '["a cat", "a pet"]'})
+        ('a cat', 'a pet')
+    """
+    for name in CAPTIONS:
+        if found := texts_in(row.get(name)):
+            return found
+    return tuple(text for name in row if _NUMBERED.fullmatch(name) for text in texts_in(row[name]))
+
+
+def texts_in(value: object, deepest: int = _DEEPEST) -> tuple[str, ...]:
+    """The texts of a cell: a text, a list of them written as JSON, lists, dicts with `raw`; none of what is else.
+
+    Args:
+        value: the cell.
+        deepest: how many lists may lie in one another.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith('["') and text.endswith('"]'):
+            try:
+                return texts_in(json.loads(text), deepest=1)
+            except (ValueError, RecursionError):
+                return (text,)
+        return (text,) if text else ()
+    if isinstance(value, Mapping):
+        return next((found for name in ("raw", *CAPTIONS) if (found := texts_in(value.get(name), deepest - 1))), ())
+    if isinstance(value, (list, tuple)) and deepest:
+        return tuple(text for part in value for text in texts_in(part, deepest - 1))
+    return ()
+
+
+def key_in(row: Mapping[str, object]) -> str:
+    """What a row calls its picture, "" where it does not say.
+
+    Examples:
+        >>> key_in({"id": 0, "image": "a.jpg"}), key_in({"image": "a.jpg"})
+        ('0', '')
+    """
+    return next((text for name in KEYS if (text := _plain(row.get(name)))), "")
+
+
+def label_in(row: Mapping[str, object]) -> str | None:
+    """A row's class; of a drawn scene, what its only object is.
+
+    Examples:
+        >>> label_in({"class": "cat"}), label_in({"objects": [{"name": "cat"}]}), label_in({})
+        ('cat', 'cat', None)
+    """
+    objects = row.get("objects")
+    if isinstance(objects, list) and len(objects) == 1 and isinstance(objects[0], Mapping):
+        return _plain(objects[0].get("name")) or None
+    return next((text for name in LABELS if (text := _plain(row.get(name)))), None)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return shown(str(value).strip())
+    return ""

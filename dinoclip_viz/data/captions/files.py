@@ -1,0 +1,40 @@
+"""Which source reads a file of captions, told by its ending and what stands in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dinoclip_viz.data.base import Source, SourceError
+from dinoclip_viz.data.captions.coco import CocoSource, KarpathySource, is_coco, is_karpathy
+from dinoclip_viz.data.captions.flickr import FlickrSource, is_token_file
+from dinoclip_viz.data.captions.lists import ListSource
+from dinoclip_viz.data.captions.rows import read_json
+from dinoclip_viz.data.locations import shown
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".token")
+"""How the names of caption files end."""
+
+
+def source_of_file(file: Path, images: Path | None = None, split: str | None = None) -> Source:
+    """The source that reads a file of captions: COCO's, Karpathy's, Flickr's, or a list.
+
+    Args:
+        file: one of `SUFFIXES`.
+        images: folder of its pictures; by default a usual place beside it.
+        split: which part of it.
+
+    Raises:
+        SourceError: the file cannot be read, or has no splits.
+    """
+    suffix = file.suffix.lower()
+    if suffix == ".json":
+        parsed = read_json(file)
+        if is_karpathy(parsed):
+            return KarpathySource(file, images, split)
+        if is_coco(parsed):
+            if split is not None:
+                raise SourceError(f"{shown(file)}: COCO's annotations have no splits; leave split {shown(split)} out")
+            return CocoSource(file, images)
+    elif suffix in (".txt", ".token") and is_token_file(file):
+        return FlickrSource(file, images, split)
+    return ListSource(file, images, split)

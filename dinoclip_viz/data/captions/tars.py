@@ -1,0 +1,215 @@
+"""Tar shards in webdataset's layout, read as streams: members of one name are a picture and its captions."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from lzma import LZMAError
+from pathlib import Path
+from typing import Self
+
+from dinoclip_viz.data.base import Sample, SourceError, Unreadable
+from dinoclip_viz.data.captions.columns import captions_in, label_in, named
+from dinoclip_viz.data.locations import shown
+from dinoclip_viz.images import MAXIMUM_BYTES
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
+"""How the names of shards end."""
+
+_PICTURES = ("jpg", "jpeg", "png", "webp")
+_LONGEST_TEXT = 1_000_000  # bytes of captions, and of the headers that tar keeps long names in
+_LONGEST = {**dict.fromkeys(_PICTURES, MAXIMUM_BYTES), **dict.fromkeys(("txt", "json", "cls"), _LONGEST_TEXT)}
+_MOST_SHARDS = 100_000
+_BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError)
+_BRACE = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+@dataclass(frozen=True)
+class TarSource:
+    """The samples of one or many shards; one sample at a time is held in memory.
+
+    A member's key is its path up to the first dot of its name. A shard that is missing, broken or cut off gives what
+    came before, then one unreadable sample that names it; the shards after it are read all the same.
+
+    Attributes:
+        shards: paths of the tars, in the order in which they are read; .tar, .tar.gz, .tgz.
+        name: what was asked for: a path, a folder, a pattern.
+    """
+
+    shards: tuple[str, ...]
+    name: str
+
+    @property
+    def count(self) -> int | None:
+        """None: only reading the shards would tell."""
+        return None
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The samples, shard by shard; those before `start` are read and passed over."""
+        return itertools.islice((found for shard in self.shards for found in _of_shard(shard)), start, None)
+
+
+@dataclass
+class _Group:
+    """What has come of one key: its members' bytes by their ending, and what is wrong with them."""
+
+    key: str
+    parts: dict[str, bytes] = field(default_factory=dict)
+    picture: str = ""
+    fault: str = ""
+
+
+class _Shard(tarfile.TarFile):
+    """A tar, with the list in which it keeps every header that it has read."""
+
+    members: list[tarfile.TarInfo]
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """A member's header; what tarfile passes over in silence, a shard cut off between two members, is an error."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the mark at the end
+                raise
+            raise tarfile.ReadError("cut off without an end mark" if not buf else str(error)) from error
+        inner = not (header.isreg() or header.isdir() or header.issym() or header.islnk() or header.isdev())
+        if inner and header.size > _LONGEST_TEXT:
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        return header
+
+
+def tars_of(text: str) -> TarSource:
+    """The shards that a path, a folder, a pattern (`*.tar`) or a range (`{0000..0012}.tar`) names.
+
+    Raises:
+        SourceError: there are none.
+    """
+    path = Path(text)
+    if path.is_dir():
+        shards = tars_in(path)
+    elif path.is_file():
+        shards = [text]
+    else:
+        expanded = list(itertools.islice(_expanded(text), _MOST_SHARDS + 1))
+        if len(expanded) > _MOST_SHARDS:
+            raise SourceError(f"{shown(text)}: more than {_MOST_SHARDS} shards; expected fewer")
+        shards = [shard for one in expanded for shard in _globbed(one)]
+    if not any(Path(shard).is_file() for shard in shards):
+        raise SourceError(f"{shown(text)}: none of its {len(shards)} shards is there; expected a .tar, .tar.gz or .tgz")
+    return TarSource(tuple(shards), shown(text))
+
+
+def tars_in(folder: Path) -> list[str]:
+    """The shards that lie in a folder, hidden ones left out, by name."""
+    found = (path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
+    return sorted(str(path) for path in found if not path.name.startswith(".") and path.is_file())
+
+
+def _expanded(text: str) -> Iterator[str]:
+    """The names that {a..b} and {a,b} stand for, numbers as wide as the first of their range is written."""
+    brace = _BRACE.search(text)
+    if brace is None:
+        yield text
+        return
+    bounds = _RANGE.fullmatch(brace[1])
+    parts: Sequence[str] | Iterator[str] = brace[1].split(",")
+    if bounds:
+        parts = (f"{number:0{len(bounds[1])}d}" for number in range(int(bounds[1]), int(bounds[2]) + 1))
+    for part in parts:
+        yield from _expanded(text[: brace.start()] + part + text[brace.end() :])
+
+
+def _globbed(text: str) -> list[str]:
+    return sorted(glob.glob(text)) if glob.has_magic(text) and not Path(text).is_file() else [text]
+
+
+# One shard
+
+
+def _of_shard(shard: str) -> Iterator[Sample]:
+    """Its samples, and where it is broken one that says so."""
+    group: _Group | None = None
+    try:
+        with _Shard.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # else they would grow with the shard
+                key, ending = _split_name(member.name)
+                if not member.isreg() or ending not in _LONGEST:
+                    continue
+                if group and key != group.key:
+                    yield _sample(group, shard)
+                    group = None
+                group = group or _Group(key)
+                _read(tar, member, ending, group)
+    except _BROKEN as error:
+        if group and group.picture:
+            yield _sample(group, shard)
+        why = shown(str(error)) or type(error).__name__
+        reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({why}); expected a whole one"
+        yield Sample(shown(shard), Unreadable(reason), path=shown(shard))
+        return
+    if group:
+        yield _sample(group, shard)
+
+
+def _split_name(name: str) -> tuple[str, str]:
+    """A member's path up to the first dot of its name, and what follows, in small letters; "" of a hidden one."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, ending = base.partition(".")
+    hidden = not stem or folder.startswith("__MACOSX")
+    return folder + slash + stem, "" if hidden else ending.lower()
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, group: _Group) -> None:
+    """Adds a member to its group: a picture, a caption or a label."""
+    longest = _LONGEST[ending]
+    if member.size > longest:
+        group.fault = f"{member.name}: {member.size / 1e6:.1f} MB; expected at most {longest / 1e6:g} MB"
+        return
+    if ending in group.parts or (group.picture and ending in _PICTURES):
+        group.fault = f"{member.name}: a second member of this kind and name"
+        return
+    stream = tar.extractfile(member)
+    group.parts[ending] = stream.read() if stream else b""
+    if ending in _PICTURES:
+        group.picture = ending
+
+
+def _sample(group: _Group, shard: str) -> Sample:
+    place = f"{shown(shard)}/{shown(group.key)}"
+    captions, label, fault = _words(group)
+    fault = group.fault or fault or ("" if group.picture else "captions without a picture")
+    if fault:
+        return Sample(shown(group.key), Unreadable(f"{place}: {shown(fault)}"), captions, place, label)
+    return Sample(shown(group.key), group.parts[group.picture], captions, f"{place}.{group.picture}", label)
+
+
+def _words(group: _Group) -> tuple[tuple[str, ...], str | None, str]:
+    """Captions, label, and what is wrong with the members that hold them."""
+    captions: tuple[str, ...] = ()
+    label: str | None = None
+    try:
+        if text := group.parts.get("txt", b"").decode("utf-8-sig").strip():
+            captions = (text,)
+        if "json" in group.parts:
+            parsed = json.loads(group.parts["json"].decode("utf-8-sig"))
+            row = named(parsed) if isinstance(parsed, dict) else {}
+            captions = tuple(dict.fromkeys((*captions, *captions_in(row))))
+            label = label_in(row)
+        label = shown(group.parts.get("cls", b"").decode("utf-8-sig").strip()) or label
+    except UnicodeDecodeError:
+        return captions, label, "captions that are not UTF-8 text"
+    except (ValueError, RecursionError) as error:
+        return captions, label, f"captions that are not JSON ({error})"
+    return captions, label, ""

@@ -1,0 +1,1 @@
+"""Images with ground truth per pixel: segmentation masks and depth maps."""

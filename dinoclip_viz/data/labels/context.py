@@ -1,0 +1,35 @@
+"""Pascal Context's 59 classes and the background, from its own files beside the pictures of VOC2010."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dinoclip_viz.data.labels.listed_masks import ListedMaskSource
+
+CONTEXT_NAMES = (
+    "background", "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle",
+    "building", "bus", "cabinet", "car", "cat", "ceiling", "chair", "cloth", "computer", "cow", "cup", "curtain",
+    "dog", "door", "fence", "floor", "flower", "food", "grass", "ground", "horse", "keyboard", "light", "motorbike",
+    "mountain", "mouse", "person", "plate", "platform", "pottedplant", "road", "rock", "sheep", "shelves", "sidewalk",
+    "sign", "sky", "snow", "sofa", "table", "track", "train", "tree", "truck", "tvmonitor", "wall", "water", "window",
+    "wood",
+)  # fmt: skip
+"""The 60 labels: the classes follow the background by the alphabet, as the published masks number them."""
+
+_MASKS, _LISTS = "SegmentationClassContext", Path("ImageSets") / "SegmentationContext"
+
+
+def context_source(folder: Path, split: str = "val") -> ListedMaskSource:
+    """The pictures of one list of Pascal Context; label 0 is whatever is none of the 59 classes.
+
+    Args:
+        folder: VOC2010.
+        split: train, val, or any list in ImageSets/SegmentationContext.
+    """
+    return ListedMaskSource(folder, split, CONTEXT_NAMES, _MASKS, _LISTS)
+
+
+def context_root(folder: Path) -> Path | None:
+    """Where Pascal Context's files are in a folder: itself, VOC2010 or VOCdevkit/VOC2010 in it; None without."""
+    places = [folder, folder / "VOC2010", folder / "VOCdevkit" / "VOC2010"]
+    return next((place for place in places if (place / _LISTS).is_dir() and (place / _MASKS).is_dir()), None)

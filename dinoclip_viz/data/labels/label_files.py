@@ -1,0 +1,83 @@
+"""Files whose pixels are truth, not colours: label masks and depth maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dinoclip_viz.data.locations import shown
+from dinoclip_viz.images import MAXIMUM_PIXELS, ImageError
+
+UNKNOWN = 255
+"""Label of a pixel whose class is not known; it counts nowhere."""
+
+_FORMATS = ("PNG", "BMP", "TIFF", "GIF")  # those that keep every value as it is
+_DEEP = ("I;16", "I;16B", "I;16L", "I")
+
+
+def read_labels(file: Path) -> NDArray[np.int64]:
+    """(height, width) the numbers in a mask: of a palette the index, of grey the value.
+
+    Raises:
+        ImageError: it is missing, broken, or a picture in colours.
+    """
+    mode, values = _read(file)
+    if mode not in ("1", "L", "P", *_DEEP):
+        raise ImageError(f"{shown(file)}: a picture in colours ({mode}); expected a mask of one number a pixel")
+    return values.astype(np.int64)
+
+
+def read_depth(file: Path, unit: float = 0.001) -> NDArray[np.float32]:
+    """(height, width) metres in a 16-bit depth map, 0 where it says nothing.
+
+    Args:
+        file: a PNG.
+        unit: metres of one step; millimetres by default.
+
+    Raises:
+        ImageError: it is missing, broken, or has not 16 bits.
+    """
+    mode, values = _read(file)
+    if mode not in _DEEP:
+        raise ImageError(f"{shown(file)}: a picture of kind {mode}; expected a depth map of 16 bits")
+    return (values.astype(np.float64) * unit).astype(np.float32)
+
+
+def relabelled(values: NDArray[np.int64], table: dict[int, int], file: Path) -> NDArray[np.uint8]:
+    """The labels (height, width) of the numbers in a mask.
+
+    Args:
+        values: (height, width) as `read_labels` gives them.
+        table: number in the file -> label 0 to 254, or `UNKNOWN`.
+        file: where they are from, for errors.
+
+    Raises:
+        ImageError: a number that is not in the table.
+    """
+    labels = np.full(values.shape, UNKNOWN, np.uint8)
+    for number in np.unique(values).tolist():
+        if number not in table:
+            known = f"{min(table)} to {max(table)}" if table else "none"
+            raise ImageError(f"{shown(file)}: holds the number {number}, which is no class; expected {known}")
+        labels[values == number] = table[number]
+    return labels
+
+
+def _read(file: Path) -> tuple[str, NDArray[np.generic]]:
+    try:
+        with Image.open(file, formats=_FORMATS) as opened:
+            if opened.width * opened.height > MAXIMUM_PIXELS:
+                size = f"{opened.width} x {opened.height}"
+                raise ImageError(f"{shown(file)}: {size} pixels; expected 40 megapixels at most")
+            return opened.mode, np.array(opened)
+    except FileNotFoundError as error:
+        raise ImageError(f"{shown(file)}: no such file; expected the truth of a picture") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{shown(file)}: no PNG; expected the truth of a picture in a format without loss") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{shown(file)}: cannot be read ({' '.join(str(error).split())[:100]})") from error

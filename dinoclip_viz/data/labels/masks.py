@@ -1,0 +1,185 @@
+"""Folders of pictures with their truth beside: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinoclip_viz.data.base import Sample, SourceError
+from dinoclip_viz.data.captions.rows import is_utf8, lines_of, read_json
+from dinoclip_viz.data.labels.label_files import UNKNOWN, read_depth, read_labels, relabelled
+from dinoclip_viz.data.locations import is_picture_name, shown
+from dinoclip_viz.images import ImageError
+
+FOLDERS = {"class": "masks", "parts": "parts", "depth": "depth"}
+"""Kind of truth -> folder beside images/."""
+LISTS = {"class": ("classes", "mask_classes"), "parts": ("parts", "part_classes")}
+"""Kind of truth -> stems of the files that name the classes: .json, .txt, .yaml or .yml."""
+NO_CLASS = frozenset(("unlabeled", "unlabelled", "unknown", "ignore", "void"))
+"""Names of what is no class: such pixels do not count."""
+
+_ENDINGS = (".json", ".txt", ".yaml", ".yml")
+_ENTRY = re.compile(r"\s+(\d{1,6}):\s*(.+)")
+_SKY = 39.999  # metres; the playground draws the sky at 40, and it has no distance
+
+
+@dataclass(frozen=True)
+class MaskFolderSource:
+    """The pictures of images/ that have truth beside them, sorted by name.
+
+    Classes are named by the folder's scenes.json (`playground draw`'s, whose masks hold the index + 1, 0 for the
+    background), or by classes.json, classes.txt, mask_classes.yaml and the like: a list, a line a class, or
+    {number: name}, the numbers being those in the masks. A class called "unlabeled" is none; 255 never counts.
+    Depth maps are 16-bit PNG in millimetres, 0 where nothing is known.
+
+    Attributes:
+        folder: holds images/ and at least one of masks/, parts/, depth/.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's path."""
+        return shown(self.folder)
+
+    @property
+    def count(self) -> int | None:
+        """How many pictures have truth of any kind."""
+        return len(self._stems)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Those whose folder is there."""
+        return tuple(kind for kind, place in FOLDERS.items() if (self.folder / place).is_dir())
+
+    @property
+    def depth_range(self) -> tuple[float, float]:
+        """All that 16 bits of millimetres hold; in a drawn folder all but the sky."""
+        return (1.0, _SKY) if (self.folder / "scenes.json").is_file() else (0.001, 65.535)
+
+    def samples(self, start: int = 0) -> Iterator[Sample]:
+        """The pictures.
+
+        Raises:
+            SourceError: none has truth beside it.
+        """
+        for stem, name in list(self._stems.items())[start:]:
+            path = self.folder / "images" / name
+            yield Sample(stem, path, path=shown(path))
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """The classes in the order of the labels; none for depth.
+
+        Raises:
+            SourceError: no file names them, or the file cannot be read.
+        """
+        self._check(kind)
+        return () if kind == "depth" else self._classes[kind][0]
+
+    def truth(self, key: str, kind: str) -> NDArray[np.generic]:
+        """The mask or depth map of the picture's name."""
+        self._check(kind)
+        if key not in self._stems:
+            raise SourceError(f"{self.name}: no picture {shown(key)[:100]}; expected a file's stem")
+        file = self.folder / FOLDERS[kind] / f"{key}.png"
+        if not file.is_file():
+            raise ImageError(f"{shown(file)}: no such file; the picture has no truth of kind {kind}")
+        return read_depth(file) if kind == "depth" else relabelled(read_labels(file), self._classes[kind][1], file)
+
+    def _check(self, kind: str) -> None:
+        if kind not in self.kinds:
+            raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has {', '.join(self.kinds)}")
+
+    @cached_property
+    def _stems(self) -> dict[str, str]:
+        """Stem -> file name of each picture with truth."""
+        beside = [name for kind in self.kinds for name in _names(self.folder / FOLDERS[kind])]
+        there = {Path(name).stem for name in beside if name.endswith(".png")}
+        stems = {Path(name).stem: name for name in _names(self.folder / "images") if Path(name).stem in there}
+        if not stems:
+            raise SourceError(f"{self.name}: no picture in images/ has truth of its name; expected masks/NAME.png")
+        return stems
+
+    @cached_property
+    def _classes(self) -> dict[str, tuple[tuple[str, ...], dict[int, int]]]:
+        """Kind -> class names, and number in the file -> label."""
+        return {kind: _numbered(_listed(self.folder, kind), self.name) for kind in self.kinds if kind in LISTS}
+
+
+def is_mask_folder(folder: Path) -> bool:
+    """Whether pictures and truth lie beside each other in a folder."""
+    return (folder / "images").is_dir() and any((folder / place).is_dir() for place in FOLDERS.values())
+
+
+def read_class_names(file: Path) -> dict[int, str]:
+    """Number in the masks -> class name, of a .json, .txt, .yaml or .yml file.
+
+    Of YAML only the block `classes:` with a line `number: name` each is read, as data sets' own files have it.
+
+    Raises:
+        SourceError: it cannot be read, or names no class.
+    """
+    if file.suffix == ".json":
+        found = _of_json(read_json(file))
+    elif file.suffix == ".txt":
+        lines = [line.strip() for line in lines_of(file)]
+        found = dict(enumerate(line for line in lines if line))
+    else:
+        found, within = {}, False
+        for line in lines_of(file):
+            if line and not line[0].isspace():
+                within = line.split("#")[0].strip() in ("classes:", "names:")
+            elif within and (entry := _ENTRY.fullmatch(line.split(" #")[0].rstrip())):
+                found[int(entry[1])] = entry[2].strip("'\"")
+    if not found or not all(map(is_utf8, found.values())):
+        raise SourceError(f"{shown(file)}: no class names; expected a list of them, or {{number: name}}, in UTF-8")
+    return found
+
+
+def _listed(folder: Path, kind: str) -> dict[int, str]:
+    scenes = folder / "scenes.json"
+    if scenes.is_file():
+        parsed = read_json(scenes)
+        names = parsed.get("classes" if kind == "class" else "parts") if isinstance(parsed, Mapping) else None
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return {0: "background", **{index + 1: name for index, name in enumerate(names)}}
+    for stem in LISTS[kind]:
+        for ending in _ENDINGS:
+            if (folder / f"{stem}{ending}").is_file():
+                return read_class_names(folder / f"{stem}{ending}")
+    raise SourceError(
+        f"{shown(folder)}: nothing names the classes of {FOLDERS[kind]}/; expected {LISTS[kind][0]}.txt, a name a line"
+    )
+
+
+def _numbered(listed: Mapping[int, str], where: str) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Class names in order of their numbers, and number -> label."""
+    classes = [number for number in sorted(listed) if listed[number].lower() not in NO_CLASS]
+    if len(classes) > UNKNOWN:
+        raise SourceError(f"{where}: {len(classes)} classes; expected at most {UNKNOWN}")
+    table = {number: UNKNOWN for number in listed} | {number: label for label, number in enumerate(classes)}
+    return tuple(listed[number] for number in classes), {UNKNOWN: UNKNOWN} | table
+
+
+def _of_json(parsed: object) -> dict[int, str]:
+    if isinstance(parsed, Mapping) and isinstance(parsed.get("classes"), list | Mapping):
+        parsed = parsed["classes"]
+    if isinstance(parsed, list):
+        return {index: str(name) for index, name in enumerate(parsed)}
+    entries = parsed.items() if isinstance(parsed, Mapping) else ()
+    return {int(number): str(name) for number, name in entries if str(number).isdigit()}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if is_picture_name(name) and not name.startswith("."))
+    except OSError as error:
+        raise SourceError(f"{shown(folder)}: cannot be read ({error.strerror}); expected a folder") from error

@@ -1,0 +1,45 @@
+"""Pascal VOC's segmentation, from its own files: JPEGImages, SegmentationClass and the lists in ImageSets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dinoclip_viz.data.labels.listed_masks import PICTURES, ListedMaskSource
+
+VOC_NAMES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""The 21 classes in the order of the labels."""
+
+_LISTS = Path("ImageSets") / "Segmentation"
+
+
+def voc_source(folder: Path, split: str = "val") -> ListedMaskSource:
+    """The pictures of one list of VOC with their class masks; contours are of unknown class.
+
+    Args:
+        folder: VOC2012, or another year's.
+        split: train, val, or any list in ImageSets/Segmentation.
+    """
+    return ListedMaskSource(folder, split, VOC_NAMES, "SegmentationClass", _LISTS)
+
+
+def voc_root(folder: Path) -> Path | None:
+    """Where VOC's files are in a folder: itself, VOC2012 or VOCdevkit/VOC2012 in it, or another year; None without."""
+    below = [sorted(folder.glob(pattern), reverse=True) for pattern in ("VOC2*", "VOCdevkit/VOC2*")]
+    places = [folder, *below[0], *below[1]]
+    return next((place for place in places if (place / PICTURES).is_dir() and (place / _LISTS).is_dir()), None)
+
+
+def voc_palette() -> list[list[int]]:
+    """The colours (21, 3) in which VOC's own files show the classes: the bits of the label, spread over three bytes.
+
+    Examples:
+        >>> voc_palette()[:3]
+        [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    """
+    return [
+        [sum(((label >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
+        for label in range(len(VOC_NAMES))
+    ]

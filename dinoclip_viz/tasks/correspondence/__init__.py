@@ -1,0 +1,1 @@
+"""Correspondences between images, and their accuracy."""

@@ -1,0 +1,1 @@
+"""Open-vocabulary segmentation: text-prompted heat maps, class scores, masks, accuracy."""

@@ -1,0 +1,79 @@
+"""Scores of pictures too large for one pass: windows that slide over them, their cosines averaged."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from dinoclip_viz.encoders.tiles import LARGEST, plan_tiles
+from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.tasks.open_vocabulary.heatmap import at_picture_size
+from dinoclip_viz.tasks.open_vocabulary.scores import VocabularyVectors, class_scores
+
+WINDOW, STRIDE = 448, 224
+"""CLIP-DINOiser's, in pixels."""
+
+
+def window_scores(
+    model: ImageTextModel,
+    image: Image.Image,
+    words: VocabularyVectors,
+    method: str | None = None,
+    size: int | None = None,
+    window: int = WINDOW,
+    stride: int = STRIDE,
+) -> Tensor:
+    """(C, height, width) raw cosine of each place with each class at the picture's size, averaged over windows.
+
+    The picture is stretched to whole patches, never padded; windows lie evenly, no further apart than the stride, and
+    the last ones end with the picture. One window at a time goes through the model, and cosines are added up on the
+    grid of patches, so that memory is that of one window and of the map. A picture that fits into one window is
+    encoded as it is.
+
+    Args:
+        model: an image-text model.
+        image: of any shape.
+        words: of the method.
+        method: a heat-map method; None takes the model's best.
+        size: longer side in pixels at which the picture is encoded, from one patch to `LARGEST`; None takes its own,
+            from the model's published size to `LARGEST`.
+        window: side in pixels, from one patch to 1024; rounded down to whole patches.
+        stride: distance of windows in pixels at most, from a tenth of the window to all of it.
+
+    Raises:
+        ValueError: a size, window or stride out of its range, or a method that the model does not serve.
+    """
+    chosen, patch = model.check_method(method), model.images.patch
+    if not window <= 10 * stride <= 10 * window:
+        raise ValueError(f"a stride of {stride} pixels; expected a tenth of the window's {window} to all of it")
+    side = min(max(*image.size, model.images.size), LARGEST) if size is None else size
+    tiling = plan_tiles(image.size, patch, side, window, min(1 - stride / window, 0.9))
+    rows, columns = tiling.tile
+    large = image.resize((tiling.grid[1] * patch, tiling.grid[0] * patch), Image.Resampling.BICUBIC)
+    sums = torch.empty(0)
+    count = torch.zeros(tiling.grid)
+    for row, column in tiling.corners:
+        place = (column * patch, row * patch, (column + columns) * patch, (row + rows) * patch)
+        features = model.encode_images([large.crop(place)], max(rows, columns) * patch, "whole", [chosen])
+        scores = class_scores(features.dense[chosen][0], words)  # (C, H', W')
+        finer = _times_finer(scores, rows, columns)
+        if not len(sums):
+            sums = torch.zeros(len(scores), tiling.grid[0] * finer, tiling.grid[1] * finer)
+        if scores.shape[1:] != (rows * finer, columns * finer):
+            scores = F.interpolate(scores[None], (rows * finer, columns * finer), mode="bilinear", align_corners=False)[
+                0
+            ]
+        top, left = row * finer, column * finer
+        sums[:, top : top + rows * finer, left : left + columns * finer] += scores
+        count[row : row + rows, column : column + columns] += 1
+    finer = sums.shape[1] // len(count)
+    sums /= count.repeat_interleave(finer, 0).repeat_interleave(finer, 1)
+    width, height = image.size
+    return at_picture_size(sums, (0, 0, width, height), width, height)
+
+
+def _times_finer(scores: Tensor, rows: int, columns: int) -> int:
+    """How many cells a side of a patch needs, so that a method on its guide's finer grid loses nothing."""
+    return max(-(-scores.shape[1] // rows), -(-scores.shape[2] // columns), 1)

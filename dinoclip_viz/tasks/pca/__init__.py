@@ -1,0 +1,1 @@
+"""PCA of patch features, and the segments and foreground that patches give."""

@@ -1,0 +1,301 @@
+"""PCA of patch tokens: colours that stay the same from picture to picture, and the foreground."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
+from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.tasks.pca.patch_stream import PatchStream
+from dinoclip_viz.tasks.pca.streaming import Moments, Principal, in_memory_pca
+from dinoclip_viz.tasks.pca.threshold import BinnedOtsu, otsu
+
+Subject = Literal["all", "foreground"]
+Fittable = ImageFeatures | Image.Image | Sequence[ImageFeatures | Image.Image]
+LARGEST_FIT = 400_000
+"""Patches that a fit copies into memory at once; more than that, and those of a store, are read in chunks."""
+_ARRAYS = ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_")
+
+
+class PatchPCA:
+    """Principal components of patch tokens, fitted once and applied to any picture of the same encoder.
+
+    Every step is fixed after `fit`: a patch has one colour, whatever else is shown beside it. Components are whitened
+    and squashed by a sigmoid (as in DINOv3's notebooks) rather than stretched picture by picture; the first points to
+    the foreground, by the vote of the patches along the pictures' borders, which are mostly background.
+
+    Args:
+        components: how many, 1 or more; three make a colour.
+        subject: "all" fits the colours on all patches; "foreground" fits them again on the foreground alone, as in
+            DINOv2's paper (Oquab et al. 2023, section 7.5), so that parts stand apart from each other.
+        flip: turn the polarity of the first component round by hand, where the vote went wrong.
+        encoder: what `fit` and `transform` encode pictures with, if pictures come in place of features.
+
+    Attributes:
+        space_: the encoder's space that the components belong to.
+        mean_, components_, deviations_: (D,), (K, D) and (K,) of the colours.
+        axis_mean_, axis_: (D,) and (D,) the first component of all patches, which tells foreground from background.
+        threshold_: value of the first component above which a patch is foreground (Otsu 1979).
+        explained_variance_: (K,) share of the variance of the patches that the colours were fitted on.
+
+    Examples:
+        >>> from dinoclip_viz import load_encoder, playground
+        >>> features = load_encoder("playground-dino").encode([s.image for s in playground.draw(1000, 4)])
+        >>> pca = PatchPCA(components=3).fit(features)
+        >>> pca.transform(features).shape, pca.foreground(features).shape
+        (torch.Size([4, 12, 12, 3]), torch.Size([4, 12, 12]))
+    """
+
+    def __init__(
+        self,
+        components: int = 3,
+        subject: Subject = "all",
+        flip: bool = False,
+        encoder: ImageEncoder | str = "playground-dino",
+    ) -> None:
+        if components < 1:
+            raise ValueError(f"components is {components}; expected 1 or more")
+        if subject not in ("all", "foreground"):
+            raise ValueError(f"subject is {subject!r}; expected 'all' or 'foreground'")
+        self.components, self.subject, self.flip, self.encoder = components, subject, flip, encoder
+
+    def fit(self, features: Fittable | FeatureStore) -> PatchPCA:
+        """Learn components, polarity and threshold from pictures, jointly, whatever their grids.
+
+        Past `LARGEST_FIT` patches, and for a store, the patches are read in chunks, two times or three: the components
+        are the same, and the threshold is within deviation / 2048 of that of a fit in memory (`BinnedOtsu`).
+
+        Args:
+            features: features of one or several pictures, a list of them, or pictures, which are encoded whole; or a
+                store that keeps patches.
+
+        Raises:
+            ValueError: nothing to fit on, fewer patches than components, or patches that are not finite.
+            SpaceError: features of different encoders.
+        """
+        if isinstance(features, FeatureStore):
+            return self.fit_store(features)
+        stream = PatchStream.of_features(self._features(features))
+        return self._fit_stream(stream) if len(stream) > LARGEST_FIT else self._fit_in_memory(stream)
+
+    def fit_store(self, store: FeatureStore) -> PatchPCA:
+        """Learn the same from all patches of a store, in memory that does not grow with their number.
+
+        Args:
+            store: one with patches: `embed(..., patches=...)` keeps them.
+
+        Raises:
+            ValueError: the store keeps no patches, or the reasons of `fit`.
+        """
+        return self._fit_stream(PatchStream.of_store(store))
+
+    @overload
+    def transform(self, features: ImageFeatures | Image.Image) -> Tensor: ...
+    @overload
+    def transform(self, features: Sequence[ImageFeatures | Image.Image]) -> list[Tensor]: ...
+    def transform(self, features: Fittable) -> Tensor | list[Tensor]:
+        """(B, H, W, K) colours in [0, 1], float32; a list of them for a list.
+
+        The same patch gets the same colour whatever else is in the batch: sigmoid(2 z), z the whitened components.
+
+        Raises:
+            ValueError: not fitted yet.
+            SpaceError: features of another encoder than the one fitted on.
+        """
+        self._check_fitted()
+        return self._each(features, lambda part: self._colours(self._patches(part)))
+
+    def transform_store(self, store: FeatureStore) -> Iterator[Tensor]:
+        """The colours of a store's pictures in order, as `transform` gives them: (B, H, W, K) runs of them.
+
+        Raises:
+            ValueError: not fitted yet, or the store keeps no patches.
+            SpaceError: features of another encoder than the one fitted on.
+        """
+        self._check_fitted()
+        stream = PatchStream.of_store(store)
+        same_space(self.space_, stream.space)
+        return (self._colours(run.astype(np.float64)) for run in stream.pictures())
+
+    @overload
+    def foreground(self, features: ImageFeatures | Image.Image, threshold: float | None = None) -> Tensor: ...
+    @overload
+    def foreground(
+        self, features: Sequence[ImageFeatures | Image.Image], threshold: float | None = None
+    ) -> list[Tensor]: ...
+    def foreground(self, features: Fittable, threshold: float | None = None) -> Tensor | list[Tensor]:
+        """(B, H, W) bool, True where the first component is above the threshold; a list of them for a list.
+
+        Args:
+            features: as in `transform`.
+            threshold: in units of `first_component`; by default `threshold_`.
+
+        Raises:
+            ValueError: not fitted yet.
+            SpaceError: features of another encoder than the one fitted on.
+        """
+        self._check_fitted()
+        level = self.threshold_ if threshold is None else threshold
+        return self._each(features, lambda part: torch.from_numpy(self._first(part) > level))
+
+    @overload
+    def first_component(self, features: ImageFeatures | Image.Image) -> Tensor: ...
+    @overload
+    def first_component(self, features: Sequence[ImageFeatures | Image.Image]) -> list[Tensor]: ...
+    def first_component(self, features: Fittable) -> Tensor | list[Tensor]:
+        """(B, H, W) the first component of all patches, foreground high, float64: what the histogram shows."""
+        self._check_fitted()
+        return self._each(features, lambda part: torch.from_numpy(self._first(part)))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted basis as one safetensors file.
+
+        Raises:
+            ValueError: not fitted yet.
+        """
+        self._check_fitted()
+        tensors = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in _ARRAYS}
+        tensors["threshold_"] = torch.tensor([self.threshold_], dtype=torch.float64)
+        settings = {"components": self.components, "subject": self.subject, "flip": self.flip, "space": self.space_}
+        save_file(tensors, Path(path), {"patch_pca": json.dumps(settings)})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> PatchPCA:
+        """A basis from a file that `save` wrote.
+
+        Raises:
+            ValueError: the file is missing or is no saved basis.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise ValueError(f"there is no file {file}; expected a basis written by PatchPCA.save")
+        try:
+            with safe_open(file, "pt") as opened:
+                settings = json.loads((opened.metadata() or {})["patch_pca"])
+                values = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
+            pca = cls(settings["components"], settings["subject"], settings["flip"])
+            pca._take({name: values[name] for name in _ARRAYS})
+            pca.threshold_, pca.space_ = float(values["threshold_"][0]), str(settings["space"])
+        except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as error:
+            raise ValueError(f"{file} is no basis written by PatchPCA.save") from error
+        return pca
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "space_"):
+            raise ValueError("this PatchPCA is not fitted; call fit(features) or PatchPCA.load(path) first")
+
+    def _fit_in_memory(self, stream: PatchStream) -> PatchPCA:
+        parts = list(stream.chunks())
+        patches = np.concatenate([part.astype(np.float64) for part, _ in parts])
+        border = np.concatenate([edge for _, edge in parts])
+        self._check_enough(stream)
+        if not np.isfinite(patches).all():
+            raise ValueError("some patches are not finite; check the encoder's dtype")
+        whole = in_memory_pca(patches, self.components)
+        first = (patches - whole.mean) @ whole.components[0]
+        threshold = otsu(first)
+        turned = ((first[border] > threshold).mean() > 0.5) != self.flip
+        if turned:
+            first, threshold = -first, -threshold
+        inside = first > threshold
+        again = self.subject == "foreground" and inside.sum() > self.components
+        front = in_memory_pca(patches[inside], self.components) if again else None
+        return self._learn(stream.space, whole, threshold, turned, front)
+
+    def _fit_stream(self, stream: PatchStream) -> PatchPCA:
+        self._check_enough(stream)
+        moments = Moments(stream.width)
+        for patches, _ in stream.chunks():
+            moments.add(patches)
+        whole = moments.principal(self.components)
+        cut = BinnedOtsu(float(whole.deviations[0]))
+        for patches, edge in stream.chunks():
+            cut.add((patches.astype(np.float64) - whole.mean) @ whole.components[0], edge)
+        turned = (cut.share_above() > 0.5) != self.flip
+        threshold = -cut.threshold() if turned else cut.threshold()
+        if self.subject == "all":
+            return self._learn(stream.space, whole, threshold, turned)
+        axis, inside = -whole.components[0] if turned else whole.components[0], Moments(stream.width)
+        for patches, _ in stream.chunks():
+            inside.add(patches[(patches.astype(np.float64) - whole.mean) @ axis > threshold])
+        front = inside.principal(self.components) if inside.count > self.components else None
+        return self._learn(stream.space, whole, threshold, turned, front)
+
+    def _check_enough(self, stream: PatchStream) -> None:
+        if len(stream) <= self.components or self.components > stream.width:
+            raise ValueError(f"{len(stream)} patches of {stream.width} values cannot give {self.components} components")
+
+    def _learn(
+        self, space: str, whole: Principal, threshold: float, turned: bool, front: Principal | None = None
+    ) -> PatchPCA:
+        """Keep what was fitted: on all patches, and for the colours perhaps on the foreground alone.
+
+        Args:
+            space: of the patches.
+            whole: of all patches; threshold: of its first component, once that points to the foreground.
+            turned: whether that takes turning it round.
+            front: of the foreground alone, if the colours were fitted on it.
+        """
+        axes = whole.components.copy()
+        if turned:
+            axes[0] = -axes[0]
+        self.space_, self.threshold_ = space, float(threshold)
+        self.axis_mean_, self.axis_ = whole.mean, axes[0].copy()
+        colours = whole._replace(components=axes) if front is None else front
+        self.mean_, self.components_ = colours.mean, colours.components
+        self.deviations_, self.explained_variance_ = colours.deviations, colours.shares
+        return self
+
+    def _take(self, values: dict[str, NDArray[np.float64]]) -> None:
+        """Keep arrays that a file held.
+
+        Raises:
+            ValueError: their shapes do not fit together, or a value is not finite.
+        """
+        count, width = self.components, len(values["axis_"])
+        shapes = [(width,), (count, width), (count,), (count,), (width,), (width,)]
+        for (name, value), shape in zip(values.items(), shapes, strict=True):
+            if value.shape != shape or value.dtype != np.float64 or not np.isfinite(value).all():
+                raise ValueError(f"{name} is {value.dtype} {value.shape}; expected finite float64 {shape}")
+            setattr(self, name, value)
+
+    def _colours(self, patches: NDArray[np.float64]) -> Tensor:
+        """(B, H, W, K) colours in [0, 1] of (B, H, W, D) patches."""
+        whitened = (patches - self.mean_) @ self.components_.T / self.deviations_  # (B, H, W, K)
+        return torch.from_numpy(1 / (1 + np.exp(-2 * whitened))).float()
+
+    def _patches(self, part: ImageFeatures) -> NDArray[np.float64]:
+        same_space(self.space_, part.patch_space)
+        patches: NDArray[np.float64] = part.patches.double().numpy()
+        return patches
+
+    def _first(self, part: ImageFeatures) -> NDArray[np.float64]:
+        first: NDArray[np.float64] = (self._patches(part) - self.axis_mean_) @ self.axis_  # (B, H, W)
+        return first
+
+    def _each(self, features: Fittable, apply: Callable[[ImageFeatures], Tensor]) -> Tensor | list[Tensor]:
+        results = [apply(part) for part in self._features(features)]
+        return results[0] if isinstance(features, ImageFeatures | Image.Image) else results
+
+    def _features(self, features: Fittable) -> list[ImageFeatures]:
+        items = [features] if isinstance(features, ImageFeatures | Image.Image) else list(features)
+        if not any(isinstance(item, Image.Image) for item in items):
+            return [item for item in items if isinstance(item, ImageFeatures)]
+        if isinstance(self.encoder, str):
+            from dinoclip_viz.encoders import load_encoder
+
+            self.encoder = load_encoder(self.encoder)
+        encoder = self.encoder
+        return [encoder.encode_each([item])[0] if isinstance(item, Image.Image) else item for item in items]

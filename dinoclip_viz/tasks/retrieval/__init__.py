@@ -1,0 +1,1 @@
+"""Retrieval: recall between images and captions, search in stores, near duplicates, instances."""

@@ -1,0 +1,1 @@
+"""Zero-shot classification: probabilities of labels, lists of class names, accuracy."""
