@@ -25,7 +25,7 @@ from dinoclip_viz.encoders import load_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.store import StoreError, StoreSettings
 from dinoclip_viz.store.settings import read_settings, shard_files, slug
-from dinoclip_viz.store.writing import FailedRow, PictureRow, Shard, finish, first_missing, prepare, write_shard
+from dinoclip_viz.store.writing import FailedRow, ImageRow, Shard, finish, first_missing, prepare, write_shard
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ class EmbedReport:
 
     Attributes:
         stores: a folder an encoder.
-        images: pictures in each store; captions: captions in each.
-        failed: key and reason of each picture that could not be read.
-        encoded: pictures that this run encoded; the others were there before.
+        images: images in each store; captions: captions in each.
+        failed: key and reason of each image that could not be read.
+        encoded: images that this run encoded; the others were there before.
         seconds: how long this run took.
     """
 
@@ -64,7 +64,7 @@ class EmbedReport:
 
     @property
     def images_per_second(self) -> float:
-        """Pictures encoded a second, by all of the encoders."""
+        """Images encoded a second, by all of the encoders."""
         return self.encoded / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -83,13 +83,13 @@ def embed(
     """Encode a data source into stores; a run that was stopped goes on where it was, with the same result.
 
     Args:
-        source: where pictures and captions come from, or what `open_source` opens.
+        source: where images and captions come from, or what `open_source` opens.
         encoders: names or encoders. One writes its store into `store` itself, several a folder each in it.
         store: the folder.
         texts: the model whose text tower encodes the captions; without it they stay words in the metadata.
         size: side of the square crop in pixels, by default each encoder's published one.
         patches: None, "full" or a number R for R x R averaged patches.
-        batch_size: pictures that go through an encoder at once.
+        batch_size: images that go through an encoder at once.
         workers: processes that decode; 0 decodes in threads of this process. In a script, more than 0 needs the
             usual `if __name__ == "__main__":`.
         shard_size: samples a shard, the unit of resumption; by default 2048, fewer where patches are large.
@@ -121,30 +121,30 @@ def embed(
             write_shard(folders, number, shard, seconds)
             encoded += len(shard.rows)
         if not first_missing(folders):
-            raise SourceError(f"{source.name} has no samples; expected at least one picture")
+            raise SourceError(f"{source.name} has no samples; expected at least one image")
         for folder, settings in zip(folders, plan, strict=True):
             finish(folder, settings)
     return _report(folders, encoded, time.monotonic() - begun)
 
 
 def embed_shard(
-    pictures: Iterable[Decoded],
+    images: Iterable[Decoded],
     encoders: Sequence[ImageEncoder],
     texts: TextEncoder | None,
     size: int | None = None,
     patches: Patches = None,
     batch_size: int = 32,
 ) -> Shard:
-    """The features of some pictures; the same for the same pictures, wherever and whenever it runs.
+    """The features of some images; the same for the same images, wherever and whenever it runs.
 
     Args:
-        pictures: samples with their pictures, or with the reason why there is none.
+        images: samples with their images, or with the reason why there is none.
         encoders, texts, size, patches, batch_size: as in `embed`.
 
     Raises:
         StoreError: an encoder gives vectors that are not finite in float16.
     """
-    rows: list[PictureRow] = []
+    rows: list[ImageRow] = []
     failed: list[FailedRow] = []
     parts = [{kind: [nothing] for kind, nothing in _nothing(one, size, patches).items()} for one in encoders]
     waiting: list[Image.Image] = []
@@ -156,13 +156,13 @@ def embed_shard(
                 part[kind].append(_half(values, encoder.name, keys))
         waiting.clear()
 
-    for sample, picture in pictures:
-        if isinstance(picture, str):
-            failed.append(FailedRow(sample.key, sample.path, picture))
+    for sample, image in images:
+        if isinstance(image, str):
+            failed.append(FailedRow(sample.key, sample.path, image))
             continue
         said = tuple(text for text in sample.captions if text.strip())
-        rows.append(PictureRow(sample.key, sample.path, said, sample.label, *picture.size))
-        waiting.append(picture)
+        rows.append(ImageRow(sample.key, sample.path, said, sample.label, *image.size))
+        waiting.append(image)
         if len(waiting) == batch_size:
             encode()
     if waiting:
@@ -174,7 +174,7 @@ def embed_shard(
 
 
 def patch_bytes(encoder: ImageEncoder, size: int | None, patches: Patches) -> int:
-    """Bytes on disk of one picture's patches, and of those by MaskCLIP's path where the encoder is a CLIP.
+    """Bytes on disk of one image's patches, and of those by MaskCLIP's path where the encoder is a CLIP.
 
     Raises:
         ValueError: `patches` is no grid of this encoder.
@@ -194,8 +194,8 @@ def _shards(
 ) -> Iterator[tuple[int, Shard, float]]:
     """Number, features and seconds of the shards from number `first` on."""
     size, patches, batch_size, workers = how
-    with decoded(source.samples(first * rows), workers, 2 * batch_size) as pictures:
-        counted = _counted(pictures, first * rows, source.count, watch)
+    with decoded(source.samples(first * rows), workers, 2 * batch_size) as images:
+        counted = _counted(images, first * rows, source.count, watch)
         number = first
         while True:
             begun = time.monotonic()
@@ -206,10 +206,10 @@ def _shards(
             number += 1
 
 
-def _counted(pictures: Iterator[Decoded], done: int, count: int | None, watch: Watch | None) -> Iterator[Decoded]:
+def _counted(images: Iterator[Decoded], done: int, count: int | None, watch: Watch | None) -> Iterator[Decoded]:
     if watch:
         watch(done, count)
-    for number, one in enumerate(pictures, start=done + 1):
+    for number, one in enumerate(images, start=done + 1):
         yield one
         if watch:
             watch(number, count)
@@ -328,14 +328,14 @@ def _check_disk(
         return
     each = sum(patch_bytes(encoder, size, patches) for encoder in encoders)
     if count is None:
-        log.warning("patches take %.1f MB on disk for every 1,000 pictures", each / 1e3)
+        log.warning("patches take %.1f MB on disk for every 1,000 images", each / 1e3)
         return
-    log.warning("patches of %d pictures take %.1f MB on disk", count, each * count / 1e6)
+    log.warning("patches of %d images take %.1f MB on disk", count, each * count / 1e6)
     place = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     free = shutil.disk_usage(place).free
     if each * count > free:
         raise StoreError(
-            f"patches of {count} pictures need {each * count / 1e9:.1f} GB, but {place} has {free / 1e9:.1f} GB free; "
+            f"patches of {count} images need {each * count / 1e9:.1f} GB, but {place} has {free / 1e9:.1f} GB free; "
             "average them to a smaller grid, such as patches=4"
         )
 

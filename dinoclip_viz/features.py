@@ -1,4 +1,4 @@
-"""Many pictures through an encoder: files are decoded ahead by threads, batches come out in order."""
+"""Many images through an encoder: files are decoded ahead by threads, batches come out in order."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def encode_sources(
     batch_size: int = 32,
     workers: int = 2,
 ) -> Iterator[ImageFeatures]:
-    """Features of batches of pictures, in order; the next batches are decoded while one is encoded.
+    """Features of batches of images, in order; the next batches are decoded while one is encoded.
 
     Args:
-        encoder: what sees the pictures.
-        sources: paths, bytes, pictures or arrays, any number: memory does not grow with it.
-        size, fit: as in `ImageEncoder.encode`; with "whole", all pictures of a batch must share one grid.
-        batch_size: pictures a batch.
+        encoder: what sees the images.
+        sources: paths, bytes, images or arrays, any number: memory does not grow with it.
+        size, fit: as in `ImageEncoder.encode`; with "whole", all images of a batch must share one grid.
+        batch_size: images a batch.
         workers: threads that decode.
 
     Raises:

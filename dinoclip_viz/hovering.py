@@ -1,4 +1,4 @@
-"""Pictures through an encoder into the hover explorer, in one call from a notebook."""
+"""Images through an encoder into the hover explorer, in one call from a notebook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.images import ImageSource, load_image
-from dinoclip_viz.viz.hover import MOST_PICTURES, HoverWidget, check_anywidget, hover_widget
+from dinoclip_viz.viz.hover import MOST_IMAGES, HoverWidget, check_anywidget, hover_widget
 
 
 def hover(
@@ -16,27 +16,27 @@ def hover(
     size: int | None = None,
     names: Sequence[str] | None = None,
 ) -> HoverWidget:
-    """Pictures to hover over: a patch's similarity to every patch of all of them, at once.
+    """Images to hover over: a patch's similarity to every patch of all of them, at once.
 
     Args:
-        encoder: what sees the pictures, or its name.
-        images: one picture, or a list of up to six: paths, addresses, bytes, PIL images or arrays.
+        encoder: what sees the images, or its name.
+        images: one image, or a list of up to six: paths, addresses, bytes, PIL images or arrays.
         size: longer side in pixels at which they are encoded; None leaves it to the encoder.
-        names: what the pictures are called; by default "picture 1" and so on.
+        names: what the images are called; by default "image 1" and so on.
 
     Raises:
         ModuleNotFoundError: anywidget is not installed; the message names the extra.
         EncoderError: the encoder cannot be loaded.
-        ImageError: one is no picture that can be used.
-        ValueError: no picture or more than six, another number of names, or a size that does not suit the encoder.
+        ImageError: one is no image that can be used.
+        ValueError: no image or more than six, another number of names, or a size that does not suit the encoder.
     """
     check_anywidget()
     given: list[ImageSource] = list(images) if isinstance(images, list | tuple) else [images]
-    if not 1 <= len(given) <= MOST_PICTURES:
-        raise ValueError(f"{len(given)} pictures; expected 1 to {MOST_PICTURES} that are compared at once")
+    if not 1 <= len(given) <= MOST_IMAGES:
+        raise ValueError(f"{len(given)} images; expected 1 to {MOST_IMAGES} that are compared at once")
     loaded = load_encoder(encoder) if isinstance(encoder, str) else encoder
-    pictures = [load_image(image) for image in given]
-    features = loaded.encode_each(pictures, size, "whole")
+    loaded_images = [load_image(image) for image in given]
+    features = loaded.encode_each(loaded_images, size, "whole")
     patches = [each.patches[0].numpy() for each in features]
     boxes = [each.boxes[0].tolist() for each in features]
-    return hover_widget(pictures, patches, boxes, names)
+    return hover_widget(loaded_images, patches, boxes, names)

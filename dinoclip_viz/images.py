@@ -1,4 +1,4 @@
-"""Anything that is a picture -> an RGB image; sizes that fit a patch grid.
+"""Anything that is an image -> an RGB image; sizes that fit a patch grid.
 
 Files come from strangers: what a file is, its content says, never its name; how large it will be is known before it is
 decoded; and whatever goes wrong ends in one `ImageError` that names the source.
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 MAXIMUM_SIDE = 1024
-"""The longest side, in pixels, that a picture may have as an encoder's input."""
+"""The longest side, in pixels, that an image may have as an encoder's input."""
 
 MAXIMUM_PIXELS = 40_000_000
 MAXIMUM_BYTES = 20_000_000
@@ -43,15 +43,15 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://|(data|file|blob|about|javascript|m
 _SECONDS = 10.0
 _REDIRECTS = 3
 _ROUNDING = 1e-5  # how far beyond [0, 1] resizing and the like may push a float
-_SCANS = 500  # libjpeg-turbo's own bound on the scans of a progressive JPEG: each costs as much as a whole picture
+_SCANS = 500  # libjpeg-turbo's own bound on the scans of a progressive JPEG: each costs as much as a whole image
 
 
 class ImageError(ValueError):
-    """A source is not a picture that can be used; one line names it, what was found and what is accepted."""
+    """A source is not an image that can be used; one line names it, what was found and what is accepted."""
 
 
 def load_image(source: ImageSource, *, fetch: Callable[[str], bytes] | None = None) -> Image.Image:
-    """The picture as an RGB image of its own: fully loaded, upright by its EXIF, transparency flattened on white.
+    """The image as an RGB image of its own: fully loaded, upright by its EXIF, transparency flattened on white.
 
     16 bit values are scaled to 8; CMYK, LAB, palettes and grey are converted; of an animation comes the first frame, of
     a PIL image the current one. Colour profiles are not applied, and no metadata stays with the result.
@@ -62,7 +62,7 @@ def load_image(source: ImageSource, *, fetch: Callable[[str], bytes] | None = No
         fetch: address -> bytes of the file; `download` unless given.
 
     Raises:
-        ImageError: the source is missing, broken, truncated, too large, or not a picture of an accepted kind.
+        ImageError: the source is missing, broken, truncated, too large, or not an image of an accepted kind.
 
     Examples:
         >>> load_image(np.array([[0.0, 1.0]])).getpixel((1, 0))
@@ -90,10 +90,10 @@ def load_image(source: ImageSource, *, fetch: Callable[[str], bytes] | None = No
 
 
 def whole_size(size: tuple[int, int], patch: int, longer: int, most: int = MAXIMUM_SIDE) -> tuple[int, int]:
-    """Width and height, whole numbers of patches, nearest to the picture's shape with its longer side about `longer`.
+    """Width and height, whole numbers of patches, nearest to the image's shape with its longer side about `longer`.
 
     Args:
-        size: width and height of the picture in pixels.
+        size: width and height of the image in pixels.
         patch: side of a patch in pixels.
         longer: wished length of the longer side in pixels, from one patch to `most`.
         most: the longest side that comes back, in pixels.
@@ -117,10 +117,10 @@ def whole_size(size: tuple[int, int], patch: int, longer: int, most: int = MAXIM
 
 
 def default_longer(size: tuple[int, int], published: int) -> int:
-    """Longer side when nobody asked for one: the picture's own, from the published size to twice it.
+    """Longer side when nobody asked for one: the image's own, from the published size to twice it.
 
     Args:
-        size: width and height of the picture in pixels.
+        size: width and height of the image in pixels.
         published: side in pixels of the square that the model is published with.
 
     Examples:
@@ -133,10 +133,10 @@ def default_longer(size: tuple[int, int], published: int) -> int:
 
 
 def to_grid(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture stretched to a size, bicubic, antialiased where it shrinks; always a new image.
+    """The image stretched to a size, bicubic, antialiased where it shrinks; always a new image.
 
     Args:
-        image: RGB picture.
+        image: RGB image.
         size: width and height in pixels, as `whole_size` gives them.
 
     Examples:
@@ -350,7 +350,7 @@ _STARTS = (
 )
 
 
-# Sizes that files declare, read here because opening a WebP already allocates its canvas, and opening a picture of 90
+# Sizes that files declare, read here because opening a WebP already allocates its canvas, and opening an image of 90
 # megapixels already warns. None: the header is too short or too odd to say.
 
 
@@ -430,7 +430,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what turns the picture upright."""
+"""EXIF orientation -> what turns the image upright."""
 
 
 def _image_of_pil(image: Image.Image, name: str) -> Image.Image:
@@ -440,7 +440,7 @@ def _image_of_pil(image: Image.Image, name: str) -> Image.Image:
     except ImageError:
         raise
     except Exception as error:  # a lazy image decodes here, and converting meets palettes and values of any kind
-        raise _error(name, f"a broken picture ({error or type(error).__name__})") from error
+        raise _error(name, f"a broken image ({error or type(error).__name__})") from error
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
@@ -457,7 +457,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
         result = image.convert("RGB")
     if turn is not None:
         result = result.transpose(turn)
-    result.info = {}  # an orientation that stayed would turn the picture a second time
+    result.info = {}  # an orientation that stayed would turn the image a second time
     return result
 
 
@@ -489,7 +489,7 @@ def _image_of_array(array: NDArray[np.generic], name: str) -> Image.Image:
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
         hint = "; channels come last: array.transpose(1, 2, 0)"
     elif array.ndim == 4:
-        hint = "; one picture at a time: array[0]"
+        hint = "; one image at a time: array[0]"
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
         raise _error(name, f"{array.ndim} axes {array.shape}", _ARRAYS + hint)
     _check_size((array.shape[1], array.shape[0]), name)
@@ -627,7 +627,7 @@ def _get(parts: SplitResult, host: str, port: int, found: Sequence[str], line: _
             if response.status in (301, 302, 303, 307, 308) and goal:
                 return _Redirect(goal)
             if response.status != 200:
-                raise _error(name, f"the answer {response.status} {response.reason}", "200 and a picture")
+                raise _error(name, f"the answer {response.status} {response.reason}", "200 and an image")
             return _body(response, line, name)
 
 

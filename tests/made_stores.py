@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dinoclip_viz.store import FeatureStore, StoreSettings
-from dinoclip_viz.store.writing import PictureRow, Shard, finish, prepare, write_shard
+from dinoclip_viz.store.writing import ImageRow, Shard, finish, prepare, write_shard
 
 DINO, CLIP = "made-dino", "made-clip"
 
@@ -18,26 +18,26 @@ def settings(encoder, width, texts="", text_width=0, patches="", source="made"):
     )  # fmt: skip
 
 
-def pair(folder, pictures=300, captions=2, seed=0, shard=100, patches=False, bare=()):
+def pair(folder, images=300, captions=2, seed=0, shard=100, patches=False, bare=()):
     """Stores of a made-up DINO and of a made-up CLIP, the second a noisy nonlinear map of the first.
 
     `bare` names rows without captions.
     """
     chance = np.random.default_rng(seed)
-    seen = chance.normal(size=(pictures, 12)).astype(np.float32)
+    seen = chance.normal(size=(images, 12)).astype(np.float32)
     mean = seen @ np.random.default_rng(1).normal(size=(12, 12)).astype(np.float32)
     mixed = np.random.default_rng(2).normal(size=(12, 8)).astype(np.float32)
-    taught = np.tanh(seen @ mixed) + 0.1 * chance.normal(size=(pictures, 8)).astype(np.float32)
-    owners = np.array([row for row in range(pictures) for _ in range(captions) if row not in bare], np.int64)
+    taught = np.tanh(seen @ mixed) + 0.1 * chance.normal(size=(images, 8)).astype(np.float32)
+    owners = np.array([row for row in range(images) for _ in range(captions) if row not in bare], np.int64)
     said = taught[owners] + 0.1 * chance.normal(size=(len(owners), 8)).astype(np.float32)
-    grids = chance.normal(size=(pictures, 2, 3, 12)).astype(np.float32)
+    grids = chance.normal(size=(images, 2, 3, 12)).astype(np.float32)
     grid = "2 x 3" if patches else ""
     folders = [Path(folder) / DINO, Path(folder) / CLIP]
     plan = [settings(DINO, 12, CLIP, 8, grid), settings(CLIP, 8, CLIP, 8, grid)]
     for place, one in zip(folders, plan, strict=True):
         prepare(place, one)
-    for number, start in enumerate(range(0, pictures, shard)):
-        rows = range(start, min(start + shard, pictures))
+    for number, start in enumerate(range(0, images, shard)):
+        rows = range(start, min(start + shard, images))
         here = slice(rows.start, rows.stop)
         mine = (owners >= rows.start) & (owners < rows.stop)
         arrays = [{"img_emb": seen[here], "mean_emb": mean[here]}, {"img_emb": taught[here], "mean_emb": taught[here]}]
@@ -45,7 +45,7 @@ def pair(folder, pictures=300, captions=2, seed=0, shard=100, patches=False, bar
             arrays[0]["patch_emb"] = grids[here]
             arrays[1] |= {"patch_emb": grids[here] @ mixed, "dense_emb": np.tanh(grids[here] @ mixed)}
         rows = [
-            PictureRow(f"k{r}", f"{r}.png", tuple(f"{r} {c}" for c in range(captions * (r not in bare))), None, 9, 9)
+            ImageRow(f"k{r}", f"{r}.png", tuple(f"{r} {c}" for c in range(captions * (r not in bare))), None, 9, 9)
             for r in rows
         ]
         halves = [{kind: values.astype(np.float16) for kind, values in one.items()} for one in arrays]

@@ -1,4 +1,4 @@
-"""Whatever a stranger hands over becomes the right RGB picture or one clear line; nothing else happens."""
+"""Whatever a stranger hands over becomes the right RGB image or one clear line; nothing else happens."""
 
 import io
 import os
@@ -37,20 +37,20 @@ RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 25
 
 
 def quarters(height: int = 16, width: int = 32) -> np.ndarray:
-    """A picture that looks different from every side: red, green over blue, white."""
+    """An image that looks different from every side: red, green over blue, white."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2], pixels[: height // 2, width // 2 :] = RED, GREEN
     pixels[height // 2 :, : width // 2], pixels[height // 2 :, width // 2 :] = BLUE, WHITE
     return pixels
 
 
-PICTURE = quarters()
+IMAGE = quarters()
 
 
 def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
     """The bytes of a file."""
     file = io.BytesIO()
-    (image or Image.fromarray(PICTURE)).save(file, kind, **options)
+    (image or Image.fromarray(IMAGE)).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -86,7 +86,7 @@ def zip_bomb(width: int, height: int) -> bytes:
 
 
 def many_scans(count: int) -> bytes:
-    """A small progressive JPEG that refines the same picture again and again."""
+    """A small progressive JPEG that refines the same image again and again."""
     data = saved("JPEG", progressive=True, quality=98, subsampling=0)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * count + data[-2:]
@@ -165,7 +165,7 @@ BROKEN_FILES = {
     "page.jpg": (b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML text"),
     "page.png": (b"\xef\xbb\xbf<html>403</html>", "HTML text"),
     "data.png": (b'{"error": "not found"}', "JSON text"),
-    "note.jpg": (b"no picture here\n", "plain text"),
+    "note.jpg": (b"no image here\n", "plain text"),
     "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\n", "plain text"),
     "drawing.svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG text"),
     "drawing.png": (b'<?xml version="1.0"?>\n<svg/>', "SVG text"),
@@ -216,7 +216,7 @@ BROKEN_FILES = {
 
 
 @pytest.mark.parametrize("name", BROKEN_FILES)
-def test_a_file_that_is_no_whole_picture_is_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_whole_image_is_refused_by_name(name: str, tmp_path: Path) -> None:
     data, words = BROKEN_FILES[name]
     path = tmp_path / name
     path.write_bytes(data)
@@ -234,18 +234,18 @@ DEEP_COLOUR = struct.pack(">3H", 1000, 2000, 3000)
 ONE_RED = [[RED] * 8] * 8
 
 GOOD_FILES = {
-    "plain.png": (saved("PNG"), PICTURE, 0),
-    "plain.bmp": (saved("BMP"), PICTURE, 0),
-    "plain.gif": (saved("GIF"), PICTURE, 0),
-    "plain.webp": (saved("WEBP", lossless=True), PICTURE, 0),
+    "plain.png": (saved("PNG"), IMAGE, 0),
+    "plain.bmp": (saved("BMP"), IMAGE, 0),
+    "plain.gif": (saved("GIF"), IMAGE, 0),
+    "plain.webp": (saved("WEBP", lossless=True), IMAGE, 0),
     "lossy.webp": (saved("WEBP", Image.new("RGB", (8, 8), RED), quality=95), ONE_RED, 3),
-    "plain.jpg": (saved("JPEG", quality=98, subsampling=0), PICTURE, 4),
-    "progressive.jpg": (saved("JPEG", quality=98, subsampling=0, progressive=True), PICTURE, 4),
-    "png_named.jpg": (saved("PNG"), PICTURE, 0),
-    "gif_named.txt": (saved("GIF"), PICTURE, 0),
-    "no_extension": (saved("BMP"), PICTURE, 0),
-    "trailing.png": (saved("PNG") + b"<html>", PICTURE, 0),
-    "interlaced_name with spaces é.png": (saved("PNG"), PICTURE, 0),
+    "plain.jpg": (saved("JPEG", quality=98, subsampling=0), IMAGE, 4),
+    "progressive.jpg": (saved("JPEG", quality=98, subsampling=0, progressive=True), IMAGE, 4),
+    "png_named.jpg": (saved("PNG"), IMAGE, 0),
+    "gif_named.txt": (saved("GIF"), IMAGE, 0),
+    "no_extension": (saved("BMP"), IMAGE, 0),
+    "trailing.png": (saved("PNG") + b"<html>", IMAGE, 0),
+    "interlaced_name with spaces é.png": (saved("PNG"), IMAGE, 0),
     "cmyk.jpg": (saved("JPEG", Image.new("CMYK", (8, 8), (0, 255, 255, 0)), quality=98), ONE_RED, 4),
     "cmyk_without_adobe.jpg": (  # stored inverted all the same, as every program writes it
         without_adobe_mark(saved("JPEG", Image.new("CMYK", (8, 8), (0, 255, 255, 0)), quality=98)),
@@ -299,21 +299,21 @@ GOOD_FILES = {
     "animated.webp": (animated("WEBP", lossless=True), ONE_RED, 0),
     "animated.png": (animated("PNG"), ONE_RED, 0),
     "animated_apart.png": (animated("PNG", default_image=True), ONE_RED, 0),
-    "broken_exif.jpg": (saved("JPEG", quality=98, subsampling=0, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), PICTURE, 4),
-    "odd_exif.png": (saved("PNG", exif=b"garbage"), PICTURE, 0),
-    "orientation_9.png": (saved("PNG", exif=with_orientation(9)), PICTURE, 0),
-    "broken_profile.png": (saved("PNG", icc_profile=b"not a profile"), PICTURE, 0),
-    "broken_profile.jpg": (saved("JPEG", quality=98, subsampling=0, icc_profile=b"\xff" * 300), PICTURE, 4),
+    "broken_exif.jpg": (saved("JPEG", quality=98, subsampling=0, exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), IMAGE, 4),
+    "odd_exif.png": (saved("PNG", exif=b"garbage"), IMAGE, 0),
+    "orientation_9.png": (saved("PNG", exif=with_orientation(9)), IMAGE, 0),
+    "broken_profile.png": (saved("PNG", icc_profile=b"not a profile"), IMAGE, 0),
+    "broken_profile.jpg": (saved("JPEG", quality=98, subsampling=0, icc_profile=b"\xff" * 300), IMAGE, 4),
     "one_pixel.png": (png(1, 1, 8, 2, b"\0\1\2\3"), [[(1, 2, 3)]], 0),
     "tall.png": (png(1, 10_000, 8, 0, b"\0\x11" * 10_000), [[(17,) * 3]] * 10_000, 0),
     "wide.png": (png(10_000, 1, 8, 0, b"\0" + b"\x11" * 10_000), [[(17,) * 3] * 10_000], 0),
-    "few_scans.jpg": (many_scans(3), PICTURE, 4),
+    "few_scans.jpg": (many_scans(3), IMAGE, 4),
 }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("name", GOOD_FILES)
-def test_a_picture_of_any_kind_is_read_as_it_looks(name: str, tmp_path: Path) -> None:
+def test_an_image_of_any_kind_is_read_as_it_looks(name: str, tmp_path: Path) -> None:
     data, expected, tolerance = GOOD_FILES[name]
     path = tmp_path / name
     path.write_bytes(data)
@@ -325,15 +325,15 @@ def test_a_picture_of_any_kind_is_read_as_it_looks(name: str, tmp_path: Path) ->
         assert np.abs(found.astype(int) - np.asarray(expected)).max() <= tolerance
 
 
-STORED = {  # EXIF: where the picture's first row and first column belong
-    1: PICTURE,  # top, left
-    2: PICTURE[:, ::-1],  # top, right
-    3: PICTURE[::-1, ::-1],  # bottom, right
-    4: PICTURE[::-1],  # bottom, left
-    5: PICTURE.swapaxes(0, 1),  # left, top
-    6: PICTURE[:, ::-1].swapaxes(0, 1),  # right, top
-    7: PICTURE[::-1, ::-1].swapaxes(0, 1),  # right, bottom
-    8: PICTURE[::-1].swapaxes(0, 1),  # left, bottom
+STORED = {  # EXIF: where the image's first row and first column belong
+    1: IMAGE,  # top, left
+    2: IMAGE[:, ::-1],  # top, right
+    3: IMAGE[::-1, ::-1],  # bottom, right
+    4: IMAGE[::-1],  # bottom, left
+    5: IMAGE.swapaxes(0, 1),  # left, top
+    6: IMAGE[:, ::-1].swapaxes(0, 1),  # right, top
+    7: IMAGE[::-1, ::-1].swapaxes(0, 1),  # right, bottom
+    8: IMAGE[::-1].swapaxes(0, 1),  # left, bottom
 }
 
 
@@ -343,7 +343,7 @@ def test_every_orientation_comes_upright_and_only_once(kind: str, orientation: i
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation]))
     options = {"PNG": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 98, "subsampling": 0}}[kind]
     once = load_image(saved(kind, stored, exif=with_orientation(orientation), **options))
-    assert np.abs(np.asarray(once).astype(int) - PICTURE).max() <= (4 if kind == "JPEG" else 0)
+    assert np.abs(np.asarray(once).astype(int) - IMAGE).max() <= (4 if kind == "JPEG" else 0)
     assert load_image(once).tobytes() == once.tobytes()
     assert load_image(saved("PNG", once)).size == (32, 16)
 
@@ -374,7 +374,7 @@ def test_a_file_cut_anywhere_is_refused_unless_no_pixel_is_lost(kind: str, optio
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
 @pytest.mark.filterwarnings("ignore")
-def test_bytes_changed_at_random_give_a_picture_or_one_line(kind: str) -> None:
+def test_bytes_changed_at_random_give_an_image_or_one_line(kind: str) -> None:
     chance, data = np.random.default_rng(1), saved(kind)
     for _ in range(150):
         broken = bytearray(data)
@@ -479,7 +479,7 @@ GOOD_ARRAYS = {
     "alpha": (np.array([[[0, 0, 0, 51], [7, 7, 7, 0]]], np.uint8), [[(204,) * 3, WHITE]]),
     "float alpha": (np.array([[[1, 0, 0, 1.0], [1, 0, 0, 0]]]), [[RED, WHITE]]),
     "strided": (np.repeat(ONE_PIXEL, 4, axis=1)[:, ::2, ::-1], [[(30, 20, 10)] * 2]),
-    "fortran": (np.asfortranarray(PICTURE), PICTURE),
+    "fortran": (np.asfortranarray(IMAGE), IMAGE),
     "as high as channels": (np.zeros((3, 5, 3), np.uint8), [[BLACK] * 5] * 3),
     "thin": (np.zeros((10_000, 1), np.uint8), [[BLACK]] * 10_000),
 }
@@ -514,7 +514,7 @@ BAD_ARRAYS = {
 
 
 @pytest.mark.parametrize("name", GOOD_ARRAYS)
-def test_an_array_becomes_the_picture_it_holds(name: str) -> None:
+def test_an_array_becomes_the_image_it_holds(name: str) -> None:
     array, expected = GOOD_ARRAYS[name]
     before = array.copy()
     array.flags.writeable = False
@@ -526,7 +526,7 @@ def test_an_array_becomes_the_picture_it_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_ARRAYS)
-def test_an_array_that_is_no_picture_is_refused_with_a_way_out(name: str) -> None:
+def test_an_array_that_is_no_image_is_refused_with_a_way_out(name: str) -> None:
     array, words = BAD_ARRAYS[name]
     message = refusal(array)
     assert words in message and f"{array.dtype} array of shape {array.shape}" in message
@@ -601,29 +601,29 @@ def test_a_pil_image_that_cannot_be_used_is_refused(source: Image.Image, words: 
 def test_an_open_file_turns_upright_and_keeps_its_own_note() -> None:
     stored = Image.fromarray(np.ascontiguousarray(STORED[6]))
     source = Image.open(io.BytesIO(saved("PNG", stored, exif=with_orientation(6))))
-    np.testing.assert_array_equal(np.asarray(load_image(source)), PICTURE)
+    np.testing.assert_array_equal(np.asarray(load_image(source)), IMAGE)
     assert source.size == (16, 32) and source.getexif()[0x0112] == 6
 
 
 # Addresses
 
 
-class Pictures(BaseHTTPRequestHandler):
+class Images(BaseHTTPRequestHandler):
     """What a host may answer, by path."""
 
     def do_GET(self) -> None:
         port = self.server.server_address[1]
         self.server.asked.append((self.path, self.headers["Host"]))  # type: ignore[attr-defined]
         places = {
-            "/again": "/picture.png",
+            "/again": "/image.png",
             "/loop": "/loop",
             "/private": f"http://10.0.0.1:{port}/",
             "/metadata": f"http://169.254.169.254:{port}/latest",
             "/inside": f"http://inside.example:{port}/",
             "/mapped": f"http://[::ffff:10.0.0.1]:{port}/",
             "/etc": "file:///etc/passwd",
-            "/door": "http://pictures.example:22/",
-            "/secret": f"http://ann:secret@pictures.example:{port}/",
+            "/door": "http://images.example:22/",
+            "/secret": f"http://ann:secret@images.example:{port}/",
             "/three": "/two",
             "/two": "/again",
             "/four": "/three",
@@ -672,7 +672,7 @@ class Pictures(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    found = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Images)
     found.daemon_threads = True
     found.asked, found.hung_up = [], threading.Event()
     threading.Thread(target=found.serve_forever, daemon=True).start()
@@ -684,7 +684,7 @@ def server():
 def names(host: str, port: int) -> list[str]:
     """A resolver that knows a few names, and that IP addresses are their own."""
     known = {
-        "pictures.example": ["127.0.0.1"],
+        "images.example": ["127.0.0.1"],
         "inside.example": ["93.184.216.34", "192.168.1.1"],
         "nobody.example": [],
     }
@@ -704,10 +704,10 @@ def fetch(server):
 
 @pytest.fixture
 def site(server) -> str:
-    return f"http://pictures.example:{server.server_address[1]}"
+    return f"http://images.example:{server.server_address[1]}"
 
 
-@pytest.mark.parametrize("path", ["/picture.png", "/again", "/three", "/ä ö.png?q=ü#part", ""])
+@pytest.mark.parametrize("path", ["/image.png", "/again", "/three", "/ä ö.png?q=ü#part", ""])
 def test_an_address_is_fetched_from_the_very_ip_that_was_checked(path: str, server, fetch, site: str) -> None:
     calls = []
 
@@ -717,7 +717,7 @@ def test_an_address_is_fetched_from_the_very_ip_that_was_checked(path: str, serv
 
     server.asked.clear()
     image = load_image(site + path, fetch=partial(fetch, resolver=once))
-    np.testing.assert_array_equal(np.asarray(image), PICTURE)
+    np.testing.assert_array_equal(np.asarray(image), IMAGE)
     assert len(calls) == len(server.asked) == {"/again": 2, "/three": 4}.get(path, 1)
     assert {host for _, host in server.asked} == {site.removeprefix("http://")}
 
@@ -741,7 +741,7 @@ def test_an_address_is_fetched_from_the_very_ip_that_was_checked(path: str, serv
         ("/short", "then the end"),
     ],
 )
-def test_an_answer_that_is_no_public_picture_is_refused(path: str, words: str, fetch, site: str) -> None:
+def test_an_answer_that_is_no_public_image_is_refused(path: str, words: str, fetch, site: str) -> None:
     message = refusal(site + path, fetch=fetch)
     assert words in message and site + path in message and "secret@" not in message
 
@@ -815,13 +815,13 @@ def test_https_is_fetched_when_its_certificate_names_the_host_alone(
 ) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = f"""
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=pictures.example
-        -addext subjectAltName=DNS:pictures.example -keyout {key} -out {certificate}
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=images.example
+        -addext subjectAltName=DNS:images.example -keyout {key} -out {certificate}
     """
     subprocess.run(command.split(), check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Pictures) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Images) as server:
         server.daemon_threads, server.asked, server.hung_up = True, [], threading.Event()
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -829,11 +829,11 @@ def test_https_is_fetched_when_its_certificate_names_the_host_alone(
         fetch = partial(
             download, ports=[port], resolver=lambda host, port: ["127.0.0.1"], allowed=lambda ip: True, seconds=5
         )
-        assert "self-signed" in refusal(f"https://pictures.example:{port}/", fetch=fetch)
+        assert "self-signed" in refusal(f"https://images.example:{port}/", fetch=fetch)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert load_image(f"https://pictures.example:{port}/", fetch=fetch).size == (32, 16)
+        assert load_image(f"https://images.example:{port}/", fetch=fetch).size == (32, 16)
         assert "ertificate" in refusal(f"https://other.example:{port}/", fetch=fetch)
-        assert "within 0.4" in refusal(f"https://pictures.example:{port}/drip", fetch=partial(fetch, seconds=0.4))
+        assert "within 0.4" in refusal(f"https://images.example:{port}/drip", fetch=partial(fetch, seconds=0.4))
         assert server.hung_up.wait(5)
         server.shutdown()
 
@@ -841,7 +841,7 @@ def test_https_is_fetched_when_its_certificate_names_the_host_alone(
 # Sizes
 
 
-def test_whole_sizes_are_multiples_nearest_to_the_picture() -> None:
+def test_whole_sizes_are_multiples_nearest_to_the_image() -> None:
     for patch in (8, 14, 16, 32):
         for width, height in ((640, 480), (480, 640), (100, 100), (1, 10_000), (10_000, 1), (3, 2), (1023, 1024)):
             for longer in (patch, 37, 224, 518, 1000, MAXIMUM_SIDE):
@@ -877,8 +877,8 @@ def test_the_default_size_stays_between_the_published_one_and_its_double() -> No
     assert default_longer((9999, 9999), 518) == MAXIMUM_SIDE
 
 
-def test_a_picture_on_its_grid_keeps_its_colours_and_is_a_new_one() -> None:
-    image = load_image(PICTURE)
+def test_an_image_on_its_grid_keeps_its_colours_and_is_a_new_one() -> None:
+    image = load_image(IMAGE)
     assert to_grid(image, (32, 16)) is not image
     small, large = to_grid(image, (4, 2)), to_grid(image, (64, 64))
     assert small.size == (4, 2) and large.size == (64, 64)

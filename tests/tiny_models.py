@@ -29,8 +29,8 @@ WORDS = [
 ]
 
 
-def pictures(*sizes, seed=0):
-    """Random smooth pictures of the sizes (width, height) given."""
+def images(*sizes, seed=0):
+    """Random smooth images of the sizes (width, height) given."""
     generator = torch.Generator().manual_seed(seed)
     made = []
     for width, height in sizes:

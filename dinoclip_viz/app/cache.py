@@ -44,7 +44,7 @@ class FeatureCache:
         """The features kept under the key; computed first, and by one thread alone, if there are none.
 
         Args:
-            key: what the features depend on: the picture's content, the model, size and fit.
+            key: what the features depend on: the image's content, the model, size and fit.
             compute: makes them; what it raises is raised here, and nothing is kept.
         """
         kept = self._look(key)

@@ -35,13 +35,13 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
 def draw_next(
     button: gr.Button, last: int, draw: Callable[[int], tuple[Any, ...]], targets: list[Any], run: Any
 ) -> None:
-    """Let a button draw the next pictures into the targets, and run what comes then.
+    """Let a button draw the next images into the targets, and run what comes then.
 
     Args:
         button: what is pressed.
         last: seed that was used last.
         draw: takes that seed; gives the seed that is now the last, and a value for each target.
-        targets: components that hold pictures.
+        targets: components that hold images.
         run: handler, its inputs and its outputs.
     """
     seed = gr.State(last)

@@ -1,4 +1,4 @@
-"""How pictures come in and how they are shown: uploads through our own loader, drawn ones, and the notice between."""
+"""How images come in and how they are shown: uploads through our own loader, drawn ones, and the notice between."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from dinoclip_viz.images import load_image
 from dinoclip_viz.models import ImageTextModel
 
 LONGEST = 1536
-"""Pixels of the longer side that are kept of a picture: encoders take at most 1024."""
+"""Pixels of the longer side that are kept of an image: encoders take at most 1024."""
 SHOWN = 768
-"""Least longer side in pixels of a picture that is shown: Gradio enlarges none."""
+"""Least longer side in pixels of an image that is shown: Gradio enlarges none."""
 DRAWN_SIZE = 192
 FIRST_SEED = 1002
 """A scene with a car, a flower and two mushrooms; the seeds after it are drawn next."""
-MOST_PICTURES = 12
+MOST_IMAGES = 12
 NOTICE = (
-    "*The playground's models know their drawn world alone, and this picture is from outside it: what they answer "
+    "*The playground's models know their drawn world alone, and this image is from outside it: what they answer "
     "here tells little. For photographs load another model above.*"
 )
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture with the hash of its content."""
+class GivenImage:
+    """An image with the hash of its content."""
 
     image: Image.Image
     digest: str
 
 
 class Drawn:
-    """Which pictures the playground has drawn here, by content."""
+    """Which images the playground has drawn here, by content."""
 
     def __init__(self, most: int = 4096) -> None:
         self._known: Shelf[int] = Shelf(most)
@@ -49,9 +49,9 @@ class Drawn:
         self._known.put(seed, digest_of(image))
         return image
 
-    def scene(self, picture: Picture) -> playground.Scene | None:
-        """The scene that the picture shows, with its truth; None where it was not drawn here."""
-        seed = self._known.get(picture.digest)
+    def scene(self, image: GivenImage) -> playground.Scene | None:
+        """The scene that the image shows, with its truth; None where it was not drawn here."""
+        seed = self._known.get(image.digest)
         return None if seed is None else playground.draw(seed, 1, DRAWN_SIZE)[0]
 
     def next(self, last: int) -> tuple[int, Image.Image]:
@@ -62,17 +62,17 @@ class Drawn:
         """The last seed used, and so many scenes of the seeds after the last one."""
         return last + count, [self.draw(seed) for seed in range(last + 1, last + count + 1)]
 
-    def __contains__(self, picture: Picture) -> bool:
-        return self._known.get(picture.digest) is not None
+    def __contains__(self, image: GivenImage) -> bool:
+        return self._known.get(image.digest) is not None
 
 
-def picture_input(label: str, value: Image.Image | None = None, name: str | None = None) -> gr.Image:
-    """An input for one picture: upload, camera or clipboard, handed over as it came.
+def image_input(label: str, value: Image.Image | None = None, name: str | None = None) -> gr.Image:
+    """An input for one image: upload, camera or clipboard, handed over as it came.
 
     Gradio opens a file even where it only passes its path on, and fails on a broken one without a word that helps; here
     our own loader is the first to open it. Its security checks of paths come before this step and stay.
     """
-    picture = gr.Image(
+    image = gr.Image(
         value,
         label=label,
         alt_text=label,
@@ -82,21 +82,21 @@ def picture_input(label: str, value: Image.Image | None = None, name: str | None
         height=320,
         sources=["upload", "webcam", "clipboard"],
         elem_id=name,
-        elem_classes=["picture-input"],
+        elem_classes=["image-input"],
     )
-    decode = picture.preprocess
+    decode = image.preprocess
 
     def as_it_came(payload: Any) -> str | None:
         inline = payload is None or payload.path is None or (payload.url or "").startswith("data:")
         path: str | None = decode(payload) if inline else payload.path
         return path
 
-    picture.preprocess = as_it_came
-    return picture
+    image.preprocess = as_it_came
+    return image
 
 
-def pictures_input(begin: list[Image.Image], most: int, columns: int, name: str) -> gr.Gallery:
-    """An input for several pictures.
+def images_input(begin: list[Image.Image], most: int, columns: int, name: str) -> gr.Gallery:
+    """An input for several images.
 
     Args:
         begin: what it holds at first.
@@ -106,7 +106,7 @@ def pictures_input(begin: list[Image.Image], most: int, columns: int, name: str)
     """
     return gr.Gallery(
         begin,
-        label=f"Pictures, up to {most}",
+        label=f"Images, up to {most}",
         type="filepath",
         format="png",
         columns=columns,
@@ -116,36 +116,36 @@ def pictures_input(begin: list[Image.Image], most: int, columns: int, name: str)
         sources=["upload", "webcam", "clipboard"],
         interactive=True,
         elem_id=name,
-        elem_classes=["pictures-input"],
+        elem_classes=["images-input"],
     )
 
 
-def read(path: str | None) -> Picture:
-    """The picture of a file, at most `LONGEST` pixels long.
+def read(path: str | None) -> GivenImage:
+    """The image of a file, at most `LONGEST` pixels long.
 
     Raises:
-        ImageError: it is no picture that can be used.
+        ImageError: it is no image that can be used.
         ValueError: there is none.
     """
     if not path:
-        raise ValueError("there is no picture yet: upload one, or press “Draw another”")
+        raise ValueError("there is no image yet: upload one, or press “Draw another”")
     image = load_image(path)
     if max(image.size) > LONGEST:
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-    return Picture(image, digest_of(image))
+    return GivenImage(image, digest_of(image))
 
 
-def read_all(items: Sequence[tuple[str, str | None]] | None) -> list[Picture]:
-    """The pictures of a gallery, in order.
+def read_all(items: Sequence[tuple[str, str | None]] | None) -> list[GivenImage]:
+    """The images of a gallery, in order.
 
     Raises:
-        ImageError: one is no picture that can be used.
-        ValueError: there is none, or more than `MOST_PICTURES`.
+        ImageError: one is no image that can be used.
+        ValueError: there is none, or more than `MOST_IMAGES`.
     """
     if not items:
-        raise ValueError("there are no pictures yet: upload some, or press “Draw others”")
-    if len(items) > MOST_PICTURES:
-        raise ValueError(f"{len(items)} pictures are more than the {MOST_PICTURES} that are fitted at once; take fewer")
+        raise ValueError("there are no images yet: upload some, or press “Draw others”")
+    if len(items) > MOST_IMAGES:
+        raise ValueError(f"{len(items)} images are more than the {MOST_IMAGES} that are fitted at once; take fewer")
     return [read(path) for path, _ in items]
 
 
@@ -160,11 +160,11 @@ def digest_of(image: Image.Image) -> str:
 
 
 def shown(image: Image.Image) -> Image.Image:
-    """The picture, large enough to look at."""
+    """The image, large enough to look at."""
     return viz.enlarge(image, SHOWN, smooth=True)
 
 
-def notice(model: ImageTextModel, drawn: Drawn, pictures: Sequence[Picture]) -> str:
-    """One line where a playground model meets a picture that was not drawn; "" elsewhere."""
-    stranger = any(picture not in drawn for picture in pictures)
+def notice(model: ImageTextModel, drawn: Drawn, images: Sequence[GivenImage]) -> str:
+    """One line where a playground model meets an image that was not drawn; "" elsewhere."""
+    stranger = any(image not in drawn for image in images)
     return NOTICE if stranger and model.images.space.startswith("playground") else ""

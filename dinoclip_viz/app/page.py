@@ -64,7 +64,7 @@ def build_demo(
     if tab not in get_args(TabName):
         raise ValueError(f"there is no tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
     bench = Workbench(model, guide, dinoiser=dinoiser)
-    pictures_to_search = search.Gallery(gallery, bench.model(bench.first_key))
+    images_to_search = search.Gallery(gallery, bench.model(bench.first_key))
     own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
         "zero-shot": zero_shot.build,
@@ -74,12 +74,12 @@ def build_demo(
         "match": match.build,
         "tokens": tokens.build,
         "probes": functools.partial(probes.build, heads=own),
-        "neighbours": functools.partial(neighbours.build, gallery=pictures_to_search, heads=own),
-        "search": functools.partial(search.build, gallery=pictures_to_search),
+        "neighbours": functools.partial(neighbours.build, gallery=images_to_search, heads=own),
+        "search": functools.partial(search.build, gallery=images_to_search),
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)
-        gr.Markdown("# dinoclip-viz\nSee what DINO sees in pictures, and ask it about them in words.")
+        gr.Markdown("# dinoclip-viz\nSee what DINO sees in images, and ask it about them in words.")
         name, beside, load, status = _chooser(bench)
         tabs: dict[TabName, gr.Tab] = {}
         panels: dict[TabName, Panel] = {}
@@ -113,7 +113,7 @@ def load_chosen(
 
 def describe(model: ImageTextModel) -> str:
     """What is loaded: name, parts, device and number format."""
-    parts = [f"pictures by {model.images.name}", f"texts by {model.texts.name}"]
+    parts = [f"images by {model.images.name}", f"texts by {model.texts.name}"]
     if model.guide is not None and model.guide is not model.images:
         parts.append(f"guide {model.guide.name}")
     dtype = str(model.images.dtype).removeprefix("torch.")
@@ -121,7 +121,7 @@ def describe(model: ImageTextModel) -> str:
 
 
 def everywhere(path: str | None, several: list[bool]) -> list[str | list[str] | None]:
-    """The picture for each tab that takes one; as the only one of a tab that takes several."""
+    """The image for each tab that takes one; as the only one of a tab that takes several."""
     return [[path] if many and path else path for many in several]
 
 
@@ -152,7 +152,7 @@ def _tie(
     key: gr.State,
     loaded: Any,
 ) -> None:
-    """Opening a tab, loading a model, sharing a picture: each makes anew what is stale in the open tab, and only it."""
+    """Opening a tab, loading a model, sharing an image: each makes anew what is stale in the open tab, and only it."""
     opened = gr.State(first)
     stale = {name: gr.State(True) for name in panels}
     states = list(stale.values())
@@ -169,7 +169,7 @@ def _tie(
         again.then(run, inputs, outputs, **MODEL_RUN, **HELPER)
         if name == first:
             demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
-    takers = {name: panel.picture for name, panel in panels.items() if panel.picture is not None}
+    takers = {name: panel.image for name, panel in panels.items() if panel.image is not None}
     several = [isinstance(taker, gr.Gallery) for taker in takers.values()]
     for name, panel in panels.items():
         if panel.share is None:
@@ -178,7 +178,7 @@ def _tie(
         many = [flag for other, flag in zip(takers, several, strict=True) if other != name]
         fresh = [state for other, state in stale.items() if other != name]
         share = functools.partial(_shared, many, len(fresh))
-        panel.share.click(share, panel.picture, [*others, *fresh], **HELPER)
+        panel.share.click(share, panel.image, [*others, *fresh], **HELPER)
 
 
 def _shared(several: list[bool], states: int, path: str | None) -> list[Any]:

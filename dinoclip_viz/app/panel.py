@@ -13,15 +13,15 @@ class Panel:
     Attributes:
         run: the handler that fills the tab, as `told` wraps it.
         inputs: the components that it reads; outputs: those that it fills.
-        picture: the component that "Use in every tab" fills: a `gr.Image`, or a `gr.Gallery` for several; None if none.
-        share: the button of that name, on tabs with one picture.
+        image: the component that "Use in every tab" fills: a `gr.Image`, or a `gr.Gallery` for several; None if none.
+        share: the button of that name, on tabs with one image.
         changed: components whose choices depend on the model; refresh: makes them anew from the workbench and its key.
     """
 
     run: Any
     inputs: list[Any]
     outputs: list[Any]
-    picture: Any = None
+    image: Any = None
     share: Any = None
     changed: tuple[Any, ...] = ()
     refresh: Any = None

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from dinoclip_viz.app.events import HELPER, told
-from dinoclip_viz.app.images import Picture
+from dinoclip_viz.app.images import GivenImage
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE, default_longer
@@ -53,55 +53,55 @@ def tile_of(encoder: ImageEncoder, tiles: bool) -> int | None:
 
 
 def at_resolution(
-    bench: Workbench, key: str, encoder: ImageEncoder, picture: Picture, patches: int = OWN, tiles: bool = False
+    bench: Workbench, key: str, encoder: ImageEncoder, image: GivenImage, patches: int = OWN, tiles: bool = False
 ) -> ImageFeatures:
-    """Features of the whole picture at what the bar says; computed once."""
-    return bench.patches(key, encoder, picture, size_of(encoder, int(patches)), tile_of(encoder, tiles))
+    """Features of the whole image at what the bar says; computed once."""
+    return bench.patches(key, encoder, image, size_of(encoder, int(patches)), tile_of(encoder, tiles))
 
 
 def told_cost(
-    bench: Workbench, encoders: Sequence[ImageEncoder], pictures: Sequence[Picture], patches: int, tiles: bool
+    bench: Workbench, encoders: Sequence[ImageEncoder], images: Sequence[GivenImage], patches: int, tiles: bool
 ) -> str:
-    """One line: the grid, time and memory of the encoding that is about to run, every encoder and picture in all."""
-    if not pictures or not encoders:
+    """One line: the grid, time and memory of the encoding that is about to run, every encoder and image in all."""
+    if not images or not encoders:
         return ""
     parts = []
     for encoder in encoders:
         tile = tile_of(encoder, tiles)
         pace = bench.pace(encoder)
         costs = []
-        for picture in pictures:
-            size = size_of(encoder, patches) or default_longer(picture.image.size, encoder.size)
-            costs.append(pace.cost(picture.image.size, size, tile))
+        for image in images:
+            size = size_of(encoder, patches) or default_longer(image.image.size, encoder.size)
+            costs.append(pace.cost(image.image.size, size, tile))
         whole = sum(cost.seconds for cost in costs)
         largest = max(costs, key=lambda cost: cost.megabytes)
-        several = f"; {len(costs)} pictures: about {whole:.1f} s" if len(costs) > 1 else ""
+        several = f"; {len(costs)} images: about {whole:.1f} s" if len(costs) > 1 else ""
         parts.append(f"{encoder.name}: {largest}{several}")
     note = " A patch then sees its own tile alone." if tiles else ""
-    return f"Before it runs, once a picture: {'; '.join(parts)}.{note}"
+    return f"Before it runs, once an image: {'; '.join(parts)}.{note}"
 
 
 def build_resolution(
     bench: Workbench,
     key: gr.State,
-    pictures: Any,
+    images: Any,
     encoders: Callable[..., Sequence[ImageEncoder]],
-    read: Callable[[Any], Sequence[Picture]],
+    read: Callable[[Any], Sequence[GivenImage]],
     chosen: Sequence[Any] = (),
 ) -> Resolution:
     """The bar, inside the tab that is being built.
 
     Args:
         bench: the workbench; key: of the model.
-        pictures: the component that holds the pictures.
+        images: the component that holds the images.
         encoders: which encoders will run, from the model's key and the values of `chosen`.
-        read: the pictures in that component's value.
+        read: the images in that component's value.
         chosen: further components that decide on the encoders.
     """
     patches = gr.Slider(
         OWN, MOST, OWN, step=1, label="Patches along the longer side", info="0 leaves it to the encoder."
     )
-    tiles = gr.Checkbox(False, label=f"In tiles of {TILE} px", info="Less memory for large pictures.")
+    tiles = gr.Checkbox(False, label=f"In tiles of {TILE} px", info="Less memory for large images.")
     cost = gr.Markdown(elem_classes=["cost"])
 
     def foretell(key: str, given: Any, patches: int, tiles: bool, *chosen: Any) -> str:
@@ -110,7 +110,7 @@ def build_resolution(
     gr.on(
         [patches.release, tiles.input, *(one.input for one in chosen)],
         told(foretell),
-        [key, pictures, patches, tiles, *chosen],
+        [key, images, patches, tiles, *chosen],
         cost,
         trigger_mode="always_last",
         show_progress="hidden",

@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 CSS = """
-.picture-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
-.results .image-container, .results .grid-wrap, .picture-input .image-container { padding-top: 34px; }
-.pictures-input .grid-wrap { padding-top: 34px; }
+.image-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
+.results .image-container, .results .grid-wrap, .image-input .image-container { padding-top: 34px; }
+.images-input .grid-wrap { padding-top: 34px; }
 #pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap, #tokens-result .grid-wrap,
 #probes-result .grid-wrap, #neighbours-result .grid-wrap {
   max-height: none !important; overflow: visible !important;

@@ -15,7 +15,7 @@ from dinoclip_viz import viz
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.encoders import CLIP, DINO, encoder_of, whose_choices
 from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, Picture, notice, picture_input, read
+from dinoclip_viz.app.images import FIRST_SEED, GivenImage, image_input, notice, read
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.resolution import MOST, OWN, at_resolution, size_of
 from dinoclip_viz.app.workbench import Workbench, key_of, labelled
@@ -28,7 +28,7 @@ NORMS, CLS, REGISTER, ROLLOUT = "norms per layer", "attention of CLS", "attentio
 VIEWS = (NORMS, CLS, REGISTER, ROLLOUT)
 NOBODY = ""
 KEPT = 8
-"""Pictures whose insides are kept."""
+"""Images whose insides are kept."""
 CELL, SHOWN = 256, 512
 """Longer side in pixels of one of several maps, and of a map alone."""
 
@@ -77,42 +77,42 @@ def answer(
     """A sheet an encoder with captions, the counts in one line, the three sliders anew, and a notice or "".
 
     Raises:
-        ValueError: a picture, view, encoder, number or ratio that cannot be used.
+        ValueError: an image, view, encoder, number or ratio that cannot be used.
     """
-    picture = read(path)
+    image = read(path)
     if view not in VIEWS:
         raise ValueError(f"the view {view!r} is none; expected one of: {', '.join(VIEWS)}")
     choice = Choice(view, _whole("layer", layer), _whole("head", head), _whole("register", register), shared)
     names = list(dict.fromkeys([whose, *([beside] if beside else [])]))
     encoders = [encoder_for(bench, key, name) for name in progress.tqdm(names, desc="encoding")]
-    seen = [inside(kept, encoder, picture, size_of(encoder, int(patches)), view != NORMS) for encoder in encoders]
+    seen = [inside(kept, encoder, image, size_of(encoder, int(patches)), view != NORMS) for encoder in encoders]
     found = [artefact_tokens(each.norms[0, -1], ratio) for each in seen]
     _check_queries(encoders, seen, view)
     sheets = []
     for encoder, each, marks in zip(encoders, seen, found, strict=True):
-        sheets.append((sheet_of(picture, each, marks, choice), encoder.name))
+        sheets.append((sheet_of(image, each, marks, choice), encoder.name))
         if out:
-            features = at_resolution(bench, key, encoder, picture, patches)
+            features = at_resolution(bench, key, encoder, image, patches)
             sheets.append((before_and_after(features, marks), f"{encoder.name}: artefact tokens taken out"))
     counts = " ".join(count_of(*each) for each in zip(encoders, seen, found, strict=True))
     sliders = _sliders(choice, seen)
-    return sheets, counts, *sliders, notice(bench.model(key), bench.drawn, [picture])
+    return sheets, counts, *sliders, notice(bench.model(key), bench.drawn, [image])
 
 
 def inside(
-    kept: Shelf[Insides] | None, encoder: ImageEncoder, picture: Picture, size: int | None, attention: bool
+    kept: Shelf[Insides] | None, encoder: ImageEncoder, image: GivenImage, size: int | None, attention: bool
 ) -> Insides:
-    """The inside of the encoder for a picture, computed once while it is kept."""
-    name = f"{encoder.patch_space} {encoder.name} {picture.digest} {size} {attention}"
+    """The inside of the encoder for an image, computed once while it is kept."""
+    name = f"{encoder.patch_space} {encoder.name} {image.digest} {size} {attention}"
     known = kept.get(name) if kept is not None else None
     if known is None:
-        known = look_inside(encoder, [picture.image], size, attention=attention)
+        known = look_inside(encoder, [image.image], size, attention=attention)
         if kept is not None:
             kept.put(known, name)
     return known
 
 
-def sheet_of(picture: Picture, seen: Insides, found: Tensor, choice: Choice) -> Image.Image:
+def sheet_of(image: GivenImage, seen: Insides, found: Tensor, choice: Choice) -> Image.Image:
     """What was chosen to be shown of one encoder."""
     if choice.view == NORMS:
         return _norms(seen, found, choice)
@@ -120,16 +120,16 @@ def sheet_of(picture: Picture, seen: Insides, found: Tensor, choice: Choice) -> 
         raise ValueError(f"{choice.view} was not computed; look inside again with attention")
     if choice.view == ROLLOUT:
         title = "to CLS, through all layers" if seen.cls_norms is not None else "mean over patches: no CLS"
-        return viz.attention_maps(picture.image, seen.rollout.numpy(), [title], 1, SHOWN)
+        return viz.attention_maps(image.image, seen.rollout.numpy(), [title], 1, SHOWN)
     asked = "CLS" if choice.view == CLS else f"register {min(choice.register, seen.registers)}"
     if asked not in seen.queries:
         return viz.grey_tile(f"no {'CLS' if choice.view == CLS else 'register'} token", SHOWN)
     heads = seen.attention[0, :, seen.queries.index(asked)].numpy()  # (heads, H, W)
     if not choice.head:
-        return viz.attention_maps(picture.image, heads, columns=3, cell=CELL)
+        return viz.attention_maps(image.image, heads, columns=3, cell=CELL)
     number = min(choice.head, len(heads))
     title = f"{asked}, head {number} of {len(heads)}"
-    return viz.attention_maps(picture.image, heads[number - 1 : number], [title], 1, SHOWN)
+    return viz.attention_maps(image.image, heads[number - 1 : number], [title], 1, SHOWN)
 
 
 def _norms(seen: Insides, found: Tensor, choice: Choice) -> Image.Image:
@@ -146,7 +146,7 @@ def before_and_after(features: ImageFeatures, found: Tensor) -> Image.Image:
     """PCA colours and norms of the final patch tokens, as they are and with the artefacts replaced by neighbours."""
     mended = without_artefacts(features, found[None])
     pca = PatchPCA(3).fit(mended)
-    colours = [viz.pca_picture(colour[0].numpy(), CELL) for colour in pca.transform([features, mended])]
+    colours = [viz.pca_image(colour[0].numpy(), CELL) for colour in pca.transform([features, mended])]
     pair = [each.patches[0].norm(dim=-1).numpy() for each in (features, mended)]
     titles = ["norm after the final norm", "norm, artefacts taken out"]
     norms = viz.norm_maps(pair, found.numpy(), cell=CELL, titles=titles)
@@ -210,7 +210,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     names = _names(bench, bench.first_key)
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            picture = picture_input("Picture to look into", bench.drawn.draw(FIRST_SEED))
+            image = image_input("Image to look into", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
@@ -241,12 +241,12 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 interactive=False,
                 elem_id="tokens-result",
             )
-    inputs = [key, picture, view, whose, beside, layer, head, register, shared, ratio, out, patches]
+    inputs = [key, image, view, whose, beside, layer, head, register, shared, ratio, out, patches]
     outputs = [sheets, counts, layer, head, register, note]
     handler = told(functools.partial(answer, bench, kept=Shelf[Insides](KEPT)))
     run.click(handler, inputs, outputs, api_name="tokens", **MODEL_RUN)
     chosen = [view, whose, beside, shared, out]
     moved = [slider.release for slider in (layer, head, register, ratio, patches)]
-    gr.on([picture.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
-    return Panel(handler, inputs, outputs, picture, share, (whose, beside), offered)
+    gr.on([image.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [image], (handler, inputs, outputs))
+    return Panel(handler, inputs, outputs, image, share, (whose, beside), offered)

@@ -1,4 +1,4 @@
-"""What all visitors share: the loaded models, the features of their pictures, and the fitted colours."""
+"""What all visitors share: the loaded models, the features of their images, and the fitted colours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import RLock
 from time import perf_counter
 
 from dinoclip_viz.app.cache import FeatureCache, Shelf
-from dinoclip_viz.app.images import Drawn, Picture
+from dinoclip_viz.app.images import Drawn, GivenImage
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
 from dinoclip_viz.encoders.cost import Pace, measure_pace
@@ -22,7 +22,7 @@ DOWNLOAD = "(download)"
 
 
 class Workbench:
-    """Models by key, features by picture, colours by id. A browser holds keys and ids, never tensors.
+    """Models by key, features by image, colours by id. A browser holds keys and ids, never tensors.
 
     Args:
         model: a model, or the name of one, that is there from the start and always stays.
@@ -74,75 +74,75 @@ class Workbench:
         return list(dict.fromkeys(names))
 
     def guide_names(self) -> list[str]:
-        """Names of encoders that see pictures alone, those on disk first."""
+        """Names of encoders that see images alone, those on disk first."""
         return list(dict.fromkeys([*([self.first_guide] if self.first_guide else []), *_names("image")]))
 
-    def whole(self, key: str, picture: Picture, size: int | None = None) -> ImageFeatures:
-        """Features of the whole picture, without the patches of heat-map methods; computed once.
+    def whole(self, key: str, image: GivenImage, size: int | None = None) -> ImageFeatures:
+        """Features of the whole image, without the patches of heat-map methods; computed once.
 
         Args:
             key: of the model.
-            picture: the picture.
+            image: the image.
             size: longer side in pixels at which it is encoded; None leaves it to the encoder.
         """
         model = self.model(key)
         return self.features_kept.get(
-            (key, "whole", size, picture.digest), lambda: model.encode_each([picture.image], size, "whole", ())[0]
+            (key, "whole", size, image.digest), lambda: model.encode_each([image.image], size, "whole", ())[0]
         )
 
-    def ready(self, key: str, picture: Picture, method: str, size: int | None = None) -> tuple[ImageFeatures, float]:
-        """Features of the whole picture for one heat-map method, and the seconds that they took; computed once.
+    def ready(self, key: str, image: GivenImage, method: str, size: int | None = None) -> tuple[ImageFeatures, float]:
+        """Features of the whole image for one heat-map method, and the seconds that they took; computed once.
 
         Each method makes its own passes, so that its time is what it costs alone.
 
         Args:
             key: of the model.
-            picture: the picture.
+            image: the image.
             method: one that the model serves.
             size: as in `whole`.
         """
-        model, name = self.model(key), f"{key} {size} {method} {picture.digest}"
+        model, name = self.model(key), f"{key} {size} {method} {image.digest}"
 
         def encode() -> ImageFeatures:
             start = perf_counter()
-            features = model.encode_each([picture.image], size, "whole", [method])[0]
+            features = model.encode_each([image.image], size, "whole", [method])[0]
             self._seconds.put(perf_counter() - start, name)
             return features
 
-        features = self.features_kept.get((key, "whole", size, picture.digest, method), encode)
+        features = self.features_kept.get((key, "whole", size, image.digest, method), encode)
         return features, self._seconds.get(name) or 0.0
 
-    def cropped(self, key: str, picture: Picture) -> ImageFeatures:
+    def cropped(self, key: str, image: GivenImage) -> ImageFeatures:
         """Features by the model's published preprocessing, which its pooled vector was trained with; computed once."""
         model = self.model(key)
         return self.features_kept.get(
-            (key, "crop", None, picture.digest), lambda: model.encode_images([picture.image], methods=())
+            (key, "crop", None, image.digest), lambda: model.encode_images([image.image], methods=())
         )
 
     def patches(
-        self, key: str, encoder: ImageEncoder, picture: Picture, size: int | None = None, tile: int | None = None
+        self, key: str, encoder: ImageEncoder, image: GivenImage, size: int | None = None, tile: int | None = None
     ) -> ImageFeatures:
-        """Features of the whole picture by one of the model's encoders; shared with `whole` where it is the same.
+        """Features of the whole image by one of the model's encoders; shared with `whole` where it is the same.
 
         Args:
             key: of the model.
             encoder: one of its encoders.
-            picture: the picture.
+            image: the image.
             size: longer side in pixels at which it is encoded; None leaves it to the encoder.
             tile: side of a tile in pixels; None is one pass.
         """
         if tile is not None:
-            longer = size or default_longer(picture.image.size, encoder.size)
+            longer = size or default_longer(image.image.size, encoder.size)
             return self.features_kept.get(
-                (encoder.name, encoder.patch_space, "tiles", longer, tile, picture.digest),
-                lambda: encode_tiled(encoder, picture.image, longer, tile),
+                (encoder.name, encoder.patch_space, "tiles", longer, tile, image.digest),
+                lambda: encode_tiled(encoder, image.image, longer, tile),
             )
         if encoder is self.model(key).images:
-            return self.whole(key, picture, size)
+            return self.whole(key, image, size)
         fit: Fit = "whole"
         return self.features_kept.get(
-            (encoder.name, encoder.patch_space, fit, size, picture.digest),
-            lambda: encoder.encode_each([picture.image], size, fit)[0],
+            (encoder.name, encoder.patch_space, fit, size, image.digest),
+            lambda: encoder.encode_each([image.image], size, fit)[0],
         )
 
     def pace(self, encoder: ImageEncoder) -> Pace:

@@ -51,7 +51,7 @@ class Answer:
 
 
 def open_images(sources: Sequence[str]) -> tuple[list[str], list[Image.Image], list[Failure]]:
-    """Names and pictures of the sources that can be read, and those that cannot."""
+    """Names and images of the sources that can be read, and those that cannot."""
     from dinoclip_viz.images import ImageError, load_image
 
     names: list[str] = []

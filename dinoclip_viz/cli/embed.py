@@ -8,9 +8,9 @@ from pathlib import Path
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
 from dinoclip_viz.cli.parser import output_folder, whole_number
 
-SUMMARY = "encode pictures and captions into a feature store, resumable"
+SUMMARY = "encode images and captions into a feature store, resumable"
 
-_SOURCE = """folder of pictures, captions file (.json, .jsonl, .csv, .tsv, COCO, Karpathy, Flickr), tar shards,
+_SOURCE = """folder of images, captions file (.json, .jsonl, .csv, .tsv, COCO, Karpathy, Flickr), tar shards,
 hub:NAME, or playground:SEED:COUNT[:SIZE[:OBJECTS]]"""
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=output_folder, metavar="STORE", help="folder of the store")
     parser.add_argument("--engine", choices=["serial"], default="serial", help="what runs it (%(default)s)")
     parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
-    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where a captions file's pictures are")
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="where a captions file's images are")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
     parser.add_argument(
         "--patches", type=patch_grid, default=None, metavar="GRID", help="none, full, or N for N x N averages (none)"
@@ -47,11 +47,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=workers, default=2, metavar="N", help="processes that decode, 0 for none (%(default)s)"
     )
-    parser.add_argument("--shard-size", type=whole_number, metavar="N", help="pictures a shard (2048 or fewer)")
+    parser.add_argument("--shard-size", type=whole_number, metavar="N", help="images a shard (2048 or fewer)")
 
 
 def run(arguments: Namespace) -> Answer:
-    """How many pictures were encoded, how fast, and which could not be read."""
+    """How many images were encoded, how fast, and which could not be read."""
     from tqdm import tqdm
 
     from dinoclip_viz.data import open_source
@@ -88,7 +88,7 @@ def run(arguments: Namespace) -> Answer:
         "stores": [str(folder) for folder in report.stores],
     }
     text = (
-        f"{report.images} pictures and {report.captions} captions in {', '.join(map(str, report.stores))}; "
+        f"{report.images} images and {report.captions} captions in {', '.join(map(str, report.stores))}; "
         f"{report.encoded} encoded now, {report.images_per_second:.1f} a second, {len(failed)} failed"
     )
     return Answer(result, text, failed, listed_as="failures")

@@ -39,7 +39,7 @@ EVALUATE_VERBS = {
     "instances": "retrieval.instances",
     "frozen": "probes.frozen",
 }
-PICTURE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATION_FILES = (".gif", ".mp4")
 
 _DETAILS = """\
@@ -89,20 +89,20 @@ def whole_number(text: str) -> int:
 whole_number.__name__ = "whole number"
 
 
-def picture_file(text: str) -> Path:
-    """The path of a picture to write."""
+def image_file(text: str) -> Path:
+    """The path of an image to write."""
     path = output_file(text)
-    if path.suffix.lower() not in PICTURE_FILES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no picture file; expected a name in {', '.join(PICTURE_FILES)}")
+    if path.suffix.lower() not in IMAGE_FILES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no image file; expected a name in {', '.join(IMAGE_FILES)}")
     return path
 
 
-def picture_or_animation_file(text: str) -> Path:
-    """The path of a picture or of an animation to write."""
+def image_or_animation_file(text: str) -> Path:
+    """The path of an image or of an animation to write."""
     path = output_file(text)
-    endings = (*PICTURE_FILES, *ANIMATION_FILES)
+    endings = (*IMAGE_FILES, *ANIMATION_FILES)
     if path.suffix.lower() not in endings:
-        raise argparse.ArgumentTypeError(f"{text!r} is no picture file; expected a name in {', '.join(endings)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is no image file; expected a name in {', '.join(endings)}")
     return path
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import picture_file, whole_number
+from dinoclip_viz.cli.parser import image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.inside import Insides
 
 SUMMARY = "token norms per layer, artefact tokens"
-SHOWN = 320  # least longer side in pixels of the picture on top
+SHOWN = 320  # least longer side in pixels of the image on top
 CELL, ATTENTION_CELL = 192, 160  # longer side of a map of norms, and of a head's
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("image", metavar="IMAGE", help="file or http(s) address")
-    parser.add_argument("--out", required=True, type=picture_file, metavar="FILE", help="picture to write")
+    parser.add_argument("--out", required=True, type=image_file, metavar="FILE", help="image to write")
     parser.add_argument("--encoder", metavar="NAME", default="playground-dino", help="vision transformer (%(default)s)")
     parser.add_argument("--beside", metavar="NAME", help="a second one, shown at the side, as one with registers")
-    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the picture is encoded")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the image is encoded")
     parser.add_argument(
         "--attention", action="store_true", help="draw the last block's attention per head, and the rollout"
     )
@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Answer:
-    """Norms of each layer and the artefact tokens, with their places; the picture is written."""
+    """Norms of each layer and the artefact tokens, with their places; the image is written."""
     from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.encoders.inside import look_inside
     from dinoclip_viz.images import load_image

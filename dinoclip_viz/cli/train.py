@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--images", required=True, metavar="STORE", help="store of the encoder whose features go in, such as a DINO"
     )
     parser.add_argument(
-        "--targets", required=True, metavar="STORE", help="store of the teacher, such as a CLIP, of the same pictures"
+        "--targets", required=True, metavar="STORE", help="store of the teacher, such as a CLIP, of the same images"
     )
     parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder of the projector")
     parser.add_argument("--recipe", default="best", metavar="NAME", help="dinov2-clip, best, ... (%(default)s)")
@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Answer:
-    """Where the projector is, and how well it retrieves held-out pictures."""
+    """Where the projector is, and how well it retrieves held-out images."""
     from dinoclip_viz.training import fit_projector, pick_stores, save_card
     from dinoclip_viz.viz import learning_curve
 

@@ -1,4 +1,4 @@
-"""The one interface of every data source: samples of picture, captions and key, in an order that never changes."""
+"""The one interface of every data source: samples of image, captions and key, in an order that never changes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture with what is known of it; nothing is decoded before `load` is called, and it can be pickled.
+    """One image with what is known of it; nothing is decoded before `load` is called, and it can be pickled.
 
     Attributes:
         key: names the sample within its source: a file's stem, a COCO id, a tar member's name.
-        image: where the picture is, or a function that makes it.
+        image: where the image is, or a function that makes it.
         captions: texts that describe it, none to many.
-        path: the picture's path or address as a person would look for it; "" where it has none.
+        path: the image's path or address as a person would look for it; "" where it has none.
         label: its class, where the source says so.
     """
 
@@ -34,7 +34,7 @@ class Sample:
     label: str | None = None
 
     def load(self) -> Image.Image:
-        """The picture, RGB.
+        """The image, RGB.
 
         Raises:
             ImageError: it is missing, broken or of no accepted kind.
@@ -44,7 +44,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for the picture of a sample that is known to be broken before it is opened.
+    """Stands for the image of a sample that is known to be broken before it is opened.
 
     Attributes:
         reason: one line.
@@ -59,7 +59,7 @@ class Unreadable:
 
 @runtime_checkable
 class Source(Protocol):
-    """Where pictures and captions come from.
+    """Where images and captions come from.
 
     Attributes:
         name: as a person would name it, such as "playground:2000:100" or a folder's path.
@@ -79,7 +79,7 @@ class Source(Protocol):
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The samples from number `start` on, always in the same order; memory does not grow with their number.
 
-        A sample whose picture is known to be broken comes all the same, with an `Unreadable` picture: whoever loads it
+        A sample whose image is known to be broken comes all the same, with an `Unreadable` image: whoever loads it
         gets an ImageError.
 
         Raises:

@@ -17,20 +17,20 @@ from dinoclip_viz.data.base import Sample
 from dinoclip_viz.images import ImageError
 
 Decoded = tuple[Sample, Image.Image | str]
-"""A sample and its picture, or the reason why it has none."""
+"""A sample and its image, or the reason why it has none."""
 
 _THREADS = 2
-_TOGETHER = 8  # pictures that a process fetches at once
+_TOGETHER = 8  # images that a process fetches at once
 
 
 @contextmanager
 def decoded(samples: Iterable[Sample], workers: int = 0, ahead: int = 64) -> Iterator[Iterator[Decoded]]:
-    """The samples in order, each with its picture; within the `with`, the next ones are decoded meanwhile.
+    """The samples in order, each with its image; within the `with`, the next ones are decoded meanwhile.
 
     Args:
         samples: any number; memory does not grow with it.
         workers: processes that decode; 0 decodes in threads of this process.
-        ahead: pictures in memory that nobody has asked for yet.
+        ahead: images in memory that nobody has asked for yet.
 
     Raises:
         ValueError: `workers` is negative.

@@ -1,4 +1,4 @@
-"""The frames of an animated picture or a video, one at a time, decoded as they are asked for."""
+"""The frames of an animated image or a video, one at a time, decoded as they are asked for."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Frame:
 def frames(path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1) -> Iterator[Frame]:
     """The frames of a file, in order; one is in memory at a time.
 
-    What the file is, its content says. An animated picture is bound by the limits of `load_image`; of a video each
-    frame is, while its length on disk is not. A picture that stands still is one frame. Videos need the extra `video`.
+    What the file is, its content says. An animated image is bound by the limits of `load_image`; of a video each
+    frame is, while its length on disk is not. An image that stands still is one frame. Videos need the extra `video`.
 
     Args:
         path: an animated GIF, WebP or PNG, or a video.
@@ -64,7 +64,7 @@ def frames(path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1
 
 
 def is_moving(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a video by its name, or an animated picture of several frames by its content.
+    """Whether a file is a video by its name, or an animated image of several frames by its content.
 
     A file that cannot be read is not; whoever loads it says why.
     """
@@ -99,7 +99,7 @@ def _frames(name: str, most: int, every: int) -> Iterator[Frame]:
             file.seek(0)
             yield from _of_video(file, name, most, every)
             return
-    yield from _of_picture(name, kind, most, every)
+    yield from _of_image(name, kind, most, every)
 
 
 def _regular(name: str) -> Path:
@@ -124,7 +124,7 @@ def _kind(head: bytes) -> str | None:
     return next((kind for start, kind in _MOVING.items() if head.startswith(start)), None)
 
 
-def _of_picture(name: str, kind: str, most: int, every: int) -> Iterator[Frame]:
+def _of_image(name: str, kind: str, most: int, every: int) -> Iterator[Frame]:
     path = _regular(name)
     load_image(path)  # its limits and its words: what it takes, is safe to open
     try:
@@ -153,7 +153,7 @@ def _of_video(file: BinaryIO, name: str, most: int, every: int) -> Iterator[Fram
     try:
         with av.open(file, options=options) as container:
             if not container.streams.video:
-                raise ImageError(f"{shown(name)}: found no pictures in it, perhaps sound alone; expected {_EXPECTED}")
+                raise ImageError(f"{shown(name)}: found no images in it, perhaps sound alone; expected {_EXPECTED}")
             stream = container.streams.video[0]
             _check_pixels(stream.codec_context.width, stream.codec_context.height, name)
             first: float | None = None

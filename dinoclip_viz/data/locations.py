@@ -1,4 +1,4 @@
-"""Where the picture that a list names lies: its address or file, its key, and the folder that such names start from."""
+"""Where the image that a list names lies: its address or file, its key, and the folder that such names start from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
-"""How the names of pictures that can be loaded end, in small letters."""
+"""How the names of images that can be loaded end, in small letters."""
 
 PLACES = (
     "",
@@ -24,16 +24,16 @@ PLACES = (
     "train2014",
     "val2014",
 )
-"""Folders where published data sets keep their pictures, beside the list that names them."""
+"""Folders where published data sets keep their images, beside the list that names them."""
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file's name ends as a picture's does.
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends as an image's does.
 
     Examples:
-        >>> [is_picture_name(name) for name in ("cat.JPG", "cat.txt", "jpg")]
+        >>> [is_image_name(name) for name in ("cat.JPG", "cat.txt", "jpg")]
         [True, False, False]
     """
     return name.lower().endswith(SUFFIXES)
@@ -61,7 +61,7 @@ def shown(text: str | os.PathLike[str]) -> str:
 
 
 def key_of_name(name: str) -> str:
-    """What a picture is called when nothing else says: its path without the ending, or its address in full.
+    """What an image is called when nothing else says: its path without the ending, or its address in full.
 
     Examples:
         >>> key_of_name("images/cat.1.jpg"), key_of_name("https://a.org/cat.jpg")
@@ -83,7 +83,7 @@ def placed(root: Path, name: str) -> tuple[str | Path, str]:
     return path, shown(path)
 
 
-def pictures_root(folder: Path, names: Iterable[str]) -> Path:
+def images_root(folder: Path, names: Iterable[str]) -> Path:
     """The folder that names start from: the first of the usual places in which one of them is found, or else `folder`.
 
     Args:

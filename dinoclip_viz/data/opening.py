@@ -11,7 +11,7 @@ from dinoclip_viz.data.captions import tars
 from dinoclip_viz.data.captions.files import SUFFIXES, source_of_file
 from dinoclip_viz.data.captions.folders import FolderSource, caption_file
 from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
-from dinoclip_viz.data.locations import is_picture_name, shown
+from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.data.playground import playground_of
 
 ACCEPTED = (
@@ -25,10 +25,10 @@ def open_source(text: str | os.PathLike[str], split: str | None = None, images: 
 
     Args:
         text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which stays
-            unread here; a folder of pictures, of tar shards, or as `datasets` writes it; a list of captions; tar
+            unread here; a folder of images, of tar shards, or as `datasets` writes it; a list of captions; tar
             shards.
         split: which part, where the source has parts: "train", "test", "train+restval".
-        images: folder that a list's pictures are in; by default a usual place beside the list.
+        images: folder that a list's images are in; by default a usual place beside the list.
 
     Raises:
         SourceError: nothing of that name is there, it cannot be read, or it has no splits or list for the options.
@@ -46,7 +46,7 @@ def open_source(text: str | os.PathLike[str], split: str | None = None, images: 
 
 def _named(name: str, split: str | None, images: Path | None) -> Source:
     if images is not None and not images.is_dir():
-        raise SourceError(f"{shown(images)}: no such folder; expected the folder of the pictures")
+        raise SourceError(f"{shown(images)}: no such folder; expected the folder of the images")
     if name == "playground" or name.startswith("playground:"):
         _refuse(name, split, images)
         return playground_of(name)
@@ -67,14 +67,14 @@ def _named(name: str, split: str | None, images: Path | None) -> Source:
         return tars.tars_of(str(path))
     if is_file and path.suffix.lower() in SUFFIXES:
         return source_of_file(path, images, split)
-    if is_file and is_picture_name(path.name):
-        raise SourceError(f"{shown(path)}: a single picture; expected {ACCEPTED}: name the folder that it is in")
+    if is_file and is_image_name(path.name):
+        raise SourceError(f"{shown(path)}: a single image; expected {ACCEPTED}: name the folder that it is in")
     found = "a file of no known kind" if is_file else "no such file or folder"
     raise SourceError(f"{shown(name)[:200]!r}: {found}; expected {ACCEPTED}")
 
 
 def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
-    """What a folder holds: captions, shards, a stored data set, or pictures."""
+    """What a folder holds: captions, shards, a stored data set, or images."""
     captions = caption_file(folder)
     if captions is not None:
         if split is None and images is None:
@@ -85,7 +85,7 @@ def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
         inside = sorted(os.listdir(folder))
     except OSError as error:
         raise SourceError(f"{shown(folder)}: cannot be read ({error.strerror}); expected {ACCEPTED}") from error
-    if tars.tars_in(folder) and not any(map(is_picture_name, inside)):
+    if tars.tars_in(folder) and not any(map(is_image_name, inside)):
         _refuse(shown(folder), split, None)
         return tars.tars_of(str(folder))
     if is_stored_data_set(folder):
@@ -104,4 +104,4 @@ def _refuse(name: str, split: str | None, images: Path | None) -> None:
     if split is not None:
         raise SourceError(f"{shown(name)}: has no splits; leave split {shown(split)} out")
     if images is not None:
-        raise SourceError(f"{shown(name)}: takes no folder of pictures; images is for lists of captions")
+        raise SourceError(f"{shown(name)}: takes no folder of images; images is for lists of captions")

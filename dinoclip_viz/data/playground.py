@@ -16,8 +16,8 @@ _FORM = "playground, or playground:SEED:COUNT[:SIZE[:OBJECTS]] in whole numbers,
 
 
 @dataclass(frozen=True)
-class DrawnPicture:
-    """The picture of one scene, drawn when it is called.
+class DrawnImage:
+    """The image of one scene, drawn when it is called.
 
     Attributes:
         seed: the world's seed, 0 or more.
@@ -32,7 +32,7 @@ class DrawnPicture:
     objects: int | None = None
 
     def __call__(self) -> Image.Image:
-        """The RGB picture, the same as `dinoclip_viz.playground.stream` draws."""
+        """The RGB image, the same as `dinoclip_viz.playground.stream` draws."""
         layout, look = sample(self.seed, self.index, self.objects)
         return render(layout, look, self.size)[0]
 
@@ -82,10 +82,10 @@ class PlaygroundSource:
 
     def _sample(self, index: int) -> Sample:
         layout, look = sample(self.seed, index, self.objects)
-        picture = DrawnPicture(self.seed, index, self.size, self.objects)
+        image = DrawnImage(self.seed, index, self.size, self.objects)
         label = layout.things[0].name if len(layout.things) == 1 else None
         key = f"{self.seed}-{index:06d}"
-        return Sample(key, picture, tuple(words(self.seed, index, layout, look)), label=label)
+        return Sample(key, image, tuple(words(self.seed, index, layout, look)), label=label)
 
 
 def playground_of(text: str) -> PlaygroundSource:

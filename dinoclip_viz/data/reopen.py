@@ -1,4 +1,4 @@
-"""The picture of a row of a store, opened again: from its file, or drawn anew where it was drawn."""
+"""The image of a row of a store, opened again: from its file, or drawn anew where it was drawn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCENE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
 def reopen(source: str, key: str, path: str = "") -> Image.Image:
-    """The RGB picture that a store's row describes; nothing is downloaded.
+    """The RGB image that a store's row describes; nothing is downloaded.
 
     Args:
         source: the name of the store's data source.
@@ -36,4 +36,4 @@ def reopen(source: str, key: str, path: str = "") -> Image.Image:
         if int(scene[1]) == world.seed and index < world.count:
             return next(world.samples(index)).load()
     where = f"{path} would have to be downloaded" if path else f"{source} does not say where"
-    raise ImageError(f"{key}: the picture is out of reach ({where}); expected a file on this machine")
+    raise ImageError(f"{key}: the image is out of reach ({where}); expected a file on this machine")

@@ -14,7 +14,7 @@ def guided_pooling(patches: Tensor, guide: Tensor, least: float = 0.2) -> Tensor
 
     Args:
         patches: (B, H, W, D) CLIP's patches in the joint space.
-        guide: (B, H', W', D') the guide's patches of the same part of the pictures; another grid is resized.
+        guide: (B, H', W', D') the guide's patches of the same part of the images; another grid is resized.
         least: similarity below which two patches do not mix, -1 to 1.
     """
     rows, columns = patches.shape[1:3]
@@ -23,6 +23,6 @@ def guided_pooling(patches: Tensor, guide: Tensor, least: float = 0.2) -> Tensor
         guide = F.interpolate(channels, size=(rows, columns), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
     unit = F.normalize(guide.flatten(1, 2), dim=-1)  # (B, N, D')
     alike = unit @ unit.mT  # (B, N, N)
-    alike.masked_fill_(alike < least, 0)  # in place: for large pictures N x N is most of the memory
+    alike.masked_fill_(alike < least, 0)  # in place: for large images N x N is most of the memory
     pooled: Tensor = alike @ patches.flatten(1, 2) / (alike.sum(-1, keepdim=True) + 1e-6)
     return pooled.reshape(len(pooled), rows, columns, -1)

@@ -26,7 +26,7 @@ def propagate(
 
     Args:
         patches: (B, H, W, D) a CLIP's patches in the joint space.
-        guide: (B, H', W', D') the vision model's patches of the same part of the pictures; another grid is resized.
+        guide: (B, H', W', D') the vision model's patches of the same part of the images; another grid is resized.
         patch: side of a patch in pixels, for d.
         neighbours: of each patch in the graph, at most.
         alpha: how much is taken from neighbours, 0 to below 1.

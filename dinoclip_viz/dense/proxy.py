@@ -20,7 +20,7 @@ def proxy_attention(values: Tensor, guide: Tensor) -> Tensor:
 
     Args:
         values: (B, H, W, width) of CLIP's last block, heads joined.
-        guide: (B, H', W', D) the vision model's patches of the same part of the pictures.
+        guide: (B, H', W', D) the vision model's patches of the same part of the images.
     """
     rows, columns = guide.shape[1:3]
     if values.shape[1:3] != guide.shape[1:3]:

@@ -1,4 +1,4 @@
-"""PAMR: scores drawn to the edges of a picture, by averaging each pixel with the neighbours of its own colour."""
+"""PAMR: scores drawn to the edges of an image, by averaging each pixel with the neighbours of its own colour."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATI
 
     Args:
         scores: of C classes; any values that can be averaged, such as cosines.
-        image: the picture; it is resized to w x h pixels where it has others.
+        image: the image; it is resized to w x h pixels where it has others.
         dilations: distances of the neighbours in pixels, each 1 or more.
         steps: 0 or more.
 
@@ -36,8 +36,8 @@ def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATI
         ValueError: scores of another shape, scores that are NaN, no dilation or one below 1, or fewer than 0 steps.
 
     Examples:
-        >>> picture = Image.new("RGB", (4, 4))
-        >>> refine(torch.ones(2, 4, 4), picture).shape
+        >>> image = Image.new("RGB", (4, 4))
+        >>> refine(torch.ones(2, 4, 4), image).shape
         torch.Size([2, 4, 4])
     """
     if scores.ndim != 3 or not scores.numel():
@@ -45,7 +45,7 @@ def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATI
     if not dilations or min(dilations) < 1 or steps < 0:
         raise ValueError(f"dilations {tuple(dilations)}, {steps} steps; expected 1 or more, and 0 or more steps")
     if scores.isnan().any():
-        raise ValueError("some scores are NaN; encode the whole picture (fit='whole'), or cut the scores to the crop")
+        raise ValueError("some scores are NaN; encode the whole image (fit='whole'), or cut the scores to the crop")
     weights = neighbour_weights(image, scores.shape[1], scores.shape[2], dilations).to(scores)  # (K, h, w)
     refined = scores.clone()
     for start in range(0, len(scores), AT_ONCE):
@@ -62,7 +62,7 @@ def neighbour_weights(image: Image.Image, height: int, width: int, dilations: Se
     """(K, height, width) weights of each pixel's K = 8 x dilations neighbours; they add up to 1.
 
     Args:
-        image: the picture, resized where it has another size.
+        image: the image, resized where it has another size.
         height, width: in pixels.
         dilations: distances of the neighbours in pixels.
     """

@@ -1,4 +1,4 @@
-"""Encoders: pictures or texts in, features out. The contract is in `base`, the models known by name in `catalog`.
+"""Encoders: images or texts in, features out. The contract is in `base`, the models known by name in `catalog`.
 
 Names are looked up when they are used, so that the catalogue can be read without torch.
 """

@@ -30,19 +30,19 @@ __all__ = [
 ]
 
 Fit = Literal["crop", "whole"]
-"""How a picture becomes the encoder's input: the published centre crop, or all of it, sides rounded to the patch."""
+"""How an image becomes the encoder's input: the published centre crop, or all of it, sides rounded to the patch."""
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What an encoder sees in B pictures that share one patch grid.
+    """What an encoder sees in B images that share one patch grid.
 
     Attributes:
-        pooled: (B, D) one vector a picture: DINO's CLS token after the final norm, or CLIP's joint embedding.
+        pooled: (B, D) one vector an image: DINO's CLS token after the final norm, or CLIP's joint embedding.
         mean: (B, D') the mean of all tokens (CLS, registers and patches) as the model returns them.
         patches: (B, H, W, D') patch tokens after the final norm; never CLS, never registers.
-        boxes: (B, 4) the part of each picture that the grid covers, (x0, y0, x1, y1) in the picture's pixels.
-        sizes: (B, 2) width and height of each picture in pixels.
+        boxes: (B, 4) the part of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
+        sizes: (B, 2) width and height of each image in pixels.
         space: name of the space that `pooled` lives in.
         patch_space: name of the space that `patches` and `mean` live in; DINO's is the same as `space`.
         dense: heat-map method -> (B, H, W, D) patches that live in `space`, ready to be compared with texts.
@@ -74,16 +74,16 @@ class ImageFeatures:
             if value.ndim != 2 or value.shape[0] != count
         ]
         if wrong:
-            raise ValueError(f"{', '.join(wrong)} do not fit {count} pictures; expected two axes, the first of {count}")
+            raise ValueError(f"{', '.join(wrong)} do not fit {count} images; expected two axes, the first of {count}")
 
     def __len__(self) -> int:
         return self.patches.shape[0]
 
     def __getitem__(self, index: int | slice) -> ImageFeatures:
-        """The features of one picture, or of a run of pictures, still with the axis B."""
+        """The features of one image, or of a run of images, still with the axis B."""
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         if isinstance(index, int) and not -len(self) <= index < len(self):
-            raise IndexError(f"picture {index} of {len(self)}")
+            raise IndexError(f"image {index} of {len(self)}")
         return ImageFeatures(
             pooled=self.pooled[rows],
             mean=self.mean[rows],
@@ -128,7 +128,7 @@ class TextFeatures:
 
 
 def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
-    """The pictures of all parts as one ImageFeatures, in order.
+    """The images of all parts as one ImageFeatures, in order.
 
     Raises:
         ValueError: there are no parts, or their grids differ (keep them apart, as `encode_each` does).
@@ -139,7 +139,7 @@ def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
     first = parts[0]
     if {part.grid for part in parts} != {first.grid}:
         grids = sorted({f"{rows} x {columns}" for rows, columns in (part.grid for part in parts)})
-        raise ValueError(f"pictures of different patch grids ({', '.join(grids)}) do not stack; use encode_each")
+        raise ValueError(f"images of different patch grids ({', '.join(grids)}) do not stack; use encode_each")
     for part in parts[1:]:
         same_space(first.space, part.space)
         same_space(first.patch_space, part.patch_space)
@@ -171,7 +171,7 @@ def same_space(left: str, right: str) -> str:
 
 @runtime_checkable
 class ImageEncoder(Protocol):
-    """Pictures in, features out. `check_image_encoder` tests all that is promised here.
+    """Images in, features out. `check_image_encoder` tests all that is promised here.
 
     Attributes:
         name: the catalogue name, hub id or folder it was loaded by.
@@ -204,20 +204,20 @@ class ImageEncoder(Protocol):
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> ImageFeatures:
-        """Features of pictures that share one patch grid.
+        """Features of images that share one patch grid.
 
         Args:
-            images: B >= 1 RGB pictures of any size.
+            images: B >= 1 RGB images of any size.
             size: `fit="crop"`: side of the square crop in pixels, by default the published one.
-                `fit="whole"`: length of the longer side in pixels, at most 1024; by default the picture's own,
+                `fit="whole"`: length of the longer side in pixels, at most 1024; by default the image's own,
                 but not less than the published size nor more than twice it.
-            fit: "crop" is the model's published preprocessing; "whole" keeps the whole picture, each side
+            fit: "crop" is the model's published preprocessing; "whole" keeps the whole image, each side
                 rounded to a whole number of patches by stretching.
             methods: heat-map methods to fill `dense` for.
-            batch_size: how many pictures go through the model at once.
+            batch_size: how many images go through the model at once.
 
         Raises:
-            ValueError: no picture; grids differ (the message names `encode_each`); size smaller than a patch or too
+            ValueError: no image; grids differ (the message names `encode_each`); size smaller than a patch or too
                 large; an unknown fit or method.
         """
         ...
@@ -230,7 +230,7 @@ class ImageEncoder(Protocol):
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> list[ImageFeatures]:
-        """One ImageFeatures (B = 1) a picture, in order; inside, pictures of one grid are batched together."""
+        """One ImageFeatures (B = 1) an image, in order; inside, images of one grid are batched together."""
         ...
 
 

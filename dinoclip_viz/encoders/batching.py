@@ -62,7 +62,7 @@ class BatchedImageEncoder:
 
     @property
     def processor(self) -> str:
-        """What resizes and normalises the pictures: "pil" or "torchvision"."""
+        """What resizes and normalises the images: "pil" or "torchvision"."""
         return "pil" if self.preprocessing.squares is None else "torchvision"
 
     def encode(
@@ -73,7 +73,7 @@ class BatchedImageEncoder:
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> ImageFeatures:
-        """Features of pictures that share one patch grid; see `ImageEncoder.encode`."""
+        """Features of images that share one patch grid; see `ImageEncoder.encode`."""
         plans = self._plans(images, size, fit, methods, batch_size)
         self._check_one_grid(plans, "use encode_each, or fit='crop'")
         return concatenate(list(self._run(images, plans, _runs(range(len(images)), batch_size), methods)))
@@ -86,7 +86,7 @@ class BatchedImageEncoder:
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> list[ImageFeatures]:
-        """One ImageFeatures a picture, in order; no picture gives an empty list."""
+        """One ImageFeatures an image, in order; no image gives an empty list."""
         plans = self._plans(images, size, fit, methods, batch_size)
         shapes: dict[tuple[int, int], list[int]] = {}
         for index, plan in enumerate(plans):
@@ -94,17 +94,17 @@ class BatchedImageEncoder:
         batches = [batch for indices in shapes.values() for batch in _runs(indices, batch_size)]
         each: dict[int, ImageFeatures] = {}
         for batch, features in zip(batches, self._run(images, plans, batches, methods), strict=True):
-            # copied: a cache that drops one picture must not keep the memory of its whole batch
+            # copied: a cache that drops one image must not keep the memory of its whole batch
             each.update((index, concatenate([features[row]])) for row, index in enumerate(batch))
         return [each[index] for index in range(len(images))]
 
     def inputs(
         self, images: Sequence[Image.Image], size: int | None = None, fit: Fit = "crop"
     ) -> tuple[list[Plan], Tensor]:
-        """How pictures of one patch grid become the model's input, and that input, (B, 3, height, width) pixels.
+        """How images of one patch grid become the model's input, and that input, (B, 3, height, width) pixels.
 
         Raises:
-            ValueError: no picture, different grids, or a size or fit that `encode` would refuse.
+            ValueError: no image, different grids, or a size or fit that `encode` would refuse.
         """
         plans = self._plans(images, size, fit)
         self._check_one_grid(plans, "give one at a time, or fit='crop'")
@@ -112,11 +112,11 @@ class BatchedImageEncoder:
 
     def _check_one_grid(self, plans: Sequence[Plan], instead: str) -> None:
         if not plans:
-            raise ValueError("no picture was given; expected at least one")
+            raise ValueError("no image was given; expected at least one")
         shapes = sorted({plan.shape for plan in plans})
         if len(shapes) > 1:
             named = ", ".join(f"{height // self.patch} x {width // self.patch}" for width, height in shapes[:4])
-            raise ValueError(f"the pictures have {len(shapes)} different patch grids ({named}); {instead}")
+            raise ValueError(f"the images have {len(shapes)} different patch grids ({named}); {instead}")
 
     def _plans(
         self,

@@ -27,7 +27,7 @@ class CatalogEntry:
         name: what a user types.
         library: which adapter loads it.
         weights: hub id, or folder of an embedded model; for open_clip the pair (model, pretrained).
-        kind: "image" sees pictures alone; "image-text" reads texts too, in the same space.
+        kind: "image" sees images alone; "image-text" reads texts too, in the same space.
         family: the models it was published with.
         licence: of the weights.
         dimension: D of the pooled vector.

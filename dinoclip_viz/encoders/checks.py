@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, TextEncoder, same_space
 
-_TOLERANCE = 1e-4  # a picture alone against the same picture in a batch, relative to the largest value
+_TOLERANCE = 1e-4  # an image alone against the same image in a batch, relative to the largest value
 _IMAGE_ATTRIBUTES = (
     *("name", "space", "patch_space", "dimension", "patch_dimension", "patch", "size", "methods", "device", "dtype"),
     *("encode", "encode_each"),
@@ -36,28 +36,28 @@ def check_image_encoder(encoder: ImageEncoder) -> None:
     """
     _attributes(encoder, _IMAGE_ATTRIBUTES)
     side = encoder.size
-    pictures = [
-        _picture(side * 3 // 2, side, 1),
-        _picture(side, side * 3 // 2, 2),
-        _picture(side + 13, side // 2 + 7, 3),
-        _picture(side, side, 4),
+    images = [
+        _image(side * 3 // 2, side, 1),
+        _image(side, side * 3 // 2, 2),
+        _image(side + 13, side // 2 + 7, 3),
+        _image(side, side, 4),
     ]
-    features = encoder.encode(pictures, methods=encoder.methods)
-    _shapes(encoder, features, pictures, f"encode of {len(pictures)} pictures")
+    features = encoder.encode(images, methods=encoder.methods)
+    _shapes(encoder, features, images, f"encode of {len(images)} images")
     grid = (side // encoder.patch, side // encoder.patch)
     _expect(features.grid == grid, f"fit='crop' gave the grid {features.grid}; expected {grid}")
-    _same(features, encoder.encode(pictures, methods=encoder.methods), 0.0, "the same pictures gave other features")
-    _same(features[2], encoder.encode([pictures[2]], methods=encoder.methods), _TOLERANCE, "a picture alone differs")
+    _same(features, encoder.encode(images, methods=encoder.methods), 0.0, "the same images gave other features")
+    _same(features[2], encoder.encode([images[2]], methods=encoder.methods), _TOLERANCE, "an image alone differs")
     _same(
         features,
-        encoder.encode(pictures, methods=encoder.methods, batch_size=3),
+        encoder.encode(images, methods=encoder.methods, batch_size=3),
         _TOLERANCE,
         "another batch_size changes features",
     )
-    _expect(not torch.allclose(features.pooled[0], features.pooled[1]), "two different pictures have the same vector")
-    _whole(encoder, pictures)
+    _expect(not torch.allclose(features.pooled[0], features.pooled[1]), "two different images have the same vector")
+    _whole(encoder, images)
     _small(encoder)
-    _refusals(encoder, pictures)
+    _refusals(encoder, images)
 
 
 def check_text_encoder(encoder: TextEncoder) -> None:
@@ -92,24 +92,24 @@ def check_text_encoder(encoder: TextEncoder) -> None:
     _raises(lambda: encoder.encode(["cat", "  "]), "an empty text")
 
 
-def _whole(encoder: ImageEncoder, pictures: list[Image.Image]) -> None:
-    """fit="whole" keeps all of each picture, in order, whatever the grids."""
+def _whole(encoder: ImageEncoder, images: list[Image.Image]) -> None:
+    """fit="whole" keeps all of each image, in order, whatever the grids."""
     longer = 2 * encoder.size
-    each = encoder.encode_each(pictures, size=longer, methods=encoder.methods)
-    _expect(len(each) == len(pictures), f"encode_each of {len(pictures)} pictures gave {len(each)}")
-    for index, (picture, features) in enumerate(zip(pictures, each, strict=True)):
-        _shapes(encoder, features, [picture], f"encode_each, picture {index}")
-        box, whole = features.boxes[0].tolist(), [0.0, 0.0, float(picture.width), float(picture.height)]
-        _expect(box == whole, f"fit='whole' covers {box} of picture {index}; expected {whole}")
-        wide = (features.grid[1] >= features.grid[0]) == (picture.width >= picture.height)
-        _expect(wide, f"picture {index} is {picture.size}, its grid {features.grid}; H and W may be swapped")
-        alone = encoder.encode([picture], size=longer, fit="whole", methods=encoder.methods)
-        _same(features, alone, _TOLERANCE, f"encode_each gives picture {index} other features than encode")
+    each = encoder.encode_each(images, size=longer, methods=encoder.methods)
+    _expect(len(each) == len(images), f"encode_each of {len(images)} images gave {len(each)}")
+    for index, (image, features) in enumerate(zip(images, each, strict=True)):
+        _shapes(encoder, features, [image], f"encode_each, image {index}")
+        box, whole = features.boxes[0].tolist(), [0.0, 0.0, float(image.width), float(image.height)]
+        _expect(box == whole, f"fit='whole' covers {box} of image {index}; expected {whole}")
+        wide = (features.grid[1] >= features.grid[0]) == (image.width >= image.height)
+        _expect(wide, f"image {index} is {image.size}, its grid {features.grid}; H and W may be swapped")
+        alone = encoder.encode([image], size=longer, fit="whole", methods=encoder.methods)
+        _same(features, alone, _TOLERANCE, f"encode_each gives image {index} other features than encode")
 
 
 def _small(encoder: ImageEncoder) -> None:
-    """Other sizes than the published one work, down to one patch; so do pictures smaller than that."""
-    tiny = [_picture(5, 9, 5)]
+    """Other sizes than the published one work, down to one patch; so do images smaller than that."""
+    tiny = [_image(5, 9, 5)]
     for size in (encoder.patch, 2 * encoder.patch + 1):
         features = encoder.encode(tiny, size=size)
         cells = size // encoder.patch
@@ -119,18 +119,18 @@ def _small(encoder: ImageEncoder) -> None:
         _shapes(encoder, features, tiny, f"size={size}")
 
 
-def _refusals(encoder: ImageEncoder, pictures: list[Image.Image]) -> None:
-    _raises(lambda: encoder.encode([]), "an empty list of pictures")
-    message = _raises(lambda: encoder.encode(pictures[:2], size=2 * encoder.size, fit="whole"), "pictures of two grids")
-    _expect("encode_each" in message, f"the error for pictures of two grids does not name encode_each: {message}")
-    _raises(lambda: encoder.encode(pictures, size=encoder.patch - 1), "a size smaller than a patch")
-    _raises(lambda: encoder.encode(pictures, size=1025), "a size above 1024")
-    _raises(lambda: encoder.encode(pictures, methods=["no-such-method"]), "an unknown heat-map method")
-    _raises(lambda: encoder.encode(pictures, fit="no-such-fit"), "an unknown fit")  # type: ignore[arg-type]
+def _refusals(encoder: ImageEncoder, images: list[Image.Image]) -> None:
+    _raises(lambda: encoder.encode([]), "an empty list of images")
+    message = _raises(lambda: encoder.encode(images[:2], size=2 * encoder.size, fit="whole"), "images of two grids")
+    _expect("encode_each" in message, f"the error for images of two grids does not name encode_each: {message}")
+    _raises(lambda: encoder.encode(images, size=encoder.patch - 1), "a size smaller than a patch")
+    _raises(lambda: encoder.encode(images, size=1025), "a size above 1024")
+    _raises(lambda: encoder.encode(images, methods=["no-such-method"]), "an unknown heat-map method")
+    _raises(lambda: encoder.encode(images, fit="no-such-fit"), "an unknown fit")  # type: ignore[arg-type]
 
 
-def _shapes(encoder: ImageEncoder, features: ImageFeatures, pictures: list[Image.Image], what: str) -> None:
-    count, (rows, columns) = len(pictures), features.grid
+def _shapes(encoder: ImageEncoder, features: ImageFeatures, images: list[Image.Image], what: str) -> None:
+    count, (rows, columns) = len(images), features.grid
     expected = {
         "pooled": (count, encoder.dimension),
         "mean": (count, encoder.patch_dimension),
@@ -148,13 +148,11 @@ def _shapes(encoder: ImageEncoder, features: ImageFeatures, pictures: list[Image
         _expect(tuple(patches.shape) == shape, f"{what}: dense[{method!r}] is {tuple(patches.shape)}; expected {shape}")
         _plain(patches, f"{what}: dense[{method!r}]")
     _spaces(encoder, features, what)
-    for index, (picture, box, size) in enumerate(zip(pictures, features.boxes, features.sizes, strict=True)):
-        _expect(
-            tuple(size.tolist()) == picture.size, f"{what}: sizes[{index}] is {size.tolist()}; expected {picture.size}"
-        )
+    for index, (image, box, size) in enumerate(zip(images, features.boxes, features.sizes, strict=True)):
+        _expect(tuple(size.tolist()) == image.size, f"{what}: sizes[{index}] is {size.tolist()}; expected {image.size}")
         x0, y0, x1, y1 = box.tolist()
-        inside = 0 <= x0 < x1 <= picture.width + 1e-3 and 0 <= y0 < y1 <= picture.height + 1e-3
-        _expect(inside, f"{what}: box {box.tolist()} does not lie in the picture of {picture.size}")
+        inside = 0 <= x0 < x1 <= image.width + 1e-3 and 0 <= y0 < y1 <= image.height + 1e-3
+        _expect(inside, f"{what}: box {box.tolist()} does not lie in the image of {image.size}")
 
 
 def _spaces(encoder: ImageEncoder, features: ImageFeatures, what: str) -> None:
@@ -205,7 +203,7 @@ def _expect(kept: bool, broken: str) -> None:
         raise ContractError(broken)
 
 
-def _picture(width: int, height: int, seed: int) -> Image.Image:
+def _image(width: int, height: int, seed: int) -> Image.Image:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
     return Image.fromarray(noise).resize((max(width, 1), max(height, 1)), Image.Resampling.BICUBIC)

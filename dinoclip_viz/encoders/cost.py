@@ -52,18 +52,18 @@ class Pace:
     patch: int
     width: int
 
-    def cost(self, picture: tuple[int, int], size: int, tile: int | None = None) -> Cost:
-        """What encoding a picture whole will cost.
+    def cost(self, image: tuple[int, int], size: int, tile: int | None = None) -> Cost:
+        """What encoding an image whole will cost.
 
         Args:
-            picture: its width and height in pixels.
+            image: its width and height in pixels.
             size: longer side in pixels at which it is encoded.
             tile: side of a tile in pixels; None is one pass.
 
         Raises:
             ValueError: the size or the tile is out of its range.
         """
-        tiling = plan_tiles(picture, self.patch, size, size if tile is None else tile)
+        tiling = plan_tiles(image, self.patch, size, size if tile is None else tile)
         rows, columns = tiling.tile
         tokens, passes = rows * columns, len(tiling.corners)
         seconds = passes * (self.overhead + self.rate * work(tokens, self.width))
@@ -99,7 +99,7 @@ def measure_pace(encoder: ImageEncoder, rounds: int = 2) -> Pace:
         seconds.append(min([_timed(encoder, black, side) for _ in range(rounds + 1)][1:]))
     amounts = [work((side // encoder.patch) ** 2, encoder.patch_dimension) for side in sides]
     rate = (seconds[-1] - seconds[0]) / (amounts[-1] - amounts[0]) if len(sides) > 1 else seconds[0] / amounts[0]
-    rate = max(rate, 0.2 * seconds[-1] / amounts[-1])  # noise must not make large pictures free
+    rate = max(rate, 0.2 * seconds[-1] / amounts[-1])  # noise must not make large images free
     return Pace(max(seconds[-1] - rate * amounts[-1], 0.0), rate, encoder.patch, encoder.patch_dimension)
 
 

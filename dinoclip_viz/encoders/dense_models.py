@@ -1,6 +1,6 @@
 """Whole models for depth and segmentation by name: DPT heads on DINOv2, Depth Anything, TIPSv2's; transformers alone.
 
-They answer for a picture at its own size. Weights come from a local folder or the hub, as safetensors; no code is run
+They answer for an image at its own size. Weights come from a local folder or the hub, as safetensors; no code is run
 from there.
 """
 
@@ -48,7 +48,7 @@ _METRIC_BACKBONES = ("dinov2", "dinov2_with_registers")
 
 @dataclass(frozen=True, eq=False)
 class DepthModel:
-    """Depth of every pixel of a picture.
+    """Depth of every pixel of an image.
 
     Attributes:
         name: hub id or folder.
@@ -65,10 +65,10 @@ class DepthModel:
     _processor: object = field(repr=False)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """(height, width) float32 at the picture's size: metres, or nearness without a scale.
+        """(height, width) float32 at the image's size: metres, or nearness without a scale.
 
         Args:
-            image: RGB picture; more than 1024 pixels a side are scaled down first.
+            image: RGB image; more than 1024 pixels a side are scaled down first.
         """
         depth = _answer(self._model, self._processor, image, self.device, "predicted_depth")
         return _at_size(depth[None], image)[0]
@@ -76,7 +76,7 @@ class DepthModel:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationModel:
-    """Class of every pixel of a picture.
+    """Class of every pixel of an image.
 
     Attributes:
         name: hub id or folder.
@@ -93,10 +93,10 @@ class SegmentationModel:
     _processor: object = field(repr=False)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """(height, width) int64 labels at the picture's size, of logits interpolated to it.
+        """(height, width) int64 labels at the image's size, of logits interpolated to it.
 
         Args:
-            image: RGB picture; more than 1024 pixels a side are scaled down first.
+            image: RGB image; more than 1024 pixels a side are scaled down first.
         """
         logits = _answer(self._model, self._processor, image, self.device, "logits")
         return _at_size(logits, image).argmax(0)
@@ -179,7 +179,7 @@ def _folder(name: str, task: Task) -> tuple[Path, str | None]:
 
 @torch.no_grad()
 def _answer(model: PreTrainedModel, processor: object, image: Image.Image, device: torch.device, key: str) -> Tensor:
-    """What the model says of a picture, without the edges that its processor padded: (h, w) or (K, h, w)."""
+    """What the model says of an image, without the edges that its processor padded: (h, w) or (K, h, w)."""
     if not callable(processor):
         raise EncoderError(f"{type(processor).__name__} is no image processor")
     small = image.convert("RGB")

@@ -14,12 +14,12 @@ from dinoclip_viz.encoders.batching import BatchedImageEncoder
 from dinoclip_viz.encoders.blocks import Blocks, twin
 
 AT_ONCE = 8
-"""Pictures in one pass where only norms are wanted; with attention they go one by one, for its memory's sake."""
+"""Images in one pass where only norms are wanted; with attention they go one by one, for its memory's sake."""
 
 
 @dataclass(frozen=True)
 class Insides:
-    """The inside of a vision transformer for B pictures of one grid: L blocks, R register tokens, float32 on the CPU.
+    """The inside of a vision transformer for B images of one grid: L blocks, R register tokens, float32 on the CPU.
 
     CLS and register tokens never stand among the patches. A model without CLS (SigLIP) has no `cls_norms`, and no query
     in `attention`; its rollout is the mean over the patches' rows.
@@ -32,8 +32,8 @@ class Insides:
             None if it was not asked for.
         prefix_attention: (B, heads, Q, Q) what they give to CLS and registers: a query's two parts sum to 1 together.
         rollout: (B, H, W) what reaches CLS from each patch through all blocks; None if not asked for.
-        boxes: (B, 4) the part of each picture that the grid covers, (x0, y0, x1, y1) in the picture's pixels.
-        sizes: (B, 2) width and height of each picture in pixels.
+        boxes: (B, 4) the part of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
+        sizes: (B, 2) width and height of each image in pixels.
         space: name of the space that the encoder's patches live in.
     """
 
@@ -87,7 +87,7 @@ def look_inside(
 
     Args:
         encoder: a vision transformer, as `load_encoder` gives it.
-        images: B >= 1 pictures that share one patch grid.
+        images: B >= 1 images that share one patch grid.
         size: as in `ImageEncoder.encode`.
         fit: as in `ImageEncoder.encode`.
         attention: whether to compute attention and rollout.
@@ -192,7 +192,7 @@ def _insides(
 
 
 def _joined(parts: Sequence[Insides]) -> Insides:
-    """The pictures of all parts, in order."""
+    """The images of all parts, in order."""
 
     def every(values: Sequence[Tensor | None]) -> Tensor | None:
         known = [value for value in values if value is not None]

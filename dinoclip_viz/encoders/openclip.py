@@ -356,7 +356,7 @@ def _any_size(trunk: Any, name: str) -> None:
     embedding = trunk.patch_embed
     if not hasattr(trunk, "dynamic_img_size") or not hasattr(embedding, "strict_img_size"):
         raise EncoderError(
-            f"{name}: towers of type {type(trunk).__name__} take pictures of one size only and are not supported"
+            f"{name}: towers of type {type(trunk).__name__} take images of one size only and are not supported"
         )
     trunk.dynamic_img_size = True
     embedding.strict_img_size = False

@@ -1,4 +1,4 @@
-"""How a picture becomes a model's input: the published centre crop bit for bit, or the whole picture."""
+"""How an image becomes a model's input: the published centre crop bit for bit, or the whole image."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from dinoclip_viz.encoders.base import Fit
 from dinoclip_viz.images import MAXIMUM_SIDE, default_longer, whole_size
 
 Squares = Callable[[Sequence[Image.Image], int], Tensor]
-"""Pictures and a side in pixels -> (B, 3, side, side): a library's own preprocessing, where PIL cannot repeat it."""
+"""Images and a side in pixels -> (B, 3, side, side): a library's own preprocessing, where PIL cannot repeat it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens to one picture on its way into a model; pictures of one `shape` can share a batch.
+    """What happens to one image on its way into a model; images of one `shape` can share a batch.
 
     Attributes:
-        resized: width and height that the picture is resized to.
-        corner: left and top of the crop within the resized picture.
-        crop: side of the square crop before it is cut to whole patches; None where the whole picture is kept.
+        resized: width and height that the image is resized to.
+        corner: left and top of the crop within the resized image.
+        crop: side of the square crop before it is cut to whole patches; None where the whole image is kept.
         shape: width and height of the model's input, whole patches.
-        box: the part of the picture that the input shows, (x0, y0, x1, y1) in the picture's pixels.
+        box: the part of the image that the input shows, (x0, y0, x1, y1) in the image's pixels.
     """
 
     resized: tuple[int, int]
@@ -54,11 +54,11 @@ class Preprocessing:
     table: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False)
     squares: Squares | None = field(default=None, repr=False)
 
-    def plan(self, picture: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
-        """What to do with a picture of so many pixels.
+    def plan(self, image: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
+        """What to do with an image of so many pixels.
 
         Args:
-            picture: width and height in pixels.
+            image: width and height in pixels.
             patch: side of a patch in pixels.
             size: as in `ImageEncoder.encode`.
             fit: as in `ImageEncoder.encode`.
@@ -69,14 +69,14 @@ class Preprocessing:
         if size is not None and not patch <= size <= MAXIMUM_SIDE:
             raise ValueError(f"size={size}; expected {patch} (one patch) to {MAXIMUM_SIDE} pixels")
         if fit == "crop":
-            return self._crop(picture, patch, self.size if size is None else size)
+            return self._crop(image, patch, self.size if size is None else size)
         if fit == "whole":
-            resized = whole_size(picture, patch, default_longer(picture, self.size) if size is None else size)
-            return Plan(resized, (0, 0), None, resized, (0.0, 0.0, float(picture[0]), float(picture[1])))
+            resized = whole_size(image, patch, default_longer(image, self.size) if size is None else size)
+            return Plan(resized, (0, 0), None, resized, (0.0, 0.0, float(image[0]), float(image[1])))
         raise ValueError(f"fit={fit!r}; expected 'crop' or 'whole'")
 
     def pixels(self, images: Sequence[Image.Image], plans: Sequence[Plan]) -> Tensor:
-        """(B, 3, height, width) normalised pixels of pictures whose plans share one shape."""
+        """(B, 3, height, width) normalised pixels of images whose plans share one shape."""
         width, height = plans[0].shape
         crop = plans[0].crop
         if self.squares is not None and crop is not None:
@@ -93,18 +93,18 @@ class Preprocessing:
                 np.take(self.table[channel], values[..., channel], out=rows[channel], mode="clip")
         return torch.from_numpy(pixels)
 
-    def _crop(self, picture: tuple[int, int], patch: int, size: int) -> Plan:
+    def _crop(self, image: tuple[int, int], patch: int, size: int) -> Plan:
         if self.short_side is None:
             resized = (size, size)
         else:
             short = max(size, round(self.short_side * size / self.size))
-            longer = int(short * max(picture) / min(picture))
-            resized = (short, longer) if picture[0] <= picture[1] else (longer, short)
+            longer = int(short * max(image) / min(image))
+            resized = (short, longer) if image[0] <= image[1] else (longer, short)
         # torchvision's rounding, with which CLIP and DINOv2 were published; transformers rounds down, up to 1 pixel off
         left, top = (round((side - size) / 2) for side in resized)
         side = size // patch * patch  # what is left over at the right and the bottom, a convolution does not see
-        across, down = picture[0] / resized[0], picture[1] / resized[1]
-        right, bottom = min((left + side) * across, picture[0]), min((top + side) * down, picture[1])
+        across, down = image[0] / resized[0], image[1] / resized[1]
+        right, bottom = min((left + side) * across, image[0]), min((top + side) * down, image[1])
         box = (left * across, top * down, right, bottom)
         return Plan(resized, (left, top), size, (side, side), box)
 

@@ -1,4 +1,4 @@
-"""Pictures larger than memory allows in one pass: tiles that overlap, their patches blended."""
+"""Images larger than memory allows in one pass: tiles that overlap, their patches blended."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE, whole_size
 
 LARGEST = 4096
-"""Pixels of the longer side of a picture that is encoded in tiles."""
+"""Pixels of the longer side of an image that is encoded in tiles."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the tiles of a picture lie, in patches.
+    """Where the tiles of an image lie, in patches.
 
     Attributes:
-        grid: rows and columns of the whole picture.
+        grid: rows and columns of the whole image.
         tile: rows and columns of every tile.
-        corners: (row, column) of each tile's first patch, row by row; the last ones end with the picture.
+        corners: (row, column) of each tile's first patch, row by row; the last ones end with the image.
     """
 
     grid: tuple[int, int]
@@ -31,11 +31,11 @@ class Tiling:
     corners: tuple[tuple[int, int], ...]
 
 
-def plan_tiles(picture: tuple[int, int], patch: int, size: int, tile: int, overlap: float = 0.25) -> Tiling:
-    """The tiles of a picture whose longer side is encoded at `size` pixels.
+def plan_tiles(image: tuple[int, int], patch: int, size: int, tile: int, overlap: float = 0.25) -> Tiling:
+    """The tiles of an image whose longer side is encoded at `size` pixels.
 
     Args:
-        picture: its width and height in pixels.
+        image: its width and height in pixels.
         patch: side of a patch in pixels.
         size: longer side in pixels, from one patch to `LARGEST`.
         tile: side of a tile in pixels, from one patch to 1024; rounded down to whole patches.
@@ -48,7 +48,7 @@ def plan_tiles(picture: tuple[int, int], patch: int, size: int, tile: int, overl
         >>> plan_tiles((640, 320), patch=16, size=640, tile=320, overlap=0).corners
         ((0, 0), (0, 20))
     """
-    width, height = whole_size(picture, patch, size, LARGEST)
+    width, height = whole_size(image, patch, size, LARGEST)
     if not patch <= tile <= MAXIMUM_SIDE:
         raise ValueError(f"a tile of {tile} pixels; expected {patch} (one patch) to {MAXIMUM_SIDE}")
     if not 0 <= overlap <= 0.9:
@@ -69,14 +69,14 @@ def encode_tiled(
     overlap: float = 0.25,
     methods: Sequence[str] = (),
 ) -> ImageFeatures:
-    """Features of a whole picture (B = 1) at any resolution, with the memory of one tile's pass.
+    """Features of a whole image (B = 1) at any resolution, with the memory of one tile's pass.
 
-    The picture is stretched to whole patches, as `fit="whole"` does, and cut into equal tiles; where tiles overlap,
-    their patch tokens are averaged with weights that fall towards a tile's edges. A picture that fits into one tile is
+    The image is stretched to whole patches, as `fit="whole"` does, and cut into equal tiles; where tiles overlap,
+    their patch tokens are averaged with weights that fall towards a tile's edges. An image that fits into one tile is
     encoded as it is: equal to `encode`. Otherwise a transformer's patch attends to its own tile alone, and positions
     are counted from the tile's corner, so that its tokens differ from those of one pass over the whole; features
     without a view beyond the patch (`load_encoder("pixels")`) are equal. `pooled` and `mean` are those of the whole
-    picture at the encoder's own size.
+    image at the encoder's own size.
 
     Args:
         encoder: any image encoder.

@@ -23,11 +23,11 @@ from dinoclip_viz.projector import Projector
 
 @dataclass(frozen=True)
 class ImageTextModel:
-    """Pictures and texts in one space.
+    """Images and texts in one space.
 
     Attributes:
         name: as it was loaded.
-        images: the encoder that sees the pictures; a CLIP's own, or a DINO whose features a projector carries over.
+        images: the encoder that sees the images; a CLIP's own, or a DINO whose features a projector carries over.
         texts: the text encoder.
         projector: carries `images`' features into the text encoder's space; None for a CLIP.
         clip: the CLIP whose blocks the dense methods read, where there is one; a CLIP's is `images` itself.
@@ -55,7 +55,7 @@ class ImageTextModel:
 
     @property
     def space(self) -> str:
-        """The space in which pictures and texts are compared."""
+        """The space in which images and texts are compared."""
         return self.texts.space
 
     @property
@@ -114,7 +114,7 @@ class ImageTextModel:
         methods: Sequence[str] | None = None,
         batch_size: int = 32,
     ) -> ImageFeatures:
-        """Features of pictures of one grid; `pooled` and `dense` live in the model's space, `patches` in the encoder's.
+        """Features of images of one grid; `pooled` and `dense` live in the model's space, `patches` in the encoder's.
 
         Args:
             images, size, fit, batch_size: as in `ImageEncoder.encode`.
@@ -135,7 +135,7 @@ class ImageTextModel:
         methods: Sequence[str] | None = None,
         batch_size: int = 32,
     ) -> list[ImageFeatures]:
-        """One ImageFeatures a picture, in order; pictures of one grid are batched together inside."""
+        """One ImageFeatures an image, in order; images of one grid are batched together inside."""
         wanted = self._wanted(methods)
         each = self.images.encode_each(images, size, fit, self._extras(wanted), batch_size)
         return [self._join([image], features, wanted, batch_size) for image, features in zip(images, each, strict=True)]

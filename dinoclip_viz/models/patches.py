@@ -78,10 +78,10 @@ def make_patches(
 
     Args:
         model: serves the methods.
-        images: the pictures; features: of them, by the model's image encoder, with what `needed_of_clip` or
+        images: the images; features: of them, by the model's image encoder, with what `needed_of_clip` or
             `needed_of_guide` names where that encoder is the CLIP or the guide.
         methods: to make.
-        batch_size: pictures a pass of further encoders.
+        batch_size: images a pass of further encoders.
     """
     clip = features
     needed = needed_of_clip(methods)
@@ -100,7 +100,7 @@ def beside(
     batch_size: int,
     extras: Sequence[str],
 ) -> ImageFeatures:
-    """Another encoder's features of the very part of the pictures that the features cover, on a grid like theirs."""
+    """Another encoder's features of the very part of the images that the features cover, on a grid like theirs."""
     boxes = [tuple(round(edge) for edge in box) for box in features.boxes.tolist()]
     parts = [image if box == (0, 0, *image.size) else image.crop(box) for image, box in zip(images, boxes, strict=True)]
     longer = min(max(features.grid) * encoder.patch, MAXIMUM_SIDE)

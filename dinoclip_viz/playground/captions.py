@@ -11,7 +11,7 @@ from dinoclip_viz.playground.shapes.geometry import Chance
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, plural
 
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
-OPENINGS = ("", "", "", "a photo of ", "a picture of ", "a drawing of ", "an image of ")
+OPENINGS = ("", "", "", "a photo of ", "an image of ", "a drawing of ", "an image of ")
 
 
 def article(words: str) -> str:

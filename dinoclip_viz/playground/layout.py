@@ -18,7 +18,7 @@ MOST_OBJECTS = 8
 FAR = 40.0
 """Metres to the sky, and to all that is farther."""
 SCALES = {1: (0.28, 0.46), 2: (0.2, 0.34), 3: (0.165, 0.27), 4: (0.145, 0.23)}
-"""Number of objects -> smallest and largest half side of an object, as a share of the picture's side."""
+"""Number of objects -> smallest and largest half side of an object, as a share of the image's side."""
 
 SMALL, BIG = 0.19, 0.36
 """Half sides below and above which a caption may call an object small or big."""
@@ -33,9 +33,9 @@ class Thing:
 
     Attributes:
         name: its class.
-        x, y: its centre, in shares of the picture's side.
+        x, y: its centre, in shares of the image's side.
         scale: half its side, likewise.
-        pieces: its polygons in shares of the picture's side, back to front.
+        pieces: its polygons in shares of the image's side, back to front.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Thing:
 
     @property
     def bottom(self) -> float:
-        """Where it touches the ground: its lowest point, in shares of the picture's side."""
+        """Where it touches the ground: its lowest point, in shares of the image's side."""
         return float(max(piece.points[:, 1].max() for piece in self.pieces))
 
 
@@ -142,7 +142,7 @@ def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
 
 
 def depth_at(row: float, horizon: float) -> float:
-    """Metres to the ground at a height in the picture, for a camera 1.5 m above it with a focal length of one side.
+    """Metres to the ground at a height in the image, for a camera 1.5 m above it with a focal length of one side.
 
     Examples:
         >>> round(depth_at(1.0, 0.25), 2)

@@ -87,7 +87,7 @@ def piece_map(layout: Layout, side: int) -> NDArray[np.uint8]:
 
 
 def paint_order(layout: Layout) -> list[int]:
-    """Indices of the things, farthest first: what touches the ground lower in the picture is nearer."""
+    """Indices of the things, farthest first: what touches the ground lower in the image is nearer."""
     return sorted(range(len(layout.things)), key=lambda index: layout.things[index].bottom)
 
 
@@ -106,7 +106,7 @@ def _coat(chance: Chance) -> str:
 
 
 def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArray[np.float32]:
-    """(side, side, 3) the picture without its objects."""
+    """(side, side, 3) the image without its objects."""
     if look.background == "plain":
         top: Colour = np.array([chance(30, 235) for _ in range(3)], np.float32)
         bottom: Colour = np.clip(top + _scatter(chance, 30), 0, 255)
@@ -130,7 +130,7 @@ def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArra
 
 
 def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """The picture (RGB, size x size) and its piece map at twice the size.
+    """The image (RGB, size x size) and its piece map at twice the size.
 
     Drawn at twice the size and averaged down, so that edges are smooth.
     """

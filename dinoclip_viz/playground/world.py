@@ -27,10 +27,10 @@ class SceneObject(TypedDict):
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture and the truth about it.
+    """A drawn image and the truth about it.
 
     Attributes:
-        image: RGB picture, size x size.
+        image: RGB image, size x size.
         mask: (size, size) uint8, index into CLASSES + 1, 0 background.
         parts: (size, size) uint8, index into PARTS + 1, 0 background.
         instances: (size, size) uint8, index into `objects` + 1, 0 background.

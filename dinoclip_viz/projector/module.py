@@ -19,7 +19,7 @@ Input = Literal["mean", "pooled", "pooled+mean"]
 Side = Literal["image", "text"]
 
 INPUTS: dict[str, int] = {"mean": 1, "pooled": 1, "pooled+mean": 2}
-"""What of a picture's features goes in -> how many times the encoder's width that is."""
+"""What of an image's features goes in -> how many times the encoder's width that is."""
 
 
 class Projector(
@@ -27,23 +27,23 @@ class Projector(
 ):
     """Carries features of one frozen encoder into the space of another.
 
-    On the image side whole pictures and their patches are carried into a text encoder's space; on the text side texts
+    On the image side whole images and their patches are carried into a text encoder's space; on the text side texts
     are carried to an image encoder's patches. `save_pretrained`, `from_pretrained` and `push_to_hub` come from
     huggingface_hub; config.json holds the arguments below, so that a projector's folder names both of its encoders and
     is an image-text model by itself.
 
     Args:
-        image_encoder: name of the encoder that sees the pictures.
+        image_encoder: name of the encoder that sees the images.
         text_encoder: name of the model whose text tower reads the texts.
         image_space: the `patch_space` of the image encoder.
         text_space: the space of the text tower.
         width: D of the features that go in; outputs: D of the vectors that come out.
         head: a name in `HEADS`; hidden: its inner width; blocks: its residual blocks, where it has them.
-        inputs: what of a picture goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side a text's
-            vector goes in, and this is what of a picture it is compared with: "mean" or "pooled".
+        inputs: what of an image goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side a text's
+            vector goes in, and this is what of an image it is compared with: "mean" or "pooled".
         patch_head: a second head of the same kind for patches; without it, patches go through the first, which then
             must take one vector of the encoder's width. patch_hidden, patch_blocks: its sizes, by default the first's.
-        side: "image" where pictures are carried over, "text" where texts are.
+        side: "image" where images are carried over, "text" where texts are.
 
     Raises:
         ValueError: a head, an input or a side of that name does not exist, or they do not go together.
@@ -181,7 +181,7 @@ class Projector(
 
     @torch.no_grad()
     def project(self, features: ImageFeatures) -> Tensor:
-        """(B, outputs) raw vectors of the pictures, comparable with texts.
+        """(B, outputs) raw vectors of the images, comparable with texts.
 
         Raises:
             SpaceError: the features come from another encoder.

@@ -8,9 +8,9 @@ One store holds the features of one encoder. The layout is clip-retrieval's, wit
     patch_emb/patch_emb_0.npy        (n, H, W, D') `patches`, float16, where they were asked for
     dense_emb/dense_emb_0.npy        (n, H, W, D) a CLIP's patches by MaskCLIP's path, with the patches
     caption_emb/caption_emb_0.npy    (t, E) captions, float16, where they were asked for
-    metadata/metadata_0.parquet      a row a picture: key, image_path, caption, captions, label, width, height
-    failed/failed_0.parquet          a row a picture that could not be read, with the reason
-    text_to_image.npy                (T,) int64, which picture each caption describes
+    metadata/metadata_0.parquet      a row an image: key, image_path, caption, captions, label, width, height
+    failed/failed_0.parquet          a row an image that could not be read, with the reason
+    text_to_image.npy                (T,) int64, which image each caption describes
     shards/shard_0.json              written last: this shard is whole
     log.jsonl                        when each shard was written and how long it took; the one file with times
 

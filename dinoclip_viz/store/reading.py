@@ -51,7 +51,7 @@ class FeatureStore:
         Args:
             path: a store, a folder of stores, or a folder that clip-retrieval wrote.
             encoder: the encoder that is expected; picks one of several.
-            size: the picture size in pixels that is expected.
+            size: the image size in pixels that is expected.
 
         Raises:
             StoreError: there is no store, it is not finished or damaged, or it is not of this encoder or size.
@@ -68,7 +68,7 @@ class FeatureStore:
         store = _open(stores[0])
         if size is not None and size != store.settings.size:
             raise StoreError(
-                f"{store.path} holds pictures encoded at {store.settings.size} px, but {size} px were asked for; "
+                f"{store.path} holds images encoded at {store.settings.size} px, but {size} px were asked for; "
                 "embed the source again at that size"
             )
         return store
@@ -93,12 +93,12 @@ class FeatureStore:
 
     @cached_property
     def metadata(self) -> pa.Table:
-        """A row a picture: key, image_path, caption (the first), captions, label, width, height."""
+        """A row an image: key, image_path, caption (the first), captions, label, width, height."""
         return _tables(self.path, "metadata")
 
     @cached_property
     def failed(self) -> pa.Table:
-        """A row a picture that could not be read: key, image_path, error."""
+        """A row an image that could not be read: key, image_path, error."""
         return _tables(self.path, "failed")
 
     def captions(self) -> list[str]:
@@ -186,7 +186,7 @@ def _open(folder: Path) -> FeatureStore:
     counted = manifest.get("images")
     if len(arrays["img_emb"]) != counted:
         found = len(arrays["img_emb"])
-        raise StoreError(f"{folder} holds {found} pictures where its manifest counts {counted}; embed it again")
+        raise StoreError(f"{folder} holds {found} images where its manifest counts {counted}; embed it again")
     checksums = manifest.get("checksums")
     return FeatureStore(
         folder,
@@ -202,14 +202,14 @@ def _open(folder: Path) -> FeatureStore:
 
 
 def _open_foreign(folder: Path, encoder: str | None) -> FeatureStore:
-    """A folder that clip-retrieval wrote: img_emb, text_emb and metadata, a caption a picture at most."""
+    """A folder that clip-retrieval wrote: img_emb, text_emb and metadata, a caption an image at most."""
     images = Sharded(shard_files(folder, "img_emb"))
     files = shard_files(folder, "text_emb")
     texts = Sharded(files) if files else None
     if not len(images):
         raise StoreError(f"{folder / 'img_emb'} holds no vectors; expected img_emb_0.npy")
     if texts is not None and len(texts) != len(images):
-        raise StoreError(f"{folder} holds {len(images)} pictures and {len(texts)} texts; expected one text a picture")
+        raise StoreError(f"{folder} holds {len(images)} images and {len(texts)} texts; expected one text an image")
     name = encoder or folder.name
     width = images.shape[1]
     settings = StoreSettings(

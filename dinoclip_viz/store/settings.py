@@ -26,7 +26,7 @@ class StoreSettings:
         patch_space: the space of `mean` and `patches`.
         dimension: D of `pooled`; patch_dimension: D of `mean` and `patches`.
         revision: the hub's commit, where the encoder came from the hub.
-        processor: what resizes and normalises the pictures: "pil" or "torchvision".
+        processor: what resizes and normalises the images: "pil" or "torchvision".
         dtype: how the encoder computed.
         size: side of the square crop in pixels.
         patches: "" without them, "full", or "R x C", the smaller grid that they were averaged to.

@@ -24,8 +24,8 @@ Arrays = Mapping[str, NDArray[np.float16]]
 
 
 @dataclass(frozen=True)
-class PictureRow:
-    """A row of the metadata: one picture, `width` x `height` pixels, in the order of the vectors."""
+class ImageRow:
+    """A row of the metadata: one image, `width` x `height` pixels, in the order of the vectors."""
 
     key: str
     image_path: str
@@ -37,7 +37,7 @@ class PictureRow:
 
 @dataclass(frozen=True)
 class FailedRow:
-    """A picture that could not be read, and why."""
+    """An image that could not be read, and why."""
 
     key: str
     image_path: str
@@ -49,14 +49,14 @@ class Shard:
     """The features of some samples of a source.
 
     Attributes:
-        rows: the n pictures that could be read.
+        rows: the n images that could be read.
         failed: the others.
         arrays: for each encoder, kind of file -> (n, ...) float16.
         captions: (t, E) float16, or None where captions are not encoded.
         owners: (t,) which of the n rows each caption describes.
     """
 
-    rows: Sequence[PictureRow]
+    rows: Sequence[ImageRow]
     failed: Sequence[FailedRow]
     arrays: Sequence[Arrays]
     captions: NDArray[np.float16] | None
@@ -150,7 +150,7 @@ def _record(folder: Path, number: int) -> Path:
     return folder / "shards" / f"shard_{number}.json"
 
 
-def _write_metadata(file: BinaryIO, rows: Sequence[PictureRow]) -> None:
+def _write_metadata(file: BinaryIO, rows: Sequence[ImageRow]) -> None:
     import pyarrow as pa
 
     text, count = pa.string(), pa.int32()

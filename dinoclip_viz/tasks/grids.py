@@ -1,4 +1,4 @@
-"""Where patches lie: from a patch grid to places in a picture, and back."""
+"""Where patches lie: from a patch grid to places in an image, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dinoclip_viz.encoders.base import ImageFeatures
 
 
 def patch_centres(features: ImageFeatures) -> Tensor:
-    """(B, H, W, 2) centre of each patch as (x, y) in its picture's pixels, float32.
+    """(B, H, W, 2) centre of each patch as (x, y) in its image's pixels, float32.
 
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 3), torch.ones(1, 3), torch.ones(1, 1, 2, 3),
@@ -30,15 +30,15 @@ def patch_centres(features: ImageFeatures) -> Tensor:
 
 
 def patch_at(features: ImageFeatures, x: float, y: float, index: int = 0) -> tuple[int, int]:
-    """Row and column of the patch at a place of a picture.
+    """Row and column of the patch at a place of an image.
 
     Args:
-        features: of the picture, or of several.
-        x: in the picture's pixels; y: likewise, from the top.
-        index: which picture.
+        features: of the image, or of several.
+        x: in the image's pixels; y: likewise, from the top.
+        index: which image.
 
     Raises:
-        ValueError: the place is outside the picture, or outside the part of it that the grid covers.
+        ValueError: the place is outside the image, or outside the part of it that the grid covers.
 
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 3), torch.ones(1, 3), torch.ones(1, 1, 2, 3),
@@ -50,7 +50,7 @@ def patch_at(features: ImageFeatures, x: float, y: float, index: int = 0) -> tup
     rows, columns = features.grid
     if not (left <= x <= right and top <= y <= bottom):  # NaN is outside too
         raise ValueError(
-            f"({x:g}, {y:g}) is outside the part of the picture that the patches cover: "
+            f"({x:g}, {y:g}) is outside the part of the image that the patches cover: "
             f"x from {left:g} to {right:g}, y from {top:g} to {bottom:g}"
         )
     row = int((y - top) / (bottom - top) * rows)

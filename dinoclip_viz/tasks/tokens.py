@@ -40,7 +40,7 @@ class ArtefactToken:
 
     Attributes:
         row, column: of its patch in the grid, from 0.
-        x, y: centre of the patch in the picture's pixels.
+        x, y: centre of the patch in the image's pixels.
         norm: of the token.
     """
 
@@ -55,7 +55,7 @@ def norm_summary(norms: Tensor, ratio: float = RATIO) -> list[LayerNorms]:
     """Mean, median and range of the patch tokens' norms after each block.
 
     Args:
-        norms: (L, H, W) of one picture, or (B, L, H, W) of several, which are counted together.
+        norms: (L, H, W) of one image, or (B, L, H, W) of several, which are counted together.
         ratio: what `share_above` counts: tokens of more than so many times their layer's median.
 
     Raises:
@@ -80,7 +80,7 @@ def norm_summary(norms: Tensor, ratio: float = RATIO) -> list[LayerNorms]:
 
 
 def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEVIATIONS, gap: float = GAP) -> Tensor:
-    """(..., H, W) bool, True where a token's norm stands far out of the other tokens of its picture.
+    """(..., H, W) bool, True where a token's norm stands far out of the other tokens of its image.
 
     Large models without registers turn a few patches, mostly on plain background, into stores for something else; their
     tokens are 2 to 10 times as long as the others and say nothing of their place (Darcet et al. 2023, "Vision
@@ -88,11 +88,11 @@ def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEV
     medians, its logarithm lies above `deviations` robust deviations of the logarithms (1.4826 times the median absolute
     deviation), and an empty stretch of the factor `gap` or more below it, above these two limits, parts it and all that
     are longer from the rest. The last keeps a long tail, such as that of sharp edges in a random model, from counting.
-    They must be few: where they are more than about a fifth of a picture, they widen the deviation and hide behind it.
+    They must be few: where they are more than about a fifth of an image, they widen the deviation and hide behind it.
 
     Args:
-        norms: (..., H, W) of one layer, by rights the last block's, before the final norm; each picture by itself.
-        ratio: least multiple of the picture's median norm, above 1.
+        norms: (..., H, W) of one layer, by rights the last block's, before the final norm; each image by itself.
+        ratio: least multiple of the image's median norm, above 1.
         deviations: least number of robust deviations above the median, 0 or more.
         gap: least factor between the shortest artefact and the longest other token, 1 or more; 1 asks for no gap.
 
@@ -109,9 +109,9 @@ def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEV
             f"ratio={ratio}, deviations={deviations}, gap={gap}; expected a ratio above 1, deviations of 0 or more and "
             "a gap of 1 or more"
         )
-    pictures = norms.reshape(-1, norms.shape[-2] * norms.shape[-1]).double()  # (N, T)
-    median = pictures.median(dim=1, keepdim=True).values  # (N, 1)
-    logs = (pictures.clamp_min(SMALLEST) / median.clamp_min(SMALLEST)).log()  # (N, T)
+    images = norms.reshape(-1, norms.shape[-2] * norms.shape[-1]).double()  # (N, T)
+    median = images.median(dim=1, keepdim=True).values  # (N, 1)
+    logs = (images.clamp_min(SMALLEST) / median.clamp_min(SMALLEST)).log()  # (N, T)
     deviation = 1.4826 * logs.abs().median(dim=1, keepdim=True).values
     limit = (deviations * deviation).clamp_min(math.log(ratio))  # (N, 1)
     ordered = logs.sort(dim=1).values
@@ -122,12 +122,12 @@ def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEV
 
 
 def located(norms: Tensor, found: Tensor, box: Sequence[float] | Tensor) -> list[ArtefactToken]:
-    """The artefact tokens of one picture, longest first.
+    """The artefact tokens of one image, longest first.
 
     Args:
         norms: (H, W) of the layer they were found in.
         found: (H, W) bool, as from `artefact_tokens`.
-        box: the part of the picture that the grid covers, (x0, y0, x1, y1) in its pixels.
+        box: the part of the image that the grid covers, (x0, y0, x1, y1) in its pixels.
 
     Raises:
         ValueError: the shapes differ or are no grid.
@@ -138,7 +138,7 @@ def located(norms: Tensor, found: Tensor, box: Sequence[float] | Tensor) -> list
     """
     if norms.ndim != 2 or found.shape != norms.shape:
         raise ValueError(
-            f"norms {tuple(norms.shape)} and found {tuple(found.shape)}; expected both (H, W), of one picture"
+            f"norms {tuple(norms.shape)} and found {tuple(found.shape)}; expected both (H, W), of one image"
         )
     left, top, right, bottom = (float(side) for side in box)
     rows, columns = norms.shape
@@ -162,11 +162,11 @@ def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
     `dense` are mended; `pooled` and `mean` stay what the model made of all tokens.
 
     Args:
-        features: of B pictures.
+        features: of B images.
         found: (B, H, W) bool, as from `artefact_tokens`.
 
     Raises:
-        ValueError: another shape, or a picture of which every patch is an artefact.
+        ValueError: another shape, or an image of which every patch is an artefact.
 
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[[[1.0], [90.0], [3.0]]]]),
@@ -178,7 +178,7 @@ def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
     if found.dtype != torch.bool or tuple(found.shape) != expected:
         raise ValueError(f"found is {found.dtype} {tuple(found.shape)}; expected bool {expected}, a value a patch")
     if found.flatten(1).all(dim=1).any():
-        raise ValueError("every patch of a picture is an artefact, so there is none to take its place")
+        raise ValueError("every patch of an image is an artefact, so there is none to take its place")
     windows = [
         (index, row, column, _window(found, index, row, column)) for index, row, column in found.nonzero().tolist()
     ]

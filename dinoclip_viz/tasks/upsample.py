@@ -19,7 +19,7 @@ def upsample(features: ImageFeatures, grid: tuple[int, int]) -> ImageFeatures:
     """The features with their patches (and dense patches) on another grid, bilinear between patch centres.
 
     Args:
-        features: of B pictures.
+        features: of B images.
         grid: rows and columns wanted, each 1 or more.
 
     Raises:
@@ -45,26 +45,26 @@ def upsample(features: ImageFeatures, grid: tuple[int, int]) -> ImageFeatures:
 def upsample_anyup(
     features: ImageFeatures, image: Image.Image, grid: tuple[int, int], weights: str | PathLike[str]
 ) -> ImageFeatures:
-    """The features of one picture on a finer grid by AnyUp (Wimmer et al. 2025), guided by the picture's own edges.
+    """The features of one image on a finer grid by AnyUp (Wimmer et al. 2025), guided by the image's own edges.
 
     AnyUp is published as code and a checkpoint, not as a package of the index or a model of the hub: nothing is fetched
     or run here that its user has not installed.
 
     Args:
-        features: of one picture.
-        image: that picture.
+        features: of one image.
+        image: that image.
         grid: rows and columns wanted, each at least as many as there are.
         weights: its checkpoint, anyup_paper.pth; only tensors are read from it.
 
     Raises:
-        ValueError: AnyUp is not installed, the checkpoint does not fit, or the features are of several pictures.
+        ValueError: AnyUp is not installed, the checkpoint does not fit, or the features are of several images.
     """
     try:
         from anyup.model import AnyUp  # type: ignore[import-not-found]
     except ImportError as error:
         raise ValueError(f"AnyUp is not installed here; put {ANYUP} on the Python path, or use bilinear") from error
     if len(features) != 1:
-        raise ValueError(f"the features are of {len(features)} pictures; expected one: take features[i]")
+        raise ValueError(f"the features are of {len(features)} images; expected one: take features[i]")
     if grid[0] < features.grid[0] or grid[1] < features.grid[1]:
         raise ValueError(f"a grid of {grid} is coarser than the features' {features.grid}; expected a finer one")
     model = AnyUp()

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dinoclip_viz.training.card import save_card
     from dinoclip_viz.training.fit import fit_projector, score_pairs
-    from dinoclip_viz.training.pairs import Pairs, pick_stores, same_pictures
+    from dinoclip_viz.training.pairs import Pairs, pick_stores, same_images
     from dinoclip_viz.training.patches import fit_patch_head
     from dinoclip_viz.training.recipes import RECIPES, Recipe, find_recipe
 
 _HOMES = {
     "card": ("save_card",),
     "fit": ("fit_projector", "score_pairs"),
-    "pairs": ("Pairs", "pick_stores", "same_pictures"),
+    "pairs": ("Pairs", "pick_stores", "same_images"),
     "patches": ("fit_patch_head",),
     "recipes": ("RECIPES", "Recipe", "find_recipe"),
 }
@@ -31,7 +31,7 @@ __all__ = [
     "fit_patch_head",
     "fit_projector",
     "pick_stores",
-    "same_pictures",
+    "same_images",
     "save_card",
     "score_pairs",
 ]

@@ -17,10 +17,10 @@ Carries the features of `{image}` ({inputs}) into the space of `{text}`'s texts,
 
 ## Training
 
-Recipe `{recipe}` on {pictures} pictures of `{source}` at {size} px; epoch {best} of {epochs} was kept. All settings are
+Recipe `{recipe}` on {images} images of `{source}` at {size} px; epoch {best} of {epochs} was kept. All settings are
 in `training.json`, the course of the training in `learning_curve.png`.
 
-## Measured on held-out pictures of the same source
+## Measured on held-out images of the same source
 
 {table}
 """
@@ -38,10 +38,10 @@ which belong to an object. At inference there is one pass of the CLIP and no DIN
 
 ## Training
 
-{steps} steps of {batch} pictures of `{source}` ({pictures} pictures, {held} of them held out) at {size} px; round
+{steps} steps of {batch} images of `{source}` ({images} images, {held} of them held out) at {size} px; round
 {best} of {rounds} was kept. All settings are in `{run}`, the course of the training in `learning_curve.png`.
 
-## Measured on held-out pictures of the same source
+## Measured on held-out images of the same source
 
 {table}
 """
@@ -65,7 +65,7 @@ def save_card(folder: Path) -> Path:
             inputs=settings["inputs"],
             head=settings["head"],
             recipe=record["recipe"]["name"],
-            pictures=record["pictures"],
+            images=record["images"],
             source=record["stores"]["images"]["source"],
             size=record["stores"]["images"]["size"],
             best=int(best["epoch"]),
@@ -84,7 +84,7 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
 
     Args:
         folder: of the run.
-        source: of its pictures, by name.
+        source: of its images, by name.
 
     Raises:
         ValueError: a file is missing or not as training leaves it.
@@ -96,7 +96,7 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
         run = json.loads((folder / RUN).read_text(encoding="utf-8"))
         history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
         best = min(history, key=lambda row: row["held_loss"])
-        names = ("clip", "guide", "steps", "batch", "pictures", "held", "size")
+        names = ("clip", "guide", "steps", "batch", "images", "held", "size")
         known = {name: run[name] for name in names}
         known |= {"head": HEAD, "run": RUN, "source": source, "best": int(best["epoch"]), "rounds": len(history)}
         card = _DINOISER_CARD.format(**known, table=_table(best))

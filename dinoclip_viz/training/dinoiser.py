@@ -36,8 +36,8 @@ class DinoiserRecipe:
     """How the convolutions are trained; the defaults are the paper's.
 
     Attributes:
-        size: side in pixels of the square that pictures are stretched to.
-        batch: pictures a step.
+        size: side in pixels of the square that images are stretched to.
+        batch: images a step.
         steps: in all.
         rounds: parts that the steps fall into; each ends with a record and a checkpoint.
         rate: highest learning rate of the correlation layer; background_rate: of the background layer.
@@ -46,9 +46,9 @@ class DinoiserRecipe:
         background: cosine of the guide's patches from which a patch is background (FOUND).
         channels: of the correlation layer.
         least: similarity below which two patches do not mix when the layers are used; None takes, of `LEVELS`, the one
-            by which their pooling agrees best with the guide's on the held-out pictures.
-        held: pictures kept out of training, by which rounds are judged.
-        kept: pictures whose features stay in memory, as float16, so that a second look costs no pass.
+            by which their pooling agrees best with the guide's on the held-out images.
+        held: images kept out of training, by which rounds are judged.
+        kept: images whose features stay in memory, as float16, so that a second look costs no pass.
         seed: of weights and order.
     """
 
@@ -75,19 +75,19 @@ class DinoiserRecipe:
             raise ValueError(f"{self.rounds} rounds of {self.steps} steps; expected at least one step a round")
 
 
-Pictures = Sequence[Callable[[], Image.Image]]
-"""The pictures to train on, each opened when it is called."""
+Images = Sequence[Callable[[], Image.Image]]
+"""The images to train on, each opened when it is called."""
 
 
 def fit_dinoiser(
     clip: ImageEncoder,
     guide: ImageEncoder,
-    pictures: Pictures,
+    images: Images,
     recipe: DinoiserRecipe | None = None,
     folder: Path | None = None,
     watch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[DinoiserHead, list[dict[str, float]]]:
-    """The trained layers, those of the best round on held-out pictures, and a record a round.
+    """The trained layers, those of the best round on held-out images, and a record a round.
 
     Loss = BCE(the layers' own correlations, at least 0; the guide's values alike by a cosine above `alike`) +
     BCE(background layer; FOUND's objects in the guide's patches). Wysoczańska et al., CLIP-DINOiser, ECCV 2024, section
@@ -96,18 +96,18 @@ def fit_dinoiser(
     Args:
         clip: a CLIP whose blocks can be read.
         guide: the DINO that teaches.
-        pictures: at least one more than are held out.
+        images: at least one more than are held out.
         recipe: the paper's by default.
         folder: where checkpoint, curve and layers are kept; None keeps nothing.
         watch: is told of each round.
 
     Raises:
-        ValueError: too few pictures, encoders that cannot be read, or a folder with a run of other settings.
+        ValueError: too few images, encoders that cannot be read, or a folder with a run of other settings.
     """
     recipe = recipe or DinoiserRecipe()
-    _check(clip, guide, pictures, recipe)
+    _check(clip, guide, images, recipe)
     if folder is not None:
-        said = {"clip": clip.space, "guide": guide.space, "pictures": len(pictures)}
+        said = {"clip": clip.space, "guide": guide.space, "images": len(images)}
         claim(folder, {**said, **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)
@@ -115,9 +115,9 @@ def fit_dinoiser(
         head, recipe.rounds, max(1, recipe.steps // recipe.rounds), recipe.rate, recipe.decay, "none", 1,
         folder / CHECKPOINT if folder else None, Processes(), {"bkg_decoder": recipe.background_rate},
     )  # fmt: skip
-    order = np.random.default_rng([recipe.seed, 0]).permutation(len(pictures))
+    order = np.random.default_rng([recipe.seed, 0]).permutation(len(images))
     held, train = order[: recipe.held], order[recipe.held :]
-    look = Looking(clip, guide, pictures, recipe)
+    look = Looking(clip, guide, images, recipe)
     judged = [look.at(part) for part in _parts(held, recipe.batch)]
     while not loop.stopped:
         for step in loop.run():
@@ -156,18 +156,18 @@ class Seen:
 
 
 class Looking:
-    """Both encoders' view of the pictures; some of it kept.
+    """Both encoders' view of the images; some of it kept.
 
     Args:
-        clip, guide, pictures, recipe: as in `fit_dinoiser`.
+        clip, guide, images, recipe: as in `fit_dinoiser`.
     """
 
-    def __init__(self, clip: ImageEncoder, guide: ImageEncoder, pictures: Pictures, recipe: DinoiserRecipe) -> None:
-        self.clip, self.guide, self.pictures, self.recipe = clip, guide, pictures, recipe
+    def __init__(self, clip: ImageEncoder, guide: ImageEncoder, images: Images, recipe: DinoiserRecipe) -> None:
+        self.clip, self.guide, self.images, self.recipe = clip, guide, images, recipe
         self._kept: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def at(self, rows: NDArray[np.int64]) -> Seen:
-        """What is seen in the pictures of these numbers."""
+        """What is seen in the images of these numbers."""
         new = [int(row) for row in dict.fromkeys(rows.tolist()) if row not in self._kept]
         found = dict(self._kept)
         if new:
@@ -179,7 +179,7 @@ class Looking:
 
     def _encoded(self, rows: Sequence[int]) -> list[tuple[Tensor, Tensor, Tensor]]:
         side = self.recipe.size
-        square = [self.pictures[row]().resize((side, side), Image.Resampling.BICUBIC) for row in rows]
+        square = [self.images[row]().resize((side, side), Image.Resampling.BICUBIC) for row in rows]
         middle = self.clip.encode(square, side, "whole", [MIDDLE]).dense[MIDDLE]
         taught = self.guide.encode(square, side, "whole", [VALUES])
         grid = (middle.shape[1], middle.shape[2])
@@ -192,7 +192,7 @@ def _agreeing(head: DinoiserHead, look: Looking, held: NDArray[np.int64]) -> flo
     apart = dict.fromkeys(LEVELS, 0.0)
     side = look.recipe.size
     for row in held.tolist():
-        square = [look.pictures[row]().resize((side, side), Image.Resampling.BICUBIC)]
+        square = [look.images[row]().resize((side, side), Image.Resampling.BICUBIC)]
         seen = look.clip.encode(square, side, "whole", ["maskclip", MIDDLE])
         taught = look.guide.encode(square, side, "whole", [VALUES]).dense[VALUES]
         wanted = guided_pooling(seen.dense["maskclip"], taught, look.recipe.alike)
@@ -222,11 +222,11 @@ def _parts(rows: NDArray[np.int64], length: int) -> list[NDArray[np.int64]]:
     return [rows[start : start + length] for start in range(0, len(rows), length)]
 
 
-def _check(clip: ImageEncoder, guide: ImageEncoder, pictures: Pictures, recipe: DinoiserRecipe) -> None:
+def _check(clip: ImageEncoder, guide: ImageEncoder, images: Images, recipe: DinoiserRecipe) -> None:
     if "maskclip" not in clip.methods:
         raise ValueError(f"{clip.name} is no CLIP whose blocks can be read; its heat-map methods are {clip.methods}")
-    if len(pictures) <= recipe.held:
-        raise ValueError(f"{len(pictures)} pictures, of which {recipe.held} are held out; expected more")
+    if len(images) <= recipe.held:
+        raise ValueError(f"{len(images)} images, of which {recipe.held} are held out; expected more")
     for encoder in (clip, guide):
         if recipe.size < encoder.patch:
             raise ValueError(f"size is {recipe.size} pixels, less than one patch of {encoder.name}")

@@ -1,4 +1,4 @@
-"""Training a projector: from two stores of the same pictures to the best epoch's weights and their history."""
+"""Training a projector: from two stores of the same images to the best epoch's weights and their history."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ History = list[dict[str, float]]
 Watch = Callable[[dict[str, float]], None]
 """Called with the record of each epoch as it ends."""
 
-_ROWS = 4096  # pictures that are projected at once outside of training
+_ROWS = 4096  # images that are projected at once outside of training
 
 
 class Whole(nn.Module):
@@ -52,7 +52,7 @@ class Trained(nn.Module):
 
 @dataclass(frozen=True)
 class Teacher:
-    """The held-out pictures, and how well the teacher retrieves them."""
+    """The held-out images, and how well the teacher retrieves them."""
 
     batch: Batch
     image_to_text: float
@@ -74,7 +74,7 @@ def fit_projector(
 
     Args:
         images: the store of the encoder whose features go in, such as DINOv2's.
-        targets: the teacher's store of the same pictures, such as CLIP's.
+        targets: the teacher's store of the same images, such as CLIP's.
         texts: the store whose captions are used; by default the teacher's own.
         recipe: its name or itself.
         folder: where the run is kept, so that it goes on after it was stopped; the finished projector is saved there
@@ -85,7 +85,7 @@ def fit_projector(
         watch: is told of each epoch.
 
     Returns:
-        The projector of the best epoch, and a record an epoch: loss, rate, and on held-out pictures the cosine to the
+        The projector of the best epoch, and a record an epoch: loss, rate, and on held-out images the cosine to the
         teacher and, with captions, R@1 both ways and its share of the teacher's.
 
     Raises:
@@ -99,7 +99,7 @@ def fit_projector(
     if recipe.reads_texts:
         pairs.check_captions()
     if len(pairs) < 2:
-        raise StoreError(f"{sources[0].path} has {len(pairs)} pictures to train on; expected two or more")
+        raise StoreError(f"{sources[0].path} has {len(pairs)} images to train on; expected two or more")
     processes = join_processes()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kept = Path(folder).expanduser() if folder is not None else None
@@ -117,27 +117,27 @@ def fit_projector(
         projector = projector.half().float()  # what is returned is what is saved
     if kept is not None and processes.first:
         copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
-        record = {"recipe": asdict(recipe), "pictures": len(pairs), "stores": described, "history": history}
+        record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, "history": history}
         (kept / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     processes.wait()
     return projector, history
 
 
 def score_pairs(projector: Projector, batch: Batch) -> dict[str, float]:
-    """Cosine to the teacher and, with captions, R@1 both ways of some pictures."""
+    """Cosine to the teacher and, with captions, R@1 both ways of some images."""
     device = projector.pooled_mean.device
     with torch.no_grad():
         if projector.side == "text":
-            pictures = projector.choose(batch.pooled, batch.mean)
+            images = projector.choose(batch.pooled, batch.mean)
             words = _project(projector, batch.texts, device) if batch.texts is not None else None
             numbers = {}
         else:
-            pictures = _project(projector, projector.choose(batch.pooled, batch.mean), device)
+            images = _project(projector, projector.choose(batch.pooled, batch.mean), device)
             words = batch.texts
-            numbers = {"cosine": torch.cosine_similarity(pictures, batch.targets).mean().item()}
+            numbers = {"cosine": torch.cosine_similarity(images, batch.targets).mean().item()}
     if words is None or batch.owners is None or not len(batch.pooled):
         return numbers
-    found = recall(pictures, words, batch.owners)
+    found = recall(images, words, batch.owners)
     return {**numbers, **{f"{way}_R@1": values["R@1"] for way, values in found.items()}}
 
 
@@ -199,7 +199,7 @@ def _take_over(projector: Projector, known: Projector) -> None:
 
 
 def _inputs(projector: Projector, pairs: Pairs) -> Tensor:
-    """(N, inputs) what goes in, of 32,768 pictures at most."""
+    """(N, inputs) what goes in, of 32,768 images at most."""
     rows = pairs.train[:: max(1, len(pairs) // 32768)]
     batch = pairs.batch(rows)
     if projector.side == "text":
@@ -246,15 +246,15 @@ def _loss(
     projector: Projector, whole: Whole, batch: Batch, recipe: Recipe, processes: Processes, chance: np.random.Generator
 ) -> Tensor:
     """The recipe's loss of the whole batch, of which this process computes its slice."""
-    pictures = projector.choose(batch.pooled, batch.mean)
-    entering = batch.texts if recipe.side == "text" and batch.texts is not None else pictures
+    pooled = projector.choose(batch.pooled, batch.mean)
+    entering = batch.texts if recipe.side == "text" and batch.texts is not None else pooled
     mine = entering[processes.slice(len(entering))]
     if recipe.noise and recipe.scale_inputs:
         drawn = torch.from_numpy(chance.standard_normal(entering.shape, dtype=np.float32)).to(mine.device)
         scale = projector.pooled_deviation if recipe.scale_inputs else 1.0
         mine = mine + recipe.noise * scale * drawn[processes.slice(len(entering))]
     out = processes.gather(projector(mine)).float()
-    images, texts = (pictures, out) if recipe.side == "text" else (out, batch.texts)
+    images, texts = (pooled, out) if recipe.side == "text" else (out, batch.texts)
     loss = torch.zeros((), device=out.device)
     if recipe.mse:
         loss = loss + recipe.mse * unit_norm_mse(out, batch.targets)
@@ -281,7 +281,7 @@ def _teacher(pairs: Pairs) -> Teacher:
 
 
 def _judge(projector: Projector, teacher: Teacher) -> dict[str, float]:
-    """What an epoch's weights do on held-out pictures, and how that compares with the teacher."""
+    """What an epoch's weights do on held-out images, and how that compares with the teacher."""
     numbers = score_pairs(projector, teacher.batch) if len(teacher.batch.pooled) else {}
     for way in ("image_to_text", "text_to_image"):
         best = getattr(teacher, way)

@@ -51,13 +51,13 @@ def siglip_loss(images: Tensor, texts: Tensor, owners: Tensor, scale: Tensor | f
 
 
 def relation_loss(projected: Tensor, targets: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
-    """How far the projected pictures are from standing to the texts as the teacher's do, both ways.
+    """How far the projected images are from standing to the texts as the teacher's do, both ways.
 
     The Kullback-Leibler divergence of the softmax over texts, and of that over images, from the teacher's (affinity
-    mimicking, as in TinyCLIP, Wu et al. 2023). Texts that fit several pictures are no mistake here.
+    mimicking, as in TinyCLIP, Wu et al. 2023). Texts that fit several images are no mistake here.
 
     Args:
-        projected, targets: (B, D) raw vectors of the same pictures.
+        projected, targets: (B, D) raw vectors of the same images.
         texts: (T, D) raw vectors.
         scale: what cosines are multiplied with.
     """

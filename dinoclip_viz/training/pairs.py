@@ -1,4 +1,4 @@
-"""The pictures that a projector learns from: rows of two stores that belong together, gathered a batch at a time."""
+"""The images that a projector learns from: rows of two stores that belong together, gathered a batch at a time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dinoclip_viz.store import FeatureStore, Sharded, StoreError, store_folders
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures and some of their captions, float32.
+    """B images and some of their captions, float32.
 
     Attributes:
         pooled, mean: (B, D) of the encoder whose features go in.
-        targets: (B, E) the teacher's vectors of the same pictures.
-        texts: (T, E) captions, or None; owners: (T,) which picture each describes.
+        targets: (B, E) the teacher's vectors of the same images.
+        texts: (T, E) captions, or None; owners: (T,) which image each describes.
     """
 
     pooled: Tensor
@@ -31,20 +31,20 @@ class Batch:
 
 
 class Pairs:
-    """Two stores of the same pictures, and the captions of one of them.
+    """Two stores of the same images, and the captions of one of them.
 
-    The last `holdout` pictures are kept out of training.
+    The last `holdout` images are kept out of training.
 
     Args:
         images: the store of the encoder whose features go in.
         targets: the teacher's store.
         texts: the store whose captions are used, by default the teacher's.
-        holdout: how many pictures are held out, a tenth of the store at most.
-        inputs: what of a picture is read from the disk: "mean" or "pooled" alone then stands for both in a batch.
+        holdout: how many images are held out, a tenth of the store at most.
+        inputs: what of an image is read from the disk: "mean" or "pooled" alone then stands for both in a batch.
 
     Raises:
-        StoreError: the stores do not hold the same pictures, the captions are of another space than the teacher's
-            pictures, or vectors are not finite.
+        StoreError: the stores do not hold the same images, the captions are of another space than the teacher's
+            images, or vectors are not finite.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Pairs:
         holdout: int = 1000,
         inputs: str = "pooled+mean",
     ) -> None:
-        same_pictures(images, targets)
+        same_images(images, targets)
         worded = texts or (targets if targets.texts is not None else images)
         if worded not in (images, targets):
-            same_pictures(images, worded)
+            same_images(images, worded)
         for store in {id(one): one for one in (images, targets, worded)}.values():
             store.check_finite()
         if worded.texts is not None and worded.text_space != targets.space:
@@ -76,17 +76,17 @@ class Pairs:
         held = min(holdout, len(images) // 10)
         self.train = np.arange(len(images) - held)
         owners = worded.text_to_image if worded.text_to_image is not None else np.empty(0, np.int64)
-        # captions lie in the order of their pictures, so a picture's captions are a run of rows
+        # captions lie in the order of their images, so an image's captions are a run of rows
         self._starts = np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.train)
 
     def check_captions(self) -> None:
-        """Nothing, if every picture has a caption.
+        """Nothing, if every image has a caption.
 
         Raises:
-            StoreError: captions were not encoded, or some pictures have none.
+            StoreError: captions were not encoded, or some images have none.
         """
         if self.texts is None:
             raise StoreError(
@@ -96,7 +96,7 @@ class Pairs:
         bare = np.flatnonzero(np.diff(self._starts) == 0)
         if len(bare):
             raise StoreError(
-                f"{len(bare)} of {len(self.images)} pictures in {self.worded.path} have no caption, row {bare[0]} "
+                f"{len(bare)} of {len(self.images)} images in {self.worded.path} have no caption, row {bare[0]} "
                 "first; this recipe needs one at least"
             )
 
@@ -105,7 +105,7 @@ class Pairs:
         return np.random.default_rng([seed, epoch]).permutation(self.train)
 
     def batch(self, rows: NDArray[np.int64], captions: int = 0, chance: np.random.Generator | None = None) -> Batch:
-        """The pictures of some rows, with so many captions each, drawn by chance."""
+        """The images of some rows, with so many captions each, drawn by chance."""
         texts = owners = None
         if captions and self.texts is not None and chance is not None:
             starts, counts = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
@@ -119,11 +119,11 @@ class Pairs:
         return Batch(pooled, mean, _tensor(self.targets.pooled[rows]), texts, owners)
 
     def held_out(self) -> Batch:
-        """The pictures kept out of training with all their captions."""
+        """The images kept out of training with all their captions."""
         return self.run(len(self.train), len(self.images))
 
     def run(self, first: int, last: int) -> Batch:
-        """The pictures of rows `first` to `last` - 1 with all their captions."""
+        """The images of rows `first` to `last` - 1 with all their captions."""
         batch = self.batch(np.arange(first, last))
         if self.texts is None or first == last:
             return batch
@@ -133,16 +133,16 @@ class Pairs:
         return Batch(batch.pooled, batch.mean, batch.targets, texts, owners)
 
 
-def same_pictures(left: FeatureStore, right: FeatureStore) -> None:
-    """Nothing, if both stores hold the same pictures in the same order.
+def same_images(left: FeatureStore, right: FeatureStore) -> None:
+    """Nothing, if both stores hold the same images in the same order.
 
     Raises:
         StoreError: they do not; the message names both.
     """
     if len(left) != len(right):
         raise StoreError(
-            f"{left.path} holds {len(left)} pictures and {right.path} {len(right)}; expected stores of the same "
-            "pictures: embed both encoders in one pass"
+            f"{left.path} holds {len(left)} images and {right.path} {len(right)}; expected stores of the same "
+            "images: embed both encoders in one pass"
         )
     if left.path == right.path:
         return
@@ -155,14 +155,14 @@ def same_pictures(left: FeatureStore, right: FeatureStore) -> None:
     row = next(row for row, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
     raise StoreError(
         f"row {row} of {left.path} is {one[row].as_py()!r}, of {right.path} {other[row].as_py()!r}; "
-        "expected stores of the same pictures in the same order"
+        "expected stores of the same images in the same order"
     )
 
 
 def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, FeatureStore]:
     """The stores of the encoder and of its teacher at two paths, which may be one folder of several stores.
 
-    The teacher is the store whose captions and pictures share a space.
+    The teacher is the store whose captions and images share a space.
 
     Raises:
         StoreError: there is no such store, or more than one that it could be.

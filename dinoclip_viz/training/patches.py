@@ -17,7 +17,7 @@ from dinoclip_viz.dense import guided_pooling
 from dinoclip_viz.projector import Projector, unit
 from dinoclip_viz.store import FeatureStore, StoreError
 from dinoclip_viz.training.loop import Loop
-from dinoclip_viz.training.pairs import same_pictures
+from dinoclip_viz.training.pairs import same_images
 from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Recipe
 
@@ -36,23 +36,23 @@ def fit_patch_head(
     processes: Processes | None = None,
     watch: Callable[[dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Train the patch head in place; a record an epoch: loss, rate, and the cosine on held-out pictures.
+    """Train the patch head in place; a record an epoch: loss, rate, and the cosine on held-out images.
 
     The target of a patch is the teacher's patch of the same place by MaskCLIP's path, after CLIP-DINOiser's pooling
     over the patches that the image encoder finds alike, if the recipe is guided. Patches that stand out of their
-    picture count for more.
+    image count for more.
 
     Args:
         projector: with a patch head.
         images: the image encoder's store, with patches.
-        targets: the teacher's store of the same pictures, with patches by MaskCLIP's path, on the same grid.
+        targets: the teacher's store of the same images, with patches by MaskCLIP's path, on the same grid.
         recipe: its `patch_*` settings.
         folder: where the run is kept; None keeps nothing.
         processes: those that share the run.
         watch: is told of each epoch.
 
     Raises:
-        StoreError: the stores have no patches, or of different pictures or grids.
+        StoreError: the stores have no patches, or of different images or grids.
     """
     head = projector.patch_head
     if head is None:
@@ -62,9 +62,9 @@ def fit_patch_head(
     held = max(1, min(200, len(images) // 10))
     train = np.arange(len(images) - held)
     if not len(train):
-        raise StoreError(f"{images.path} holds {len(images)} pictures; expected two or more")
+        raise StoreError(f"{images.path} holds {len(images)} images; expected two or more")
     grid = images.patches.shape[1] * images.patches.shape[2] if images.patches is not None else 1
-    together = max(1, recipe.patch_batch // grid)  # pictures a step
+    together = max(1, recipe.patch_batch // grid)  # images a step
     together = max(processes.count, min(together, len(train)) // processes.count * processes.count)
     device = projector.pooled_mean.device
     if recipe.scale_inputs:
@@ -129,7 +129,7 @@ def _relation(out: Tensor, wanted: Tensor, words: Tensor, scale: float) -> Tenso
 
 
 def _distinctness(wanted: Tensor) -> Tensor:
-    """(B, H, W) how far each patch is from the mean of its picture, which is its background.
+    """(B, H, W) how far each patch is from the mean of its image, which is its background.
 
     Without such weights the many patches of the background, which are alike, are all that the head learns.
     """
@@ -150,7 +150,7 @@ def _grids(
 
 
 def _check(images: FeatureStore, targets: FeatureStore) -> None:
-    same_pictures(images, targets)
+    same_images(images, targets)
     for store, there, what in ((images, images.patches, "patches"), (targets, targets.dense, "patches of a CLIP")):
         if there is None:
             raise StoreError(

@@ -14,23 +14,23 @@ class Recipe:
 
     Attributes:
         name: what it is called.
-        side: "image" carries pictures to texts, "text" carries texts to the image encoder's vectors.
+        side: "image" carries images to texts, "text" carries texts to the image encoder's vectors.
         head, hidden, blocks: of the projector; see `HEADS`.
-        inputs: what of a picture goes in (on the text side: what the texts are compared with).
+        inputs: what of an image goes in (on the text side: what the texts are compared with).
         scale_inputs: whether what goes in is brought to mean zero and deviation one, measured on the store.
         mse, cosine, clip, siglip, relation: weights of the losses. Cosine is 1 - cos, the same as mse but for a factor
             of D / 2, which makes it as large as the others.
-        temperature: what cosines are divided by in the losses that compare pictures with texts, at the start.
+        temperature: what cosines are divided by in the losses that compare images with texts, at the start.
         learn_temperature: whether it is learnt.
-        captions: captions of each picture that a step sees.
-        batch: pictures a step, over all processes.
-        epochs: passes over the pictures.
+        captions: captions of each image that a step sees.
+        batch: images a step, over all processes.
+        epochs: passes over the images.
         rate: highest learning rate of AdamW under OneCycleLR; decay: its weight decay.
         noise: deviation of Gaussian noise on what goes in, where inputs are scaled.
         average: "none", "ema" (exponential moving average of the weights) or "epochs" (mean of the last `averaged`).
         averaged: how many epochs "epochs" takes.
         patience: epochs without a better retrieval after which it stops; 0 never stops.
-        holdout: pictures kept out of training to choose the best epoch, a tenth of the store at most.
+        holdout: images kept out of training to choose the best epoch, a tenth of the store at most.
         bf16: whether a GPU computes in bfloat16.
         half: whether the weights are saved as float16, half the size; they are computed with as float32 all the same.
         patch_epochs, patch_batch, patch_rate: of the second head, on stores with patches; 0 epochs leave it out.

@@ -24,7 +24,7 @@ from dinoclip_viz.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 16  # pictures that are looked into at a time
+AT_ONCE = 16  # images that are looked into at a time
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class TextMapRecipe:
     """How the map is trained; loss, temperature and batch are Talk2DINO's.
 
     Attributes:
-        epochs: passes over the pictures.
-        batch: pictures a step, a caption of each.
+        epochs: passes over the images.
+        batch: images a step, a caption of each.
         rate: highest learning rate of AdamW under OneCycleLR; decay: its weight decay.
         temperature: what cosines are divided by.
-        holdout: pictures kept out of training to choose the best epoch.
+        holdout: images kept out of training to choose the best epoch.
         seed: of weights and order.
     """
 
@@ -54,9 +54,9 @@ class HeadEmbeddings:
     """What a map is trained on.
 
     Attributes:
-        heads: (N, heads, D) each picture's patches, averaged with the weights that a head's CLS gives them.
+        heads: (N, heads, D) each image's patches, averaged with the weights that a head's CLS gives them.
         texts: (T, E) raw vectors of the captions.
-        owners: (T,) which picture each caption describes.
+        owners: (T,) which image each caption describes.
     """
 
     heads: Tensor
@@ -71,7 +71,7 @@ def head_embeddings(encoder: ImageEncoder, images: Sequence[Image.Image], size: 
 
     Args:
         encoder: a vision transformer with a CLS token.
-        images: B pictures that share one patch grid.
+        images: B images that share one patch grid.
         size: longer side in pixels at which they are encoded.
 
     Raises:
@@ -88,22 +88,22 @@ def head_embeddings(encoder: ImageEncoder, images: Sequence[Image.Image], size: 
 def collect(
     encoder: ImageEncoder,
     texts: TextEncoder,
-    pictures: Iterable[tuple[Image.Image, Sequence[str]]],
+    images: Iterable[tuple[Image.Image, Sequence[str]]],
     size: int | None = None,
 ) -> HeadEmbeddings:
-    """Everything that a map is trained on, from pictures with their captions; pictures without any are passed over."""
+    """Everything that a map is trained on, from images with their captions; images without any are passed over."""
     heads: list[Tensor] = []
     captions: list[str] = []
     owners: list[int] = []
     count = 0
-    for batch in _batches((pair for pair in pictures if pair[1]), AT_ONCE):
+    for batch in _batches((pair for pair in images if pair[1]), AT_ONCE):
         heads.append(head_embeddings(encoder, [image for image, _ in batch], size))
         for _, said in batch:
             captions += said
             owners += [count] * len(said)
             count += 1
     if not count:
-        raise ValueError("no picture has a caption; expected pictures with texts that describe them")
+        raise ValueError("no image has a caption; expected images with texts that describe them")
     return HeadEmbeddings(torch.cat(heads), texts.encode(captions).pooled, torch.tensor(owners))
 
 
@@ -117,33 +117,33 @@ def fit_text_map(
 ) -> tuple[Projector, list[dict[str, float]]]:
     """The trained map as a projector of the text side, and a record an epoch.
 
-    Linear, tanh, linear on raw text vectors; a picture and a text score the largest cosine over the picture's heads;
-    symmetric InfoNCE. The weights are those of the epoch with the best R@1 on held-out pictures.
+    Linear, tanh, linear on raw text vectors; an image and a text score the largest cosine over the image's heads;
+    symmetric InfoNCE. The weights are those of the epoch with the best R@1 on held-out images.
 
     Args:
-        encoder: that saw the pictures; texts: that read the captions.
+        encoder: that saw the images; texts: that read the captions.
         data: from `collect`.
         recipe: Talk2DINO's by default, but for the learning rate.
         folder: where the run is kept and the projector saved; None keeps nothing.
         watch: is told of each epoch.
 
     Raises:
-        ValueError: fewer pictures than are held out and one batch, or a folder with a run of other settings.
+        ValueError: fewer images than are held out and one batch, or a folder with a run of other settings.
     """
     recipe = recipe or TextMapRecipe()
-    pictures = len(data.heads)
-    if pictures < recipe.holdout + recipe.batch:
-        raise ValueError(f"{pictures} pictures; expected {recipe.holdout} to hold out and a batch of {recipe.batch}")
+    images = len(data.heads)
+    if images < recipe.holdout + recipe.batch:
+        raise ValueError(f"{images} images; expected {recipe.holdout} to hold out and a batch of {recipe.batch}")
     if folder is not None:
-        said = {"encoder": encoder.patch_space, "texts": texts.space, "pictures": pictures}
+        said = {"encoder": encoder.patch_space, "texts": texts.space, "images": images}
         claim(folder, {**said, "captions": len(data.texts), **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     projector = Projector(
         image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space, text_space=texts.space,
         width=data.texts.shape[1], outputs=data.heads.shape[2], head="text-to-patch", inputs="mean", side="text",
     )  # fmt: skip
-    captions = [torch.nonzero(data.owners == row).flatten() for row in range(pictures)]
-    train = np.arange(pictures - recipe.holdout)
+    captions = [torch.nonzero(data.owners == row).flatten() for row in range(images)]
+    train = np.arange(images - recipe.holdout)
     steps = len(train) // recipe.batch
     loop = Loop(
         projector.pooled_head, recipe.epochs, steps, recipe.rate, recipe.decay, "none", 1,
@@ -152,7 +152,7 @@ def fit_text_map(
     while not loop.stopped:
         chance = np.random.default_rng([recipe.seed, loop.epoch])
         order = chance.permutation(train)
-        picks = torch.from_numpy(chance.random(pictures))
+        picks = torch.from_numpy(chance.random(images))
         for step in loop.run():
             rows = order[step * recipe.batch : (step + 1) * recipe.batch]
             spoken = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
@@ -173,13 +173,13 @@ def fit_text_map(
 
 
 def _scores(heads: Tensor, texts: Tensor) -> Tensor:
-    """(B, T) the largest cosine of each text with a picture's heads."""
+    """(B, T) the largest cosine of each text with an image's heads."""
     cosines = torch.einsum("bhd,td->bht", F.normalize(heads, dim=-1), F.normalize(texts, dim=-1))
     return cosines.amax(1)
 
 
 def _held(projector: Projector, data: HeadEmbeddings, captions: Sequence[Tensor], count: int) -> float:
-    """R@1 of the first caption of each held-out picture among the held-out pictures."""
+    """R@1 of the first caption of each held-out image among the held-out images."""
     rows = torch.arange(len(data.heads) - count, len(data.heads))
     with torch.no_grad():
         said = projector.pooled_head(data.texts[torch.stack([captions[row][0] for row in rows.tolist()])])
@@ -190,7 +190,7 @@ def _held(projector: Projector, data: HeadEmbeddings, captions: Sequence[Tensor]
 def _batches(
     pairs: Iterable[tuple[Image.Image, Sequence[str]]], length: int
 ) -> Iterator[list[tuple[Image.Image, Sequence[str]]]]:
-    """Runs of pictures that share a size, of so many at most."""
+    """Runs of images that share a size, of so many at most."""
     waiting: dict[tuple[int, int], list[tuple[Image.Image, Sequence[str]]]] = {}
     stream = iter(pairs)
     while chunk := list(islice(stream, length)):

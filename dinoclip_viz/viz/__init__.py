@@ -1,4 +1,4 @@
-"""Arrays in, pictures out: colours, overlays, legends and layouts that know nothing of models.
+"""Arrays in, images out: colours, overlays, legends and layouts that know nothing of models.
 
 Whoever calls gives the range of every colour scale, so that two maps can be compared. NaN means "unknown" and is drawn
 grey or hatched, never as a value. Importing this package loads Pillow and numpy only; matplotlib is loaded by the
@@ -11,22 +11,22 @@ from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
 from dinoclip_viz.viz.contact_sheet import contact_sheet, grey_tile
 from dinoclip_viz.viz.curve import learning_curve
 from dinoclip_viz.viz.dense import (
+    depth_image,
     depth_legend,
-    depth_picture,
     depth_with_bar,
     label_colours,
-    label_picture,
+    label_image,
     labels_legend,
 )
 from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
 from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
-from dinoclip_viz.viz.layout import picture_grid, side_by_side
+from dinoclip_viz.viz.layout import image_grid, side_by_side
 from dinoclip_viz.viz.legend import class_legend, rgb_legend, scale_bar, with_legend
-from dinoclip_viz.viz.matches import mark_points, match_picture, place_colours
+from dinoclip_viz.viz.matches import mark_points, match_image, place_colours
 from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.palette import class_palette
 from dinoclip_viz.viz.parts import parts_legend
-from dinoclip_viz.viz.pca import pca_picture
+from dinoclip_viz.viz.pca import pca_image
 from dinoclip_viz.viz.tokens import attention_maps, norm_histograms, norm_maps
 
 __all__ = [
@@ -37,27 +37,27 @@ __all__ = [
     "colour_map",
     "component_histogram",
     "contact_sheet",
+    "depth_image",
     "depth_legend",
-    "depth_picture",
     "depth_with_bar",
     "enlarge",
     "enlarge_values",
     "figure_to_image",
     "grey_tile",
     "heat_overlay",
+    "image_grid",
     "label_colours",
-    "label_picture",
+    "label_image",
     "labels_legend",
     "learning_curve",
     "mark_points",
     "mask_outline",
     "mask_overlay",
-    "match_picture",
+    "match_image",
     "norm_histograms",
     "norm_maps",
     "parts_legend",
-    "pca_picture",
-    "picture_grid",
+    "pca_image",
     "place_colours",
     "rgb_legend",
     "save_animation",

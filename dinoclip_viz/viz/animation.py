@@ -1,4 +1,4 @@
-"""Pictures as an animation on disk, in colours that do not change from frame to frame."""
+"""Images as an animation on disk, in colours that do not change from frame to frame."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -7,30 +7,30 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from dinoclip_viz.viz.inputs import Picture, as_picture
+from dinoclip_viz.viz.inputs import AnyImage, as_image
 
 ANIMATIONS = (".gif", ".mp4")
 PAPER = (255, 255, 255)
 _COLOURS = 256
-_SAMPLE = 128  # pixels of the longer side of a picture that the palette is taken from
+_SAMPLE = 128  # pixels of the longer side of an image that the palette is taken from
 
 
 def save_animation(
-    pictures: Iterable[Picture], path: str | Path, seconds: float = 0.1, palette: Sequence[Picture] = ()
+    images: Iterable[AnyImage], path: str | Path, seconds: float = 0.1, palette: Sequence[AnyImage] = ()
 ) -> int:
-    """Writes the pictures as frames of equal length and returns how many there were.
+    """Writes the images as frames of equal length and returns how many there were.
 
     A GIF has one palette for all frames, so that a colour stays the same colour; a video is encoded frame by frame.
-    Every picture is fitted into the first one's size.
+    Every image is fitted into the first one's size.
 
     Args:
-        pictures: the frames in order; read once.
+        images: the frames in order; read once.
         path: a name that ends in .gif, or in .mp4, which needs the extra `video`.
         seconds: that a frame is shown, from 0.02 to 60.
-        palette: pictures that the GIF's 256 colours are taken from; the first frame by default.
+        palette: images that the GIF's 256 colours are taken from; the first frame by default.
 
     Raises:
-        ValueError: no pictures, another ending, seconds out of range, or PyAV is missing for a video.
+        ValueError: no images, another ending, seconds out of range, or PyAV is missing for a video.
 
     Examples:
         >>> import tempfile
@@ -43,26 +43,26 @@ def save_animation(
         raise ValueError(f"{file.name} is no animation; expected a name in {', '.join(ANIMATIONS)}")
     if not 0.02 <= seconds <= 60:
         raise ValueError(f"seconds={seconds:g}; expected 0.02 to 60 for a frame")
-    frames = iter(pictures)
+    frames = iter(images)
     first = next(frames, None)
     if first is None:
-        raise ValueError("no pictures; expected at least one frame")
-    size = as_picture(first).size
-    fitted = (_fit(as_picture(picture), size) for picture in chain([first], frames))
+        raise ValueError("no images; expected at least one frame")
+    size = as_image(first).size
+    fitted = (_fit(as_image(image), size) for image in chain([first], frames))
     if file.suffix.lower() == ".mp4":
         return _video(fitted, file, seconds)
-    return _gif(fitted, file, seconds, _palette([as_picture(picture) for picture in palette or [first]]))
+    return _gif(fitted, file, seconds, _palette([as_image(image) for image in palette or [first]]))
 
 
-def _fit(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return picture if picture.size == size else ImageOps.pad(picture, size, Image.Resampling.BICUBIC, PAPER)
+def _fit(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else ImageOps.pad(image, size, Image.Resampling.BICUBIC, PAPER)
 
 
-def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
-    """A picture of 256 colours that these pictures are made of, white among them."""
+def _palette(images: Sequence[Image.Image]) -> Image.Image:
+    """An image of 256 colours that these images are made of, white among them."""
     pixels = []
-    for picture in pictures:
-        small = picture.copy()
+    for image in images:
+        small = image.copy()
         small.thumbnail((_SAMPLE, _SAMPLE), Image.Resampling.NEAREST)  # no colours that were not there
         pixels.append(np.asarray(small).reshape(-1, 3))
     colours, counts = np.unique(np.concatenate(pixels), axis=0, return_counts=True)

@@ -24,7 +24,7 @@ def score_bars(labels: Sequence[str], probabilities: ArrayLike, width: int = 768
     Args:
         labels: T texts.
         probabilities: (T,) in [0, 1], or (T + 1,) where the last is that of "none of these".
-        width: of the picture in pixels, at least 240.
+        width: of the image in pixels, at least 240.
         most: labels to draw; what the others hold together is written below.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Many small pictures on one sheet, such as what a search found."""
+"""Many small images on one sheet, such as what a search found."""
 
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageOps
 
-from dinoclip_viz.viz.inputs import UNKNOWN, Picture, as_picture, check_pixels
+from dinoclip_viz.viz.inputs import UNKNOWN, AnyImage, as_image, check_pixels
 from dinoclip_viz.viz.text import INK, draw_lines, font_for, line_height, wrap
 
 PAPER = (255, 255, 255)
@@ -13,50 +13,50 @@ MOST_LINES = 3  # of a title
 
 
 def contact_sheet(
-    pictures: Sequence[Picture | str], titles: Sequence[str], columns: int = 5, side: int = 160
+    images: Sequence[AnyImage | str], titles: Sequence[str], columns: int = 5, side: int = 160
 ) -> Image.Image:
-    """The pictures row by row on white, each as large as its square cell, above its title.
+    """The images row by row on white, each as large as its square cell, above its title.
 
     Args:
-        pictures: PIL images or arrays; a text where a picture is out of reach, which a grey tile then shows.
+        images: PIL images or arrays; a text where an image is out of reach, which a grey tile then shows.
         titles: a text each, wrapped to the cell and cut after three lines.
         columns: most cells in a row.
         side: of a cell in pixels.
 
     Raises:
-        ValueError: no pictures, another number of titles, columns below 1 or a side below 16.
+        ValueError: no images, another number of titles, columns below 1 or a side below 16.
 
     Examples:
         >>> contact_sheet([Image.new("RGB", (20, 20)), "cat-17"], ["", ""], side=100).size
         (236, 124)
     """
     check_pixels("side", side, 16)
-    if not len(pictures) or isinstance(titles, str) or len(titles) != len(pictures):
-        raise ValueError(f"{len(titles)} titles for {len(pictures)} pictures; expected a picture or more, a title each")
+    if not len(images) or isinstance(titles, str) or len(titles) != len(images):
+        raise ValueError(f"{len(titles)} titles for {len(images)} images; expected an image or more, a title each")
     if columns < 1:
         raise ValueError(f"columns={columns}; expected at least 1")
-    columns = min(columns, len(pictures))
+    columns = min(columns, len(images))
     font = font_for("".join(titles), max(11, side / 13))
     lines = [wrap(title, font, side, MOST_LINES) if title else [] for title in titles]
-    starts = range(0, len(pictures), columns)
+    starts = range(0, len(images), columns)
     words = [max(map(len, lines[start : start + columns])) * line_height(font) for start in starts]
     words = [height + (GAP // 2 if height else 0) for height in words]
     size = columns * (side + GAP) + GAP, sum(words) + len(words) * (side + GAP) + GAP
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    for place, (picture, title) in enumerate(zip(pictures, lines, strict=True)):
+    for place, (image, title) in enumerate(zip(images, lines, strict=True)):
         row, column = divmod(place, columns)
         left, top = GAP + column * (side + GAP), GAP + sum(words[:row]) + row * (side + GAP)
-        sheet.paste(_tile(picture, side), (left, top))
+        sheet.paste(_tile(image, side), (left, top))
         draw_lines(draw, title, (left + side / 2, top + side + GAP // 2), font, anchor="ma")
     return sheet
 
 
 def grey_tile(words: str, side: int = 160) -> Image.Image:
-    """A grey square with words in its middle, for a picture that is out of reach.
+    """A grey square with words in its middle, for an image that is out of reach.
 
     Args:
-        words: such as the picture's key.
+        words: such as the image's key.
         side: in pixels.
 
     Raises:
@@ -71,8 +71,8 @@ def grey_tile(words: str, side: int = 160) -> Image.Image:
     return tile
 
 
-def _tile(picture: Picture | str, side: int) -> Image.Image:
-    """The whole picture in the middle of a white square."""
-    if isinstance(picture, str):
-        return grey_tile(picture, side)
-    return ImageOps.pad(as_picture(picture), (side, side), Image.Resampling.BICUBIC, PAPER)
+def _tile(image: AnyImage | str, side: int) -> Image.Image:
+    """The whole image in the middle of a white square."""
+    if isinstance(image, str):
+        return grey_tile(image, side)
+    return ImageOps.pad(as_image(image), (side, side), Image.Resampling.BICUBIC, PAPER)

@@ -1,4 +1,4 @@
-"""The course of a training as a picture."""
+"""The course of a training as an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SECOND = "#0072b2"
 
 
 def learning_curve(history: Sequence[Mapping[str, float]], title: str = "") -> Image.Image:
-    """Loss and learning rate of each epoch on the left, retrieval or loss on held-out pictures on the right.
+    """Loss and learning rate of each epoch on the left, retrieval or loss on held-out images on the right.
 
     Args:
         history: a record an epoch, with "epoch", "loss", "rate" and what was measured; records of a second stage (with

@@ -1,4 +1,4 @@
-"""Maps of classes and of depth as pictures, with what their colours mean."""
+"""Maps of classes and of depth as images, with what their colours mean."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from dinoclip_viz.viz.colours import colour_map
 from dinoclip_viz.viz.enlarge import enlarge
-from dinoclip_viz.viz.inputs import UNKNOWN, Colours, Picture, as_colours, as_map, as_picture, check_opacity
+from dinoclip_viz.viz.inputs import UNKNOWN, AnyImage, Colours, as_colours, as_image, as_map, check_opacity
 from dinoclip_viz.viz.legend import LEAST_WIDTH, class_legend, scale_bar, with_legend
 from dinoclip_viz.viz.palette import class_palette
 
@@ -32,24 +32,24 @@ def label_colours(names: Sequence[str]) -> NDArray[np.uint8]:
     return class_palette(len(names))
 
 
-def label_picture(
-    labels: ArrayLike, colours: Colours, image: Picture | None = None, opacity: float = 0.65
+def label_image(
+    labels: ArrayLike, colours: Colours, image: AnyImage | None = None, opacity: float = 0.65
 ) -> Image.Image:
-    """Each pixel in the colour of its class, over the picture in greys if one is given; pixels of no class are grey.
+    """Each pixel in the colour of its class, over the image in greys if one is given; pixels of no class are grey.
 
-    Greys, so that the colours of the picture do not mix with those of the classes.
+    Greys, so that the colours of the image do not mix with those of the classes.
 
     Args:
         labels: (height, width) index of the class; negative numbers, and those beyond the colours, are of no class.
         colours: (K, 3) red, green, blue 0 to 255, as from `label_colours`.
         image: of the labels' size.
-        opacity: of the colours over the picture, 0 to 1.
+        opacity: of the colours over the image, 0 to 1.
 
     Raises:
-        ValueError: labels of another shape, opacity out of range, or a picture of another size.
+        ValueError: labels of another shape, opacity out of range, or an image of another size.
 
     Examples:
-        >>> label_picture(np.array([[0, 1, -1]]), [(10, 20, 30), (40, 50, 60)]).getpixel((2, 0))
+        >>> label_image(np.array([[0, 1, -1]]), [(10, 20, 30), (40, 50, 60)]).getpixel((2, 0))
         (200, 200, 200)
     """
     check_opacity(opacity)
@@ -59,10 +59,10 @@ def label_picture(
     painted = table[np.where(known, numbers, len(table) - 1)]  # (height, width, 3)
     if image is None:
         return Image.fromarray(painted)
-    below = as_picture(image)
+    below = as_image(image)
     if below.size != (numbers.shape[1], numbers.shape[0]):
         raise ValueError(
-            f"labels of {numbers.shape[1]} x {numbers.shape[0]} for a picture of {below.width} x {below.height}; "
+            f"labels of {numbers.shape[1]} x {numbers.shape[0]} for an image of {below.width} x {below.height}; "
             "expected the same size"
         )
     return Image.blend(below.convert("L").convert("RGB"), Image.fromarray(painted), opacity)
@@ -72,7 +72,7 @@ def labels_legend(maps: Sequence[ArrayLike], names: Sequence[str], colours: Colo
     """The legend of those classes that occur in the maps.
 
     Args:
-        maps: (height, width) labels each, as in `label_picture`.
+        maps: (height, width) labels each, as in `label_image`.
         names: K class names; colours: (K, 3) their colours.
         width: in pixels, at least 96.
 
@@ -92,7 +92,7 @@ def labels_legend(maps: Sequence[ArrayLike], names: Sequence[str], colours: Colo
     return class_legend([names[label] for label in there], table[there], width)
 
 
-def depth_picture(depth: ArrayLike, low: float, high: float, size: int | tuple[int, int] = 768) -> Image.Image:
+def depth_image(depth: ArrayLike, low: float, high: float, size: int | tuple[int, int] = 768) -> Image.Image:
     """A map of depth in colours, near dark and far bright; unknown pixels (NaN) are grey.
 
     Args:
@@ -104,14 +104,14 @@ def depth_picture(depth: ArrayLike, low: float, high: float, size: int | tuple[i
         ValueError: not one map, or low is not below high.
 
     Examples:
-        >>> depth_picture(np.ones((2, 3)), low=0, high=10, size=6).size
+        >>> depth_image(np.ones((2, 3)), low=0, high=10, size=6).size
         (6, 4)
     """
     return enlarge(colour_map(depth, low, high, DEPTH_COLOURS), size)
 
 
 def depth_legend(low: float, high: float, width: int = 768) -> Image.Image:
-    """The colour bar of `depth_picture`, in metres.
+    """The colour bar of `depth_image`, in metres.
 
     Raises:
         ValueError: low is not below high, or a width below 96.
@@ -120,6 +120,6 @@ def depth_legend(low: float, high: float, width: int = 768) -> Image.Image:
 
 
 def depth_with_bar(depth: ArrayLike, low: float, high: float, size: int | tuple[int, int] = 768) -> Image.Image:
-    """`depth_picture` with its colour bar below; arguments and errors as there."""
-    picture = depth_picture(depth, low, high, size)
-    return with_legend(picture, depth_legend(low, high, max(picture.width, LEAST_WIDTH)))
+    """`depth_image` with its colour bar below; arguments and errors as there."""
+    image = depth_image(depth, low, high, size)
+    return with_legend(image, depth_legend(low, high, max(image.width, LEAST_WIDTH)))

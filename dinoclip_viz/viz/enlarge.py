@@ -1,4 +1,4 @@
-"""Small grids made as large as pictures: patches as squares, or smooth."""
+"""Small grids made as large as images: patches as squares, or smooth."""
 
 from typing import TypeVar
 
@@ -6,22 +6,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from dinoclip_viz.viz.inputs import Picture, as_map, as_picture, check_pixels
+from dinoclip_viz.viz.inputs import AnyImage, as_image, as_map, check_pixels
 
 T = TypeVar("T", bound=np.generic)
 
 
-def enlarge(picture: Picture, size: int | tuple[int, int], smooth: bool = False) -> Image.Image:
-    """The picture, large enough to look at.
+def enlarge(figure: AnyImage, size: int | tuple[int, int], smooth: bool = False) -> Image.Image:
+    """The image, large enough to look at.
 
     Args:
-        picture: a PIL image, or an array (H, W) or (H, W, 3) of whole numbers 0 to 255 or of floats 0 to 1.
+        image: a PIL image, or an array (H, W) or (H, W, 3) of whole numbers 0 to 255 or of floats 0 to 1.
         size: the least length of the longer side in pixels, reached by a whole factor so that every patch is the same
-            square; a picture that is large enough stays as it is. Or (width, height), met exactly.
+            square; an image that is large enough stays as it is. Or (width, height), met exactly.
         smooth: bicubic instead of squares.
 
     Raises:
-        ValueError: not a picture, or a size below 1.
+        ValueError: not an image, or a size below 1.
 
     Examples:
         >>> enlarge(np.zeros((2, 3)), size=10).size
@@ -29,7 +29,7 @@ def enlarge(picture: Picture, size: int | tuple[int, int], smooth: bool = False)
         >>> enlarge(np.zeros((2, 3)), size=(10, 7)).size
         (10, 7)
     """
-    image = as_picture(picture)
+    image = as_image(figure)
     resampling = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
     return image.resize(enlarged_size(image.width, image.height, size), resampling)
 
@@ -90,15 +90,15 @@ def enlarge_labels(labels: NDArray[T], width: int, height: int) -> NDArray[T]:
 
 
 def check_grid(shape: tuple[int, ...], width: int, height: int) -> None:
-    """Nothing, if a grid (H, W) is no larger than the picture it lies on.
+    """Nothing, if a grid (H, W) is no larger than the image it lies on.
 
     Raises:
         ValueError: it is larger, as when rows and columns were exchanged.
     """
     if shape[0] > height or shape[1] > width:
         raise ValueError(
-            f"a map of {shape[0]} rows and {shape[1]} columns on a picture of {height} rows and {width} columns; "
-            "expected the picture's size or a smaller grid, rows first"
+            f"a map of {shape[0]} rows and {shape[1]} columns on an image of {height} rows and {width} columns; "
+            "expected the image's size or a smaller grid, rows first"
         )
 
 

@@ -1,4 +1,4 @@
-"""The first component of patches as a histogram, and figures as pictures."""
+"""The first component of patches as a histogram, and figures as images."""
 
 from typing import TYPE_CHECKING
 
@@ -35,9 +35,7 @@ def component_histogram(first_component: ArrayLike, threshold: float, foreground
 
     values = np.asarray(first_component)
     if values.ndim != 1:
-        raise ValueError(
-            f"a first component of shape {values.shape}; expected (N,): flatten the patches of all pictures"
-        )
+        raise ValueError(f"a first component of shape {values.shape}; expected (N,): flatten the patches of all images")
     values = values.astype(np.float64)
     known = values[~np.isnan(values)]
     if not known.size or np.isinf(known).any() or not np.isfinite(threshold):
@@ -82,7 +80,7 @@ def component_histogram(first_component: ArrayLike, threshold: float, foreground
 
 
 def figure_to_image(figure: "Figure") -> Image.Image:
-    """The figure as an RGB picture at its own size and resolution, without any global state.
+    """The figure as an RGB image at its own size and resolution, without any global state.
 
     Args:
         figure: a matplotlib figure, made without pyplot.

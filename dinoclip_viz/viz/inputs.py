@@ -1,4 +1,4 @@
-"""What viz accepts, checked once: pictures, maps, masks, ranges and colours."""
+"""What viz accepts, checked once: images, maps, masks, ranges and colours."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-Picture: TypeAlias = Image.Image | ArrayLike
+AnyImage: TypeAlias = Image.Image | ArrayLike
 Colours: TypeAlias = Sequence[Sequence[int]] | NDArray[np.uint8]
 UNKNOWN = (200, 200, 200)  # the grey of whatever is not known
 
 
-def as_picture(image: Picture) -> Image.Image:
-    """An RGB picture; what is transparent becomes white, what is NaN becomes grey.
+def as_image(image: AnyImage) -> Image.Image:
+    """An RGB image; what is transparent becomes white, what is NaN becomes grey.
 
     Args:
         image: a PIL image, or an array (H, W) or (H, W, 3) of whole numbers 0 to 255 or of floats 0 to 1.
@@ -22,9 +22,9 @@ def as_picture(image: Picture) -> Image.Image:
         ValueError: the array has another shape, or values out of range.
 
     Examples:
-        >>> as_picture(np.ones((2, 3))).getpixel((0, 0))
+        >>> as_image(np.ones((2, 3))).getpixel((0, 0))
         (255, 255, 255)
-        >>> as_picture(np.ones((2, 3))).size
+        >>> as_image(np.ones((2, 3))).size
         (3, 2)
     """
     if isinstance(image, Image.Image):
@@ -36,11 +36,11 @@ def as_picture(image: Picture) -> Image.Image:
     if array.ndim == 2:
         array = np.stack([array] * 3, axis=-1)  # (H, W, 3)
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
-        raise ValueError(f"a picture of shape {array.shape}; expected a PIL image or an array (H, W) or (H, W, 3)")
+        raise ValueError(f"an image of shape {array.shape}; expected a PIL image or an array (H, W) or (H, W, 3)")
     if np.issubdtype(array.dtype, np.floating):
-        return Image.fromarray(as_bytes(array, "a picture of floats"))
+        return Image.fromarray(as_bytes(array, "an image of floats"))
     if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() > 255:
-        raise ValueError(f"a picture of {array.dtype} values; expected whole numbers 0 to 255 or floats 0 to 1")
+        raise ValueError(f"an image of {array.dtype} values; expected whole numbers 0 to 255 or floats 0 to 1")
     return Image.fromarray(array.astype(np.uint8))
 
 
@@ -121,7 +121,7 @@ def check_opacity(opacity: float) -> None:
         ValueError: outside 0 to 1.
     """
     if not 0 <= opacity <= 1:
-        raise ValueError(f"opacity={opacity:g}; expected 0 (the picture alone) to 1 (the colours alone)")
+        raise ValueError(f"opacity={opacity:g}; expected 0 (the image alone) to 1 (the colours alone)")
 
 
 def check_pixels(name: str, pixels: int, least: int = 1) -> None:

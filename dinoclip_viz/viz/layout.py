@@ -1,39 +1,39 @@
-"""Pictures beside one another, under their titles."""
+"""Images beside one another, under their titles."""
 
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from dinoclip_viz.viz.inputs import Picture, as_picture, check_pixels
+from dinoclip_viz.viz.inputs import AnyImage, as_image, check_pixels
 from dinoclip_viz.viz.text import draw_lines, font_for, line_height, wrap
 
 PAPER = (255, 255, 255)
 MOST_LINES = 3  # of a caption
-WIDEST = 4  # times its height, for a picture in a row
+WIDEST = 4  # times its height, for an image in a row
 
 
 def side_by_side(
-    pictures: Sequence[Picture],
+    figures: Sequence[AnyImage],
     captions: Sequence[str] | None = None,
     gap: int = 16,
     height: int | None = None,
 ) -> Image.Image:
-    """The pictures in one row at one height, on white, each under its caption.
+    """The images in one row at one height, on white, each under its caption.
 
     Args:
-        pictures: PIL images or arrays. Enlarge patch maps first with `enlarge`, or they are smoothed.
-        captions: a text each, wrapped to its picture's width and cut after three lines; None for no titles.
-        gap: pixels between pictures and around all of them.
-        height: of each picture in pixels; None takes the tallest's. One wider than four heights is made smaller.
+        images: PIL images or arrays. Enlarge patch maps first with `enlarge`, or they are smoothed.
+        captions: a text each, wrapped to its image's width and cut after three lines; None for no titles.
+        gap: pixels between images and around all of them.
+        height: of each image in pixels; None takes the tallest's. One wider than four heights is made smaller.
 
     Raises:
-        ValueError: no pictures, another number of captions, a negative gap or a height below 16.
+        ValueError: no images, another number of captions, a negative gap or a height below 16.
 
     Examples:
         >>> side_by_side([Image.new("RGB", (20, 40)), Image.new("RGB", (40, 40))], gap=5).size
         (75, 50)
     """
-    images = _images(pictures, captions, gap)
+    images = _images(figures, captions, gap)
     height = max(16, *(image.height for image in images)) if height is None else height
     check_pixels("height", height, 16)
     fitted = [_fit(image, WIDEST * height, height) for image in images]
@@ -41,17 +41,17 @@ def side_by_side(
     return _rows([fitted], widths, captions, gap, height / 15)
 
 
-def picture_grid(
-    pictures: Sequence[Picture],
+def image_grid(
+    figures: Sequence[AnyImage],
     captions: Sequence[str] | None = None,
     columns: int = 4,
     cell: int = 256,
     gap: int = 16,
 ) -> Image.Image:
-    """The pictures row by row on white, each in a cell of the same width, under its caption.
+    """The images row by row on white, each in a cell of the same width, under its caption.
 
     Args:
-        pictures: PIL images or arrays, scaled to fit a cell with their proportions kept. Enlarge patch maps first with
+        images: PIL images or arrays, scaled to fit a cell with their proportions kept. Enlarge patch maps first with
             `enlarge`, or they are smoothed.
         captions: a text each, wrapped to the cell and cut after three lines; None for no titles.
         columns: most cells in a row.
@@ -59,13 +59,13 @@ def picture_grid(
         gap: pixels between cells and around all of them.
 
     Raises:
-        ValueError: no pictures, another number of captions, columns below 1, a cell below 16 or a negative gap.
+        ValueError: no images, another number of captions, columns below 1, a cell below 16 or a negative gap.
 
     Examples:
-        >>> picture_grid([Image.new("RGB", (40, 20))] * 3, columns=2, cell=40, gap=5).size
+        >>> image_grid([Image.new("RGB", (40, 20))] * 3, columns=2, cell=40, gap=5).size
         (95, 55)
     """
-    images = _images(pictures, captions, gap)
+    images = _images(figures, captions, gap)
     if columns < 1:
         raise ValueError(f"columns={columns}; expected at least 1")
     check_pixels("cell", cell, 16)
@@ -78,7 +78,7 @@ def picture_grid(
 def _rows(
     rows: list[list[Image.Image]], widths: list[int], captions: Sequence[str] | None, gap: int, size: float
 ) -> Image.Image:
-    """Rows of pictures in columns of these widths, each row as high as its titles and its highest picture."""
+    """Rows of images in columns of these widths, each row as high as its titles and its highest image."""
     font = font_for("".join(captions or []), min(26, max(11, size)))
     spare = round(line_height(font) * 0.25)
     texts = [
@@ -91,33 +91,33 @@ def _rows(
         most = max(map(len, titles))
         above = most * line_height(font) + (spare if most else 0)
         x = gap
-        for picture, lines, width in zip(row, titles, widths, strict=False):
-            placed.append((picture, lines, x + width / 2, y, y + above))
+        for image, lines, width in zip(row, titles, widths, strict=False):
+            placed.append((image, lines, x + width / 2, y, y + above))
             x += width + gap
-        y += above + max(picture.height for picture in row) + gap
+        y += above + max(image.height for image in row) + gap
         done += len(row)
     canvas = Image.new("RGB", (sum(widths) + (len(widths) + 1) * gap, y), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for picture, lines, middle, top, below in placed:
-        lower = below - spare - len(lines) * line_height(font)  # a short title stands just above its picture
+    for image, lines, middle, top, below in placed:
+        lower = below - spare - len(lines) * line_height(font)  # a short title stands just above its image
         draw_lines(draw, lines, (middle, max(top, lower)), font, anchor="ma")
-        canvas.paste(picture, (round(middle - picture.width / 2), below))
+        canvas.paste(image, (round(middle - image.width / 2), below))
     return canvas
 
 
-def _images(pictures: Sequence[Picture], captions: Sequence[str] | None, gap: int) -> list[Image.Image]:
-    images = [as_picture(picture) for picture in pictures]
+def _images(figures: Sequence[AnyImage], captions: Sequence[str] | None, gap: int) -> list[Image.Image]:
+    images = [as_image(image) for image in figures]
     if not images:
-        raise ValueError("no pictures; expected at least one")
+        raise ValueError("no images; expected at least one")
     if captions is not None and (isinstance(captions, str) or len(captions) != len(images)):
-        raise ValueError(f"{len(captions)} captions for {len(images)} pictures; give one each, or None for none")
+        raise ValueError(f"{len(captions)} captions for {len(images)} images; give one each, or None for none")
     if gap < 0:
         raise ValueError(f"gap={gap}; expected 0 pixels or more")
     return images
 
 
 def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
-    """The picture as large as the box holds. Hamming makes it smaller without halos at the edges of patches."""
+    """The image as large as the box holds. Hamming makes it smaller without halos at the edges of patches."""
     factor = min(width / image.width, height / image.height)
     if factor == 1:
         return image

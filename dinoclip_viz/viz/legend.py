@@ -1,4 +1,4 @@
-"""What the colours mean: strips that stand below a picture, black on white so that light and dark pages show them."""
+"""What the colours mean: strips that stand below an image, black on white so that light and dark pages show them."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dinoclip_viz.viz.colours import colour_table
-from dinoclip_viz.viz.inputs import Colours, Picture, as_colours, as_picture, check_pixels, check_range
+from dinoclip_viz.viz.inputs import AnyImage, Colours, as_colours, as_image, check_pixels, check_range
 from dinoclip_viz.viz.text import FAINT, INK, draw_lines, font_for, line_height, shorten, text_size, wrap
 
 PAPER = (255, 255, 255)
@@ -152,21 +152,21 @@ def class_legend(names: Sequence[str], colours: Colours, width: int = 768) -> Im
     return canvas
 
 
-def with_legend(picture: Picture, legend: Picture) -> Image.Image:
-    """The picture with its legend below, both whole, the narrower one centred on white.
+def with_legend(image: AnyImage, legend: AnyImage) -> Image.Image:
+    """The image with its legend below, both whole, the narrower one centred on white.
 
     Args:
-        picture: the picture.
-        legend: as from `scale_bar`, `rgb_legend` or `class_legend`; best drawn at the picture's width.
+        image: the image.
+        legend: as from `scale_bar`, `rgb_legend` or `class_legend`; best drawn at the image's width.
 
     Raises:
-        ValueError: not pictures.
+        ValueError: not images.
 
     Examples:
         >>> with_legend(Image.new("RGB", (400, 300)), Image.new("RGB", (400, 50))).size
         (400, 350)
     """
-    above, below = as_picture(picture), as_picture(legend)
+    above, below = as_image(image), as_image(legend)
     width = max(above.width, below.width)
     canvas = Image.new("RGB", (width, above.height + below.height), PAPER)
     canvas.paste(above, ((width - above.width) // 2, 0))

@@ -1,4 +1,4 @@
-"""Places that belong together in two pictures: points of one colour, joined by lines."""
+"""Places that belong together in two images: points of one colour, joined by lines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from dinoclip_viz.viz.inputs import Colours, Picture, as_colours, as_picture, check_pixels
+from dinoclip_viz.viz.inputs import AnyImage, Colours, as_colours, as_image, check_pixels
 from dinoclip_viz.viz.text import FAINT, draw_lines, font_for, line_height, text_size, wrap
 
 PAPER = (255, 255, 255)
 LIGHTEST, DARKEST = 0.7, 0.36  # lightness of the colours of the highest and of the lowest point
 HUES = 0.82  # of the circle, so that the left and the right end differ
-WIDEST = 3  # times its height, for one of the two pictures
+WIDEST = 3  # times its height, for one of the two images
 _FINER = 2  # drawn so many times larger and averaged down, so that lines are smooth
 
 
@@ -46,14 +46,14 @@ def place_colours(points: ArrayLike) -> NDArray[np.uint8]:
     return np.round(np.array(colours) * 255).astype(np.uint8)
 
 
-def mark_points(image: Picture, points: ArrayLike, colours: Colours, radius: float | None = None) -> Image.Image:
-    """The picture, at its own size, with a disc of its colour at each point, ringed in white and black.
+def mark_points(image: AnyImage, points: ArrayLike, colours: Colours, radius: float | None = None) -> Image.Image:
+    """The image, at its own size, with a disc of its colour at each point, ringed in white and black.
 
     Args:
-        image: the picture.
+        image: the image.
         points: (N, 2) x and y in its pixels; a point outside is drawn as far as it reaches in.
         colours: (N, 3) red, green, blue 0 to 255, as from `place_colours`.
-        radius: of a disc in pixels; None takes one that suits the picture's size.
+        radius: of a disc in pixels; None takes one that suits the image's size.
 
     Raises:
         ValueError: another number of colours than of points, shapes that do not fit, or a radius that is not above 0.
@@ -63,39 +63,39 @@ def mark_points(image: Picture, points: ArrayLike, colours: Colours, radius: flo
         >>> marked.size, marked.getpixel((20, 20))
         ((40, 40), (200, 0, 0))
     """
-    picture, array, table = as_picture(image), _points(points), as_colours(colours)
+    figure, array, table = as_image(image), _points(points), as_colours(colours)
     if len(table) != len(array):
         raise ValueError(f"{len(array)} points and {len(table)} colours; expected one each")
-    radius = _radius(picture.size) if radius is None else radius
+    radius = _radius(figure.size) if radius is None else radius
     if not radius > 0:
         raise ValueError(f"radius={radius}; expected more than 0 pixels")
-    large = picture.resize((picture.width * _FINER, picture.height * _FINER), Image.Resampling.BICUBIC)
+    large = figure.resize((figure.width * _FINER, figure.height * _FINER), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(large)
     for point, colour in zip(array * _FINER, table.tolist(), strict=True):
         _disc(draw, point, radius * _FINER, tuple(colour))
-    return large.resize(picture.size, Image.Resampling.BOX)
+    return large.resize(figure.size, Image.Resampling.BOX)
 
 
-def match_picture(
-    first: Picture,
-    second: Picture,
+def match_image(
+    first: AnyImage,
+    second: AnyImage,
     a: ArrayLike,
     b: ArrayLike,
     captions: Sequence[str] | None = None,
     height: int = 512,
     note: str = "",
 ) -> Image.Image:
-    """Two pictures beside each other on white, the points of each pair in one colour and joined by a line.
+    """Two images beside each other on white, the points of each pair in one colour and joined by a line.
 
-    The colour tells where a point lies in the first picture, as `place_colours` gives it.
+    The colour tells where a point lies in the first image, as `place_colours` gives it.
 
     Args:
-        first: a picture.
+        first: an image.
         second: another.
-        a: (N, 2) x and y in the first picture's pixels.
+        a: (N, 2) x and y in the first image's pixels.
         b: (N, 2) the same places in the second's.
-        captions: two titles, wrapped to their pictures' widths; None for none.
-        height: of both pictures in pixels, at least 16; one wider than three heights is made smaller.
+        captions: two titles, wrapped to their images' widths; None for none.
+        height: of both images in pixels, at least 16; one wider than three heights is made smaller.
         note: a line below, such as what the colours mean.
 
     Raises:
@@ -104,36 +104,35 @@ def match_picture(
 
     Examples:
         >>> square, wide = Image.new("RGB", (40, 40)), Image.new("RGB", (80, 40))
-        >>> match_picture(square, wide, [[20, 20]], [[60, 20]], height=80).size
+        >>> match_image(square, wide, [[20, 20]], [[60, 20]], height=80).size
         (288, 112)
     """
     points = [_points(a), _points(b)]
     if len(points[0]) != len(points[1]):
-        raise ValueError(f"{len(points[0])} points in the first picture and {len(points[1])} in the second; give pairs")
+        raise ValueError(f"{len(points[0])} points in the first image and {len(points[1])} in the second; give pairs")
     if captions is not None and (isinstance(captions, str) or len(captions) != 2):
         raise ValueError(f"captions={captions!r}; expected two texts, or None for none")
     check_pixels("height", height, 16)
-    pictures = [_fitted(as_picture(picture), height) for picture in (first, second)]
+    images = [_fitted(as_image(image), height) for image in (first, second)]
     gap = max(16, height // 16)
-    width = sum(picture.width for picture, _ in pictures) + 3 * gap
+    width = sum(image.width for image, _ in images) + 3 * gap
     titles, size = captions or ("", ""), text_size(width)
     font = font_for("".join(titles), size)
     texts = [
-        wrap(text, font, picture.width, most=2) if text else []
-        for text, (picture, _) in zip(titles, pictures, strict=True)
+        wrap(text, font, image.width, most=2) if text else [] for text, (image, _) in zip(titles, images, strict=True)
     ]
     above = max(len(lines) for lines in texts) * line_height(font) + gap
     small = font_for(note, size * 0.8)
     notes = wrap(note, small, width - 2 * gap, most=2) if note else []
-    tall = max(picture.height for picture, _ in pictures)
+    tall = max(image.height for image, _ in images)
     canvas = Image.new("RGB", (width, above + tall + gap + len(notes) * line_height(small)), PAPER)
     draw = ImageDraw.Draw(canvas)
     x, placed = gap, []
-    for (picture, factor), lines, marks in zip(pictures, texts, points, strict=True):
-        draw_lines(draw, lines, (x + picture.width / 2, above - len(lines) * line_height(font) - 4), font, anchor="ma")
-        canvas.paste(picture, (x, above))
+    for (image, factor), lines, marks in zip(images, texts, points, strict=True):
+        draw_lines(draw, lines, (x + image.width / 2, above - len(lines) * line_height(font) - 4), font, anchor="ma")
+        canvas.paste(image, (x, above))
         placed.append(marks * factor + (x, above))
-        x += picture.width + gap
+        x += image.width + gap
     draw_lines(draw, notes, (gap, above + tall + gap // 2), small, FAINT)
     return _joined(canvas, placed[0], placed[1], place_colours(points[0]), _radius((height, height)))
 
@@ -173,11 +172,11 @@ def _radius(size: tuple[int, int]) -> float:
     return max(2.0, max(size) / 110)
 
 
-def _fitted(picture: Image.Image, height: int) -> tuple[Image.Image, float]:
-    """The picture at the height, or as wide as it may be; and how many times larger it is."""
-    factor = min(height / picture.height, WIDEST * height / picture.width)
-    size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
-    return picture.resize(size, Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.HAMMING), factor
+def _fitted(image: Image.Image, height: int) -> tuple[Image.Image, float]:
+    """The image at the height, or as wide as it may be; and how many times larger it is."""
+    factor = min(height / image.height, WIDEST * height / image.width)
+    size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
+    return image.resize(size, Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.HAMMING), factor
 
 
 def _points(points: ArrayLike) -> NDArray[np.float64]:

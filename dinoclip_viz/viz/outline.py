@@ -19,14 +19,14 @@ def region_edges(labels: NDArray[np.int32], thickness: int) -> NDArray[np.bool_]
 
 
 def stripes(height: int, width: int) -> NDArray[np.bool_]:
-    """Diagonal stripes (height, width), True on the stripe, as fine as the picture is small."""
+    """Diagonal stripes (height, width), True on the stripe, as fine as the image is small."""
     period = max(4, min(height, width) // 40)
     rows, columns = np.ogrid[:height, :width]
     return np.asarray((rows + columns) % period < max(1, period // 3))
 
 
 def line_thickness(width: int, height: int) -> int:
-    """Pixels of a line that shows well on a picture of this size."""
+    """Pixels of a line that shows well on an image of this size."""
     return max(1, round(min(width, height) / 250))
 
 
@@ -36,7 +36,7 @@ def _extreme(labels: NDArray[np.int32], reach: int, axis: int, pick: np.ufunc) -
     padded = np.pad(labels, pad, mode="edge")
     found = np.moveaxis(padded, axis, 0)
     span, window = 1, 2 * reach + 1
-    while span < window:  # extremes of spans that double: a wide line on a large picture takes few passes
+    while span < window:  # extremes of spans that double: a wide line on a large image takes few passes
         step = min(span, window - span)
         found = pick(found[:-step], found[step:])
         span += step

@@ -1,4 +1,4 @@
-"""Values and masks laid over the picture they belong to."""
+"""Values and masks laid over the image they belong to."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -6,15 +6,15 @@ from PIL import Image
 
 from dinoclip_viz.viz.colours import colour_map
 from dinoclip_viz.viz.enlarge import enlarge_labels, enlarge_values
-from dinoclip_viz.viz.inputs import UNKNOWN, Colours, Picture, as_colours, as_mask, as_picture, check_opacity
+from dinoclip_viz.viz.inputs import UNKNOWN, AnyImage, Colours, as_colours, as_image, as_mask, check_opacity
 from dinoclip_viz.viz.outline import line_thickness, region_edges, stripes
 
 LIGHT = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # how bright red, green and blue look
-DIM = 0.5  # what is left of the picture's light outside the region above a threshold
+DIM = 0.5  # what is left of the image's light outside the region above a threshold
 
 
 def heat_overlay(
-    image: Picture,
+    image: AnyImage,
     values: ArrayLike,
     low: float,
     high: float,
@@ -22,21 +22,21 @@ def heat_overlay(
     colours: str = "magma",
     threshold: float | None = None,
 ) -> Image.Image:
-    """The picture, at its own size, under the colours of a map of values.
+    """The image, at its own size, under the colours of a map of values.
 
-    Where a value is NaN the picture shows through light stripes.
+    Where a value is NaN the image shows through light stripes.
 
     Args:
-        image: the picture.
-        values: (H, W) at the picture's size, or a smaller grid that covers the whole picture.
+        image: the image.
+        values: (H, W) at the image's size, or a smaller grid that covers the whole image.
         low: the value of the first colour.
         high: the value of the last colour.
-        opacity: 0 (the picture alone) to 1 (the colours alone).
+        opacity: 0 (the image alone) to 1 (the colours alone).
         colours: a colour map's name, as in `colour_map`.
-        threshold: below this value the picture is shown grey and dim instead, with a line around what remains.
+        threshold: below this value the image is shown grey and dim instead, with a line around what remains.
 
     Raises:
-        ValueError: values larger than the picture, an unknown colour map, low not below high, opacity out of range, or
+        ValueError: values larger than the image, an unknown colour map, low not below high, opacity out of range, or
             a threshold that is not finite.
 
     Examples:
@@ -59,21 +59,21 @@ def heat_overlay(
         shown[edge & ~region] = 0
         shown[edge & region] = 255
     hatched = np.where(stripes(height, width)[..., None], _blend(base, UNKNOWN, 0.8), base)
-    return _picture(np.where(unknown[..., None], hatched, shown))
+    return _image(np.where(unknown[..., None], hatched, shown))
 
 
-def mask_overlay(image: Picture, mask: ArrayLike, colours: Colours, opacity: float = 0.5) -> Image.Image:
-    """The picture, at its own size, with each region of a mask tinted; the background stays as it is.
+def mask_overlay(image: AnyImage, mask: ArrayLike, colours: Colours, opacity: float = 0.5) -> Image.Image:
+    """The image, at its own size, with each region of a mask tinted; the background stays as it is.
 
     Args:
-        image: the picture.
-        mask: (H, W) whole numbers, 0 for the background and index + 1 for a class, at the picture's size or a smaller
-            grid that covers the whole picture.
+        image: the image.
+        mask: (H, W) whole numbers, 0 for the background and index + 1 for a class, at the image's size or a smaller
+            grid that covers the whole image.
         colours: (K, 3) red, green, blue 0 to 255 of each class, as from `class_palette`.
-        opacity: 0 (the picture alone) to 1 (the colours alone).
+        opacity: 0 (the image alone) to 1 (the colours alone).
 
     Raises:
-        ValueError: a mask larger than the picture, a class without a colour, or opacity out of range.
+        ValueError: a mask larger than the image, a class without a colour, or opacity out of range.
 
     Examples:
         >>> shown = mask_overlay(np.zeros((1, 2)), [[0, 1]], [(200, 100, 50)], opacity=0.5)
@@ -83,22 +83,22 @@ def mask_overlay(image: Picture, mask: ArrayLike, colours: Colours, opacity: flo
     check_opacity(opacity)
     base, width, height = _base(image)
     labels, table = _labels(mask, colours, width, height)
-    return _picture(np.where((labels > 0)[..., None], _blend(base, table[labels], opacity), base))
+    return _image(np.where((labels > 0)[..., None], _blend(base, table[labels], opacity), base))
 
 
-def mask_outline(image: Picture, mask: ArrayLike, colours: Colours, thickness: int | None = None) -> Image.Image:
-    """The picture, at its own size, with a line in its class's colour just inside each region of a mask.
+def mask_outline(image: AnyImage, mask: ArrayLike, colours: Colours, thickness: int | None = None) -> Image.Image:
+    """The image, at its own size, with a line in its class's colour just inside each region of a mask.
 
     Within it runs a thin white or black line, whichever differs, so that no colour is lost on its like.
 
     Args:
-        image: the picture.
+        image: the image.
         mask: (H, W) as in `mask_overlay`.
         colours: (K, 3) as in `mask_overlay`.
-        thickness: of the line in pixels; None takes one that suits the picture's size.
+        thickness: of the line in pixels; None takes one that suits the image's size.
 
     Raises:
-        ValueError: a mask larger than the picture, a class without a colour, or a thickness below 1.
+        ValueError: a mask larger than the image, a class without a colour, or a thickness below 1.
 
     Examples:
         >>> drawn = mask_outline(np.zeros((1, 6)), [[0, 1, 1, 1, 1, 1]], [(200, 100, 50)], thickness=1)
@@ -115,12 +115,12 @@ def mask_outline(image: Picture, mask: ArrayLike, colours: Colours, thickness: i
     halo = region_edges(labels, thickness + max(1, thickness // 3)) & inside & ~line
     contrast = np.where(table @ LIGHT < 128, 255, 0)  # (K + 1,)
     shown = np.where(halo[..., None], contrast[labels][..., None], base)
-    return _picture(np.where(line[..., None], table[labels], shown))
+    return _image(np.where(line[..., None], table[labels], shown))
 
 
-def _base(image: Picture) -> tuple[NDArray[np.float32], int, int]:
-    picture = as_picture(image)
-    return np.asarray(picture).astype(np.float32), picture.width, picture.height
+def _base(image: AnyImage) -> tuple[NDArray[np.float32], int, int]:
+    figure = as_image(image)
+    return np.asarray(figure).astype(np.float32), figure.width, figure.height
 
 
 def _labels(
@@ -140,5 +140,5 @@ def _blend(base: NDArray[np.float32], tint: ArrayLike, opacity: float) -> NDArra
     return (1 - opacity) * base + opacity * np.asarray(tint, dtype=np.float32)
 
 
-def _picture(colours: NDArray[np.float32]) -> Image.Image:
+def _image(colours: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(np.round(colours).astype(np.uint8))

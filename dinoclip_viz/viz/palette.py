@@ -32,7 +32,7 @@ TO_LAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-DARKEST = 0.35  # lightness below which colours look black in a picture
+DARKEST = 0.35  # lightness below which colours look black in an image
 
 
 def class_palette(n: int) -> NDArray[np.uint8]:
@@ -42,7 +42,7 @@ def class_palette(n: int) -> NDArray[np.uint8]:
     white and from the grey of the unknown, as seen by the nearest of three eyes: usual, protanopic, deuteranopic.
 
     Args:
-        n: how many, 0 to 256. Past about twenty nobody tells colours apart by memory: name them in the picture too.
+        n: how many, 0 to 256. Past about twenty nobody tells colours apart by memory: name them in the image too.
 
     Raises:
         ValueError: n is not in 0..256.

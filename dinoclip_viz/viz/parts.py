@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from dinoclip_viz.viz.inputs import Picture, as_bytes, as_picture, check_pixels
+from dinoclip_viz.viz.inputs import AnyImage, as_bytes, as_image, check_pixels
 from dinoclip_viz.viz.legend import FRAME, LEAST_WIDTH, PAPER
 from dinoclip_viz.viz.text import FAINT, draw_lines, font_for, line_height, text_size, wrap
 
@@ -14,7 +14,7 @@ ROW = 3.6  # height of a row, in sizes of its type
 
 def parts_legend(
     colours: Sequence[Sequence[float]],
-    examples: Sequence[Picture],
+    examples: Sequence[AnyImage],
     names: Sequence[str],
     shares: Sequence[float],
     note: str = "",
@@ -24,7 +24,7 @@ def parts_legend(
 
     Args:
         colours: (K, 3) in [0, 1].
-        examples: a small picture of each.
+        examples: a small image of each.
         names: of each; a long one is wrapped to two lines.
         shares: of each, 0 to 1.
         note: words below, such as what the shares are of; "" for none.
@@ -57,7 +57,7 @@ def parts_legend(
     y = pad
     for colour, example, words, share in zip(levels.tolist(), examples, lines, shares, strict=True):
         draw.rectangle((pad, y, pad + side - 1, y + side - 1), fill=tuple(colour), outline=FRAME)
-        shown = ImageOps.pad(as_picture(example), (side, side), Image.Resampling.BICUBIC, PAPER)
+        shown = ImageOps.pad(as_image(example), (side, side), Image.Resampling.BICUBIC, PAPER)
         canvas.paste(shown, (pad + side + gap, y))
         top = y + (side - (len(words) + 1) * line_height(font)) / 2
         draw_lines(draw, words, (left, top), font)

@@ -1,4 +1,4 @@
-"""The colours of patches, from a PCA to three components, as a picture."""
+"""The colours of patches, from a PCA to three components, as an image."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,13 +10,13 @@ from dinoclip_viz.viz.inputs import as_bytes
 BACKGROUND = (232, 232, 232)
 
 
-def pca_picture(
+def pca_image(
     colours: ArrayLike,
     size: int | tuple[int, int],
     smooth: bool = False,
     foreground: ArrayLike | None = None,
 ) -> Image.Image:
-    """One coloured square a patch, or a smooth picture, with the background in flat grey.
+    """One coloured square a patch, or a smooth image, with the background in flat grey.
 
     Args:
         colours: (H, W, 3) in [0, 1], one colour a patch; NaN is drawn grey.
@@ -28,13 +28,13 @@ def pca_picture(
         ValueError: another shape, colours outside [0, 1], or a foreground of another grid.
 
     Examples:
-        >>> shown = pca_picture([[[1, 0, 0], [0, 0, 1]]], size=4, foreground=[[True, False]])
+        >>> shown = pca_image([[[1, 0, 0], [0, 0, 1]]], size=4, foreground=[[True, False]])
         >>> shown.size, shown.getpixel((1, 1)), shown.getpixel((2, 0))
         ((4, 2), (255, 0, 0), (232, 232, 232))
     """
     array = np.asarray(colours)
     if array.ndim != 3 or array.shape[-1] != 3 or array.size == 0:
-        raise ValueError(f"colours of shape {array.shape}; expected (H, W, 3): pass one picture's patches at a time")
+        raise ValueError(f"colours of shape {array.shape}; expected (H, W, 3): pass one image's patches at a time")
     levels = as_bytes(array.astype(np.float64), "colours")  # (H, W, 3)
     if foreground is not None:
         front = np.asarray(foreground)

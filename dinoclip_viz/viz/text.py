@@ -1,4 +1,4 @@
-"""Words in pictures: a font, and lines that fit."""
+"""Words in images: a font, and lines that fit."""
 
 import math
 from functools import cache
@@ -36,7 +36,7 @@ def _dejavu() -> str:
 
 
 def text_size(width: int) -> float:
-    """Pixels of type for a picture of this width: 20 at 768."""
+    """Pixels of type for an image of this width: 20 at 768."""
     return min(28.0, max(12.0, width * 20 / 768))
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 from dinoclip_viz.viz.colours import colour_map
 from dinoclip_viz.viz.enlarge import enlarge
 from dinoclip_viz.viz.histogram import BACKGROUND, FOREGROUND, INK
-from dinoclip_viz.viz.inputs import Picture, as_picture, check_pixels
-from dinoclip_viz.viz.layout import picture_grid
+from dinoclip_viz.viz.inputs import AnyImage, as_image, check_pixels
+from dinoclip_viz.viz.layout import image_grid
 from dinoclip_viz.viz.legend import LEAST_WIDTH, scale_bar, with_legend
 from dinoclip_viz.viz.overlay import heat_overlay, mask_outline
 
@@ -37,7 +37,7 @@ def norm_maps(
     """A map of the patch tokens' norms for each layer, in colours whose numbers stand below.
 
     Args:
-        norms: (L, H, W) norms of one picture.
+        norms: (L, H, W) norms of one image.
         found: (H, W) bool, the artefact tokens, outlined in red in every map; None outlines none.
         scale: "shared" gives all layers one range of colours, so that they can be compared; "layer" gives each its
             own, so that the pattern within each shows.
@@ -69,7 +69,7 @@ def norm_maps(
             tile = mask_outline(tile, mask.astype(np.int32), [OUTLINE])
         bar = scale_bar(low, high, NORM_COLOURS, "", tile.width)
         tiles.append(tile if scale == "shared" else with_legend(tile, bar))
-    sheet = picture_grid(tiles, names, columns, max(max(tile.size) for tile in tiles))
+    sheet = image_grid(tiles, names, columns, max(max(tile.size) for tile in tiles))
     if scale == "layer":
         return sheet
     return with_legend(sheet, scale_bar(*shared, NORM_COLOURS, "norm of the patch token", sheet.width))
@@ -81,7 +81,7 @@ def norm_histograms(
     """A histogram of the patch tokens' norms for each layer, the artefact tokens in another colour.
 
     Args:
-        norms: (L, H, W) norms of one picture, or (L, N) of all patches of several.
+        norms: (L, H, W) norms of one image, or (L, N) of all patches of several.
         found: (H, W) or (N,) bool, the artefact tokens, the same in every layer; None marks none.
         columns: most histograms in a row.
         titles: a text a layer; None writes "layer 1" and so on.
@@ -128,7 +128,7 @@ def norm_histograms(
 
 
 def attention_maps(
-    image: Picture,
+    image: AnyImage,
     attention: ArrayLike,
     titles: Sequence[str] | None = None,
     columns: int = 4,
@@ -136,10 +136,10 @@ def attention_maps(
     opacity: float = 0.75,
     label: str = "attention to a patch; 1 is an even share",
 ) -> Image.Image:
-    """The picture under each head's attention to its patches, on one scale from 0 to the strongest.
+    """The image under each head's attention to its patches, on one scale from 0 to the strongest.
 
     Args:
-        image: the part of the picture that the grid covers.
+        image: the part of the image that the grid covers.
         attention: (heads, H, W) what one query gives to each patch, 0 to 1, or a rollout as (1, H, W).
         titles: a text a map; None writes "head 1" and so on.
         columns: most maps in a row.
@@ -162,13 +162,13 @@ def attention_maps(
         raise ValueError(f"attention holds {values.min():g}; expected shares of 0 or more")
     even = values * values[0].size
     low, high = 0.0, max(float(even.max()), LEAST_SPAN)
-    base = as_picture(image)
+    base = as_image(image)
     factor = cell / max(base.size)
     size = max(values.shape[2], round(base.width * factor)), max(values.shape[1], round(base.height * factor))
     base = base.resize(size, Image.Resampling.BICUBIC)
     tiles = [heat_overlay(base, layer, low, high, opacity, ATTENTION_COLOURS) for layer in even]
     names = [f"head {index + 1}" for index in range(len(values))] if titles is None else list(titles)
-    sheet = picture_grid(tiles, names, columns, max(size))
+    sheet = image_grid(tiles, names, columns, max(size))
     return with_legend(sheet, scale_bar(low, high, ATTENTION_COLOURS, label, sheet.width))
 
 
@@ -187,7 +187,7 @@ def value_range(values: ArrayLike) -> tuple[float, float]:
 def _maps(values: ArrayLike, what: str, shape: str) -> NDArray[np.float64]:
     array = np.asarray(values)
     if array.ndim != 3 or array.size == 0:
-        raise ValueError(f"{what} of shape {array.shape}; expected {shape}: pass one picture at a time")
+        raise ValueError(f"{what} of shape {array.shape}; expected {shape}: pass one image at a time")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise ValueError(f"{what} hold values that are not finite; check the encoder's dtype")

@@ -32,7 +32,7 @@ def photograph(tmp_path_factory):
 
 @pytest.fixture
 def drawn(bench, tmp_path):
-    """A picture that the playground has drawn."""
+    """An image that the playground has drawn."""
     path = tmp_path / "drawn.png"
     bench.drawn.draw(1007).save(path)
     return str(path)

@@ -21,19 +21,19 @@ def test_the_public_names_are_these(client):
 
 
 def test_each_tab_answers(client, photograph):
-    picture = handle_file(photograph)
-    _, table, note = client.predict(picture, "cat, dog", api_name="/classify")
+    image = handle_file(photograph)
+    _, table, note = client.predict(image, "cat, dog", api_name="/classify")
     assert len(table["data"]) == 2
     assert "drawn world" in note
-    maps, *_ = client.predict(picture, "a cat\na dog", api_name="/heatmap")
+    maps, *_ = client.predict(image, "a cat\na dog", api_name="/heatmap")
     assert [each["caption"] for each in maps] == ["a cat", "a dog"]
-    gallery = client.predict([{"image": picture, "caption": None}], api_name="/pca")[0]
+    gallery = client.predict([{"image": image, "caption": None}], api_name="/pca")[0]
     assert len(gallery) == 3
 
 
 def test_a_broken_file_is_told_in_one_line(client, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(Exception, match=r"broken\.png"):
         client.predict(handle_file(str(broken)), "cat, dog", api_name="/classify")
 

@@ -20,7 +20,7 @@ TABS = (
     ("Search", "#search-result img"),
 )
 BY_WORDS = "Search"
-"""The tab that searches by words first, whatever picture it holds."""
+"""The tab that searches by words first, whatever image it holds."""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is absent")]
 
 
@@ -73,8 +73,8 @@ def test_a_photograph_is_answered_in_every_tab(address, watched, photograph, tmp
     open_page, hosts, errors = watched
     window = open_page(width, height)
     visit(window, address)
-    window.locator(".picture-input:visible .icon-button-wrapper button").last.click(timeout=5_000)
-    window.locator(".picture-input:visible input[type=file]").first.set_input_files(photograph)
+    window.locator(".image-input:visible .icon-button-wrapper button").last.click(timeout=5_000)
+    window.locator(".image-input:visible input[type=file]").first.set_input_files(photograph)
     window.get_by_text("drawn world alone").first.wait_for(timeout=60_000)
     window.get_by_role("button", name="Use in every tab").locator("visible=true").click()
     for name, result in TABS:
@@ -91,14 +91,14 @@ def test_a_photograph_is_answered_in_every_tab(address, watched, photograph, tmp
 
 
 def upload(window, name, path):
-    """Put a picture in the place of the one that an input holds."""
+    """Put an image in the place of the one that an input holds."""
     place = window.locator(f"#{name}")
     place.locator(".icon-button-wrapper button").last.click(timeout=10_000)
     place.locator("input[type=file]").first.set_input_files(path)
 
 
 def mean_colour(window, selector):
-    """Mean red, green and blue of a picture in the page, 0 to 255."""
+    """Mean red, green and blue of an image in the page, 0 to 255."""
     return window.evaluate(
         """async (selector) => {
             const image = document.querySelector(selector);
@@ -116,7 +116,7 @@ def mean_colour(window, selector):
 
 @pytest.fixture
 def coloured(tmp_path):
-    """Two pictures of one colour each."""
+    """Two images of one colour each."""
     from PIL import Image
 
     paths = {}
@@ -126,7 +126,7 @@ def coloured(tmp_path):
     return paths
 
 
-def test_a_picture_that_changes_while_a_job_runs_is_the_one_that_is_shown(address, watched, coloured):
+def test_an_image_that_changes_while_a_job_runs_is_the_one_that_is_shown(address, watched, coloured):
     open_page, _, errors = watched
     window = open_page(1280, 900)
     visit(window, address)
@@ -142,18 +142,18 @@ def test_a_picture_that_changes_while_a_job_runs_is_the_one_that_is_shown(addres
     assert errors == []
 
 
-def test_fifty_quick_clicks_and_clicks_beside_the_picture_break_nothing(address, watched):
+def test_fifty_quick_clicks_and_clicks_beside_the_image_break_nothing(address, watched):
     open_page, _, errors = watched
     window = open_page(1280, 900)
     visit(window, address)
     open_tab(window, "Match")
-    picture = window.locator("#match-first img")
-    picture.wait_for(timeout=60_000)
-    box = picture.bounding_box()
+    image = window.locator("#match-first img")
+    image.wait_for(timeout=60_000)
+    box = image.bounding_box()
     for number in range(50):
         x, y = (number * 37 % 97) / 97, (number * 61 % 89) / 89
         window.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-    window.locator("#match-said", has_text="in the first picture is").wait_for(timeout=60_000)
+    window.locator("#match-said", has_text="in the first image is").wait_for(timeout=60_000)
     window.wait_for_timeout(3_000)
     window.mouse.click(box["x"] - 5, box["y"] + box["height"] / 2)
     window.get_by_role("button", name="Match", exact=True).click()
@@ -161,7 +161,7 @@ def test_fifty_quick_clicks_and_clicks_beside_the_picture_break_nothing(address,
     assert errors == []
 
 
-def test_two_visitors_at_once_each_see_their_own_picture(address, watched, coloured):
+def test_two_visitors_at_once_each_see_their_own_image(address, watched, coloured):
     open_page, _, errors = watched
     windows = {name: open_page(1280, 900) for name in coloured}
     for window in windows.values():

@@ -46,7 +46,7 @@ def test_a_photograph_brings_a_notice(bench, photograph):
     assert zero_shot.answer(bench, bench.first_key, photograph, "cat, dog")[2] == NOTICE
 
 
-def test_a_picture_is_encoded_once_a_method_whatever_the_prompts(bench, drawn):
+def test_an_image_is_encoded_once_a_method_whatever_the_prompts(bench, drawn):
     heatmap.answer(bench, bench.first_key, drawn, "a cat", ["projector"])
     pca.answer(bench, bench.first_key, [(drawn, None)], beside=False)
     misses = bench.features_kept.misses
@@ -81,11 +81,11 @@ def test_prompts_that_cannot_be_used_are_told(bench, drawn, prompts, words):
         heatmap.answer(bench, bench.first_key, drawn, prompts)
 
 
-def test_pca_shows_each_picture_beside_both_encoders(bench, drawn, photograph):
+def test_pca_shows_each_image_beside_both_encoders(bench, drawn, photograph):
     items = [(drawn, None), (photograph, None)]
     gallery, legend, histogram, slider, basis, note = pca.answer(bench, bench.first_key, items)
     assert len(gallery) == 6
-    assert [caption for _, caption in gallery[:3]] == ["picture 1", "playground-dino", "CLIP: playground-clip"]
+    assert [caption for _, caption in gallery[:3]] == ["image 1", "playground-dino", "CLIP: playground-clip"]
     assert all(max(image.size) >= 768 for image, _ in gallery)
     assert legend.width >= 768 and histogram.width >= 768
     assert slider.minimum < slider.value < slider.maximum
@@ -93,7 +93,7 @@ def test_pca_shows_each_picture_beside_both_encoders(bench, drawn, photograph):
     assert note == NOTICE
 
 
-def test_kept_colours_are_the_same_for_the_next_pictures(bench, drawn, photograph):
+def test_kept_colours_are_the_same_for_the_next_images(bench, drawn, photograph):
     both = pca.answer(bench, bench.first_key, [(drawn, None), (photograph, None)], beside=False)
     alone = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=True, beside=False)
     afresh = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=False, beside=False)
@@ -105,21 +105,21 @@ def test_an_unknown_basis_is_fitted_afresh(bench, drawn):
     assert pca.answer(bench, bench.first_key, [(drawn, None)], "gone", keep=True, beside=False)[4] != "gone"
 
 
-def test_too_many_pictures_are_refused(bench, drawn):
-    with pytest.raises(ValueError, match="13 pictures"):
+def test_too_many_images_are_refused(bench, drawn):
+    with pytest.raises(ValueError, match="13 images"):
         pca.answer(bench, bench.first_key, [(drawn, None)] * 13)
 
 
-def test_large_pictures_are_made_smaller(tmp_path):
+def test_large_images_are_made_smaller(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (3000, 30)).save(tmp_path / "wide.png")
     assert read(str(tmp_path / "wide.png")).image.size == (1536, 15)
 
 
-def test_a_broken_picture_and_none_are_told_in_one_line(bench, tmp_path):
+def test_a_broken_image_and_none_are_told_in_one_line(bench, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     with pytest.raises(ImageError):
         read(str(broken))
     with pytest.raises(gr.Error) as caught:
@@ -153,7 +153,7 @@ def test_a_model_may_be_given_as_it_is(bench):
     assert again.model(again.first_key) is bench.model(bench.first_key)
 
 
-def test_a_picture_goes_to_every_tab():
+def test_an_image_goes_to_every_tab():
     assert everywhere("a.png", [False, True]) == ["a.png", ["a.png"]]
     assert everywhere(None, [False, True]) == [None, None]
 

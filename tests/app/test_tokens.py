@@ -33,7 +33,7 @@ def test_the_same_encoder_twice_is_shown_once(bench, drawn):
     assert len(tokens.answer(bench, bench.first_key, drawn, beside=DINO)[0]) == 1
 
 
-def test_a_layer_and_a_head_alone_are_other_pictures_than_all(bench, drawn):
+def test_a_layer_and_a_head_alone_are_other_images_than_all(bench, drawn):
     every = [
         tokens.answer(bench, bench.first_key, drawn, tokens.NORMS, layer=layer, patches=12)[0][0][0].tobytes()
         for layer in (0, 1, 6)
@@ -56,7 +56,7 @@ def test_artefacts_that_are_taken_out_are_shown_before_and_after(bench, drawn):
     assert [caption for _, caption in sheets] == ["playground-dino", "playground-dino: artefact tokens taken out"]
 
 
-def test_taking_out_changes_the_second_picture_alone(bench, drawn):
+def test_taking_out_changes_the_second_image_alone(bench, drawn):
     import torch
 
     encoder = tokens.encoder_for(bench, bench.first_key, DINO)
@@ -88,9 +88,9 @@ def test_a_photograph_brings_a_notice(bench, photograph):
 
 def test_what_cannot_be_shown_is_told_in_one_line(bench, drawn, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     wrong = {
-        "there is no picture yet": {"path": None},
+        "there is no image yet": {"path": None},
         "broken": {"path": str(broken)},
         "the view 'norm' is none": {"view": "norm"},
         "no register tokens in playground-dino": {"view": tokens.REGISTER},

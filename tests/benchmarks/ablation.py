@@ -2,7 +2,7 @@
 
 Every row is a recipe that differs in one thing from the base: a small residual MLP on CLS and mean token, cosine and
 relation losses, few epochs, so that all rows take half an hour; "best" is what grew out of it. All are trained on the
-same store. The best epoch is chosen on pictures held out of that store; the figures are measured on scenes of a seed
+same store. The best epoch is chosen on images held out of that store; the figures are measured on scenes of a seed
 that nothing was chosen on.
 
 It needs three stores in a folder, made once (an hour on two cores):
@@ -141,9 +141,9 @@ def main() -> None:
     if arguments.only in (None, "fine-tuning") and (arguments.stores / "other").is_dir():
         other = pick_stores(arguments.stores / "other", arguments.stores / "other")
         first, _ = fit_projector(*train, recipe=BASE)
-        keep(run("fine-tuning", "another 8,000 pictures alone, random weights", BASE, other, held))
+        keep(run("fine-tuning", "another 8,000 images alone, random weights", BASE, other, held))
         gentle = replace(BASE, rate=1e-3)
-        keep(run("fine-tuning", "another 8,000 pictures, from the base", gentle, other, held, init=first))
+        keep(run("fine-tuning", "another 8,000 images, from the base", gentle, other, held, init=first))
     for what, folder in (("best", arguments.best), ("published", arguments.published)):
         if folder:
             keep(trained(what, folder, held))

@@ -2,7 +2,7 @@
 
 Random weights of CLIP ViT-B/16's size at 448 px, from a folder in the hub's format: CLIP-DINOiser's trained layers
 against one plain pass of the CLIP, in turns, with what each part costs; and on the playground a new prompt on a seen
-picture, by every method. Nothing here is a test: figures depend on the machine and on what else runs on it.
+image, by every method. Nothing here is a test: figures depend on the machine and on what else runs on it.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def _maskclip(block: object) -> torch.Tensor:
 
 
 def new_prompts(rounds: int) -> dict[str, object]:
-    """Milliseconds of a prompt that was never seen on a picture that was, by each method of the playground."""
+    """Milliseconds of a prompt that was never seen on an image that was, by each method of the playground."""
     model = dv.load_model("playground", device="cpu")
     image = dv.playground.draw(3000, 1, PROMPT_SIZE)[0].image
     features = model.encode_images([image], PROMPT_SIZE, "whole")

@@ -23,9 +23,9 @@ FIRST_PAINT = """async () => {
   const text = document.getElementById("payload").textContent;
   const begun = performance.now();
   window.handle = hover.mount(document.getElementById("place"), JSON.parse(text));
-  const pictures = [...handle.host.shadowRoot.querySelectorAll("img")];
+  const images = [...handle.host.shadowRoot.querySelectorAll("img")];
   const maps = new Promise((done) => handle.host.addEventListener("hover-frame", done, { once: true }));
-  await Promise.all([maps, ...pictures.map((picture) => picture.decode())]);
+  await Promise.all([maps, ...pictures.map((image) => image.decode())]);
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   window.seen = [];
   handle.host.addEventListener("hover-frame", ({ detail }) => {
@@ -36,10 +36,10 @@ FIRST_PAINT = """async () => {
 
 
 def made(side: int, dimension: int, count: int) -> HoverPayload:
-    """Random features and random pictures."""
+    """Random features and random images."""
     generator = np.random.default_rng(0)
-    pictures = [generator.integers(0, 256, (518, 518, 3), dtype=np.uint8) for _ in range(count)]
-    return hover_payload(pictures, [generator.normal(size=(side, side, dimension)) for _ in range(count)])
+    images = [generator.integers(0, 256, (518, 518, 3), dtype=np.uint8) for _ in range(count)]
+    return hover_payload(images, [generator.normal(size=(side, side, dimension)) for _ in range(count)])
 
 
 def measured(payload: HoverPayload, seconds: float) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def measured(payload: HoverPayload, seconds: float) -> dict[str, Any]:
         page.wait_for_timeout(500)
         page.evaluate("seen.length = 0")
         begun, moves = time.perf_counter(), 0
-        while time.perf_counter() - begun < seconds:  # a zigzag over all pictures, every move to another patch
+        while time.perf_counter() - begun < seconds:  # a zigzag over all images, every move to another patch
             box = boxes[moves // 300 % len(boxes)]
             across, down = (moves * 0.371) % 1, (moves * 0.0173) % 1
             page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
@@ -88,13 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=37, help="patches a side (%(default)s)")
     parser.add_argument("--dimension", type=int, default=384, help="(%(default)s)")
-    parser.add_argument("--pictures", type=int, default=2, help="(%(default)s)")
+    parser.add_argument("--image-folder", type=int, default=2, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="of hovering (%(default)s)")
     words = parser.parse_args()
-    payload = made(words.side, words.dimension, words.pictures)
+    payload = made(words.side, words.dimension, words.images)
     figures = {
         "grid": [words.side, words.side, words.dimension],
-        "pictures": words.pictures,
+        "pictures": words.images,
         "bytes": {**payload.nbytes, "json": len(payload.to_json())},
         **measured(payload, words.seconds),
     }

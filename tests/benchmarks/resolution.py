@@ -1,6 +1,6 @@
-"""Large pictures: `python tests/benchmarks/resolution.py` prints time and memory against their estimates, as JSON.
+"""Large images: `python tests/benchmarks/resolution.py` prints time and memory against their estimates, as JSON.
 
-A random model of DINOv2-small's size, pictures of up to 1024 px, 2 threads, each in a process of its own: seconds and
+A random model of DINOv2-small's size, images of up to 1024 px, 2 threads, each in a process of its own: seconds and
 the peak memory that the pass adds, beside what `measure_pace` foretold; and how far tiles are from one pass over the
 whole, for the transformer and for features that see their own patch alone. Nothing here is a test: figures depend on
 the machine and on what else runs on it.
@@ -45,7 +45,7 @@ def small(folder: Path) -> ImageEncoder:
     return load_encoder(str(folder), device="cpu")
 
 
-def picture() -> Image.Image:
+def draw_image() -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
     return Image.fromarray(noise).resize(SHAPE, Image.Resampling.BICUBIC)
 
@@ -57,7 +57,7 @@ def peak() -> float:
 def measure(size: int, tile: int | None) -> dict[str, object]:
     """One pass in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        encoder, image = small(Path(folder)), picture()
+        encoder, image = small(Path(folder)), draw_image()
         cost = measure_pace(encoder).cost(image.size, size, tile)
         before, start = peak(), time.perf_counter()
         features = encoder.encode([image], size, "whole") if tile is None else encode_tiled(encoder, image, size, tile)
@@ -75,7 +75,7 @@ def measure(size: int, tile: int | None) -> dict[str, object]:
 
 def compare() -> dict[str, object]:
     """Tiles against the whole at 1024 px."""
-    image, found = picture(), {}
+    image, found = draw_image(), {}
     with tempfile.TemporaryDirectory() as folder:
         encoders = {
             "DINOv2-small's size, random": small(Path(folder)),

@@ -61,7 +61,7 @@ def embedding(encoder: ImageEncoder, model: torch.nn.Module, paths: list[Path], 
 
 
 def second_prompt(model: ImageTextModel, image: Image.Image, size: int) -> dict[str, float]:
-    """A prompt on a seen picture, given its features, against picture and prompt together."""
+    """A prompt on a seen image, given its features, against image and prompt together."""
     features = model.encode_images([image], size, "whole", [model.default_method])
     wholes, prompts = [], []
     for _ in range(15):  # in turns, as above

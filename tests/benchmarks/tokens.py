@@ -2,7 +2,7 @@
 
     python tests/benchmarks/tokens.py
 
-Tokens are planted by a hook on the last block: 10 times the picture's median norm, or 10 times their own. Scenes of
+Tokens are planted by a hook on the last block: 10 times the image's median norm, or 10 times their own. Scenes of
 seeds that nothing was chosen on; random weights of tiny models of every architecture, 12 x 12 patches.
 """
 

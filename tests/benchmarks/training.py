@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.store import FeatureStore, StoreSettings
-from dinoclip_viz.store.writing import PictureRow, Shard, finish, prepare, write_shard
+from dinoclip_viz.store.writing import ImageRow, Shard, finish, prepare, write_shard
 from dinoclip_viz.training import Pairs, Recipe, find_recipe
 from dinoclip_viz.training.fit import Trained, _loss
 from dinoclip_viz.training.losses import unit_norm_mse
@@ -28,7 +28,7 @@ BATCH = 1024
 SIZES = {"playground": (128, 128), "dinov2_base_to_clip_b16": (768, 512)}
 
 
-def stores(folder: Path, pictures: int, sizes: tuple[int, int]) -> tuple[FeatureStore, FeatureStore]:
+def stores(folder: Path, images: int, sizes: tuple[int, int]) -> tuple[FeatureStore, FeatureStore]:
     """Random vectors of two sizes, in shards of 2048."""
     chance = np.random.default_rng(0)
     for name, width in zip(("dino", "clip"), sizes, strict=True):
@@ -38,12 +38,12 @@ def stores(folder: Path, pictures: int, sizes: tuple[int, int]) -> tuple[Feature
             text_dimension=0, shard_size=2048, versions={},
         )  # fmt: skip
         prepare(folder / name, settings)
-        for number, start in enumerate(range(0, pictures, 2048)):
-            rows = range(start, min(start + 2048, pictures))
+        for number, start in enumerate(range(0, images, 2048)):
+            rows = range(start, min(start + 2048, images))
             values = chance.normal(size=(len(rows), width)).astype(np.float16)
-            pictured = [PictureRow(str(row), "", (), None, 9, 9) for row in rows]
+            imaged = [ImageRow(str(row), "", (), None, 9, 9) for row in rows]
             arrays = [{"img_emb": values, "mean_emb": values}]
-            write_shard([folder / name], number, Shard(pictured, [], arrays, None, np.empty(0, np.int64)), 0.0)
+            write_shard([folder / name], number, Shard(imaged, [], arrays, None, np.empty(0, np.int64)), 0.0)
         finish(folder / name, settings)
     return FeatureStore.open(folder / "dino"), FeatureStore.open(folder / "clip")
 

@@ -1,6 +1,6 @@
 """Memory of sliding windows: `python tests/benchmarks/windows.py` prints peaks as JSON.
 
-Windows of 448 px at a stride of 224 over a picture of 2048 x 1024: the model loaded, one window alone, the map alone
+Windows of 448 px at a stride of 224 over an image of 2048 x 1024: the model loaded, one window alone, the map alone
 and the whole run, each in a process of its own. `added` is what a run takes above the loaded model; the ratios are the
 whole run's peak over one window's plus the map. A CLIP ViT-B/16 of real size with random weights, from a folder in the
 hub's format, by MaskCLIP's path, and the playground by its best method. Nothing here is a test: figures depend on the

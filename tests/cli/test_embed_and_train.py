@@ -30,10 +30,10 @@ def test_a_drawn_folder_is_embedded_by_two_encoders_in_one_pass(dinoclip, scenes
     assert "4/4" in outcome.err  # the progress bar
 
 
-def test_broken_pictures_are_listed_and_the_rest_is_done(dinoclip, tmp_path):
+def test_broken_images_are_listed_and_the_rest_is_done(dinoclip, tmp_path):
     for name in ("a", "b"):
         Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save(tmp_path / f"{name}.png")
-    (tmp_path / "c.png").write_bytes(b"no picture")
+    (tmp_path / "c.png").write_bytes(b"no image")
     outcome = dinoclip("embed", tmp_path, "--out", tmp_path / "out" / "s", "--workers", 0, "--json")
     assert outcome.code == 1
     assert (outcome.json["images"], outcome.json["failed"]) == (2, 1)

@@ -28,7 +28,7 @@ def planted(tmp_path_factory):
     return folder
 
 
-def test_tokens_tells_every_layer_and_writes_a_picture(dinoclip, scenes, tmp_path):
+def test_tokens_tells_every_layer_and_writes_an_image(dinoclip, scenes, tmp_path):
     out = tmp_path / "new" / "tokens.png"
     done = dinoclip("tokens", scenes[0], "--out", out, "--size", 96, "--json")
     assert (done.code, done.err) == (0, "")

@@ -1,4 +1,4 @@
-"""What the tests of the sources share: tiny pictures, and the check that every source must pass."""
+"""What the tests of the sources share: tiny images, and the check that every source must pass."""
 
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -10,8 +10,8 @@ from dinoclip_viz.data import Source
 
 
 @pytest.fixture
-def picture():
-    """Writes a small picture of one grey, folders included."""
+def image():
+    """Writes a small image of one grey, folders included."""
 
     def write(path: Path, grey: int = 100) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,8 +18,8 @@ import os, sys, time
 from dinoclip_viz.data.decoding import decoded
 from dinoclip_viz.data.playground import PlaygroundSource
 if __name__ == "__main__":
-    with decoded(PlaygroundSource(2100, 1000).samples(), workers=1) as pictures:
-        next(pictures)
+    with decoded(PlaygroundSource(2100, 1000).samples(), workers=1) as images:
+        next(images)
         from multiprocessing import active_children
         print(active_children()[0].pid, flush=True)
         time.sleep(60)
@@ -27,10 +27,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_pictures_come_in_order_and_broken_ones_as_their_reason(workers):
+def test_images_come_in_order_and_broken_ones_as_their_reason(workers):
     samples = [*PlaygroundSource(2100, 20).samples(), Sample("x", Unreadable("it is broken"))]
-    with decoded(iter(samples), workers, ahead=8) as pictures:
-        found = list(pictures)
+    with decoded(iter(samples), workers, ahead=8) as images:
+        found = list(images)
     assert [sample.key for sample, _ in found] == [sample.key for sample in samples]
     assert found[-1][1] == "it is broken"
     assert found[3][1].tobytes() == samples[3].load().tobytes()

@@ -1,4 +1,4 @@
-"""Frames of animated pictures and videos: their pixels, their times, and files that are none."""
+"""Frames of animated images and videos: their pixels, their times, and files that are none."""
 
 import sys
 import tracemalloc
@@ -14,7 +14,7 @@ from dinoclip_viz.data.frames import frames, is_moving
 COLOURS = [(200, 0, 0), (0, 180, 0), (0, 0, 220), (240, 240, 0), (0, 200, 200)]
 
 
-def pictures(size=(32, 24)):
+def images(size=(32, 24)):
     return [Image.new("RGB", size, colour) for colour in COLOURS]
 
 
@@ -32,12 +32,12 @@ def write_video(path, images, rate=5, codec="mpeg4"):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("moving")
-    first, *rest = pictures()
+    first, *rest = images()
     for name, settings in (("a.gif", {}), ("a.webp", {"lossless": True}), ("a.png", {})):
         first.save(place / name, save_all=True, append_images=rest, duration=200, **settings)
     first.save(place / "still.png")
     for name in ("a.mp4", "a.avi", "a.mkv"):
-        write_video(place / name, pictures())
+        write_video(place / name, images())
     return place
 
 
@@ -59,7 +59,7 @@ def test_frames_are_skipped_and_bounded(folder, name):
     assert [frame.number for frame in frames(folder / name, most=2, every=2)] == [0, 2]
 
 
-def test_a_picture_that_stands_still_is_one_frame(folder):
+def test_an_image_that_stands_still_is_one_frame(folder):
     assert len(list(frames(folder / "still.png"))) == 1
     assert not is_moving(folder / "still.png")
     assert not is_moving(folder / "missing.gif")

@@ -38,8 +38,8 @@ def test_text_is_told_by_its_first_line(tmp_path):
     assert isinstance(open_source(tmp_path / "x.txt"), ListSource)
 
 
-def test_options_reach_the_source(tmp_path, picture):
-    picture(tmp_path / "pics" / "a.jpg")
+def test_options_reach_the_source(tmp_path, image):
+    image(tmp_path / "pics" / "a.jpg")
     (tmp_path / "captions.csv").write_text("image,caption,split\na.jpg,one,train\nb.jpg,two,test\n")
     for place in (tmp_path, tmp_path / "captions.csv"):
         (sample,) = open_source(place, split="train", images=tmp_path / "pics").samples()
@@ -48,8 +48,8 @@ def test_options_reach_the_source(tmp_path, picture):
     assert isinstance(open_source(tmp_path), FolderSource)
 
 
-def test_a_split_of_what_has_none_is_refused(tmp_path, picture):
-    picture(tmp_path / "cat" / "a.jpg")
+def test_a_split_of_what_has_none_is_refused(tmp_path, image):
+    image(tmp_path / "cat" / "a.jpg")
     (tmp_path / "x.csv").write_text("image\na.jpg\n")
     (tmp_path / "coco.json").write_text('{"images": [{"id": 1, "file_name": "a.jpg"}]}')
     for name in ("playground", tmp_path, tmp_path / "x.csv", tmp_path / "coco.json"):
@@ -59,8 +59,8 @@ def test_a_split_of_what_has_none_is_refused(tmp_path, picture):
         open_source(tmp_path, split="../x")
 
 
-def test_images_for_what_has_no_list_are_refused(tmp_path, picture):
-    picture(tmp_path / "a.jpg")
+def test_images_for_what_has_no_list_are_refused(tmp_path, image):
+    image(tmp_path / "a.jpg")
     for name in ("playground", "hub:a/b", tmp_path):
         with pytest.raises(SourceError, match="images is for lists"):
             open_source(name, images=tmp_path)
@@ -80,7 +80,7 @@ def test_images_for_what_has_no_list_are_refused(tmp_path, picture):
         ("x" * 5000, "no path"),
         ("~nobody-of-this-name/x", "no path|no such"),
         ("{dir}/x.docx", "a file of no known kind"),
-        ("{dir}/x.jpg", "a single picture"),
+        ("{dir}/x.jpg", "a single image"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_would_be_accepted(tmp_path, monkeypatch, name, words):

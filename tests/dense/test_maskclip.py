@@ -42,7 +42,7 @@ def test_it_is_the_formula_on_transformers_clip(tmp_path):
     from transformers import CLIPModel
 
     folder = tiny.tiny_clip(tmp_path / "clip")
-    encoder, images = load_encoder(str(folder), device="cpu"), tiny.pictures((60, 40), (40, 70))
+    encoder, images = load_encoder(str(folder), device="cpu"), tiny.images((60, 40), (40, 70))
     features = encoder.encode(images, methods=("maskclip",))
     model = CLIPModel.from_pretrained(folder).eval()
     plans = [encoder.preprocessing.plan(image.size, encoder.patch, None, "crop") for image in images]
@@ -60,7 +60,7 @@ def test_it_is_the_formula_on_transformers_clip(tmp_path):
 @pytest.mark.parametrize("kind", ["clip", "metaclip2", "tips", "openclip", "openclip_timm"])
 def test_every_clip_fills_dense_in_its_joint_space(kind, tmp_path):
     encoder = load_encoder(str(getattr(tiny, f"tiny_{kind}")(tmp_path / kind)), device="cpu")
-    image = tiny.pictures((80, 80))
+    image = tiny.images((80, 80))
     features = encoder.encode(image, methods=("maskclip",))
     dense = features.dense["maskclip"]
     assert dense.shape == (*features.patches.shape[:3], encoder.dimension)
@@ -74,7 +74,7 @@ def test_the_parts_make_up_the_models_own_block(kind, tmp_path):
     from dinoclip_viz.encoders import huggingface, openclip
 
     folder = getattr(tiny, f"tiny_{kind}")(tmp_path / kind)
-    images, cpu, how = tiny.pictures((80, 60)), torch.device("cpu"), torch.float32
+    images, cpu, how = tiny.images((80, 60)), torch.device("cpu"), torch.float32
     captured = []
 
     def attend(block):
@@ -108,8 +108,8 @@ def test_the_trunk_runs_once(tmp_path):
         layer(torch.ones(1))
     layer(torch.zeros(1))
     assert len(inputs) == 1
-    before = encoder.encode(tiny.pictures((40, 40)))
-    after = encoder.encode(tiny.pictures((40, 40)), methods=("maskclip",))
+    before = encoder.encode(tiny.images((40, 40)))
+    after = encoder.encode(tiny.images((40, 40)), methods=("maskclip",))
     assert torch.equal(before.pooled, after.pooled)
     assert not before.dense
 

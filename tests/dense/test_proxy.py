@@ -37,7 +37,7 @@ def test_it_is_the_formula_on_the_guide_s_grid(grid):
         torch.testing.assert_close(found[index].double(), torch.from_numpy(slow), rtol=0, atol=1e-4)
 
 
-def test_each_picture_has_a_mean_of_its_own():
+def test_each_image_has_a_mean_of_its_own():
     generator = torch.Generator().manual_seed(1)
     values, guide = torch.randn(2, 3, 3, 4, generator=generator), torch.randn(2, 3, 3, 5, generator=generator)
     guide[1] += 2  # all alike

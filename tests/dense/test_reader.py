@@ -25,7 +25,7 @@ def test_keys_and_values_of_a_vision_model_are_its_own_layers(kind, tmp_path):
     for extra, layer in (("keys", "k_proj"), ("values", "v_proj")):
         module = [module for name, module in modules if name.endswith(layer)][-1]
         module.register_forward_hook(lambda _, __, output, extra=extra: seen.setdefault(extra, output))
-    features = encoder.encode(tiny.pictures((80, 60), (60, 80)), methods=["keys", "values"])
+    features = encoder.encode(tiny.images((80, 60), (60, 80)), methods=["keys", "values"])
     rows, columns = features.grid
     for extra in ("keys", "values"):
         own = seen[extra][:, -rows * columns :].unflatten(1, (rows, columns))
@@ -37,7 +37,7 @@ def test_keys_and_values_of_a_vision_model_are_its_own_layers(kind, tmp_path):
 def test_every_method_and_extra_comes_from_one_pass_and_alone_as_together(kind, tmp_path):
     encoder = load_encoder(str(getattr(tiny, f"tiny_{kind}")(tmp_path / kind)), device="cpu")
     assert encoder.methods == BLOCK_METHODS
-    image = tiny.pictures((80, 60))
+    image = tiny.images((80, 60))
     plain = encoder.encode(image, fit="whole")
     together = encoder.encode(image, fit="whole", methods=[*BLOCK_METHODS, *EXTRAS])
     assert torch.equal(plain.patches, together.patches) and torch.equal(plain.pooled, together.pooled)
@@ -54,7 +54,7 @@ def test_finishing_values_is_the_end_of_the_library_s_block(tmp_path):
 
     folder = tiny.tiny_clip(tmp_path / "clip")
     encoder, model = load_encoder(str(folder), device="cpu"), CLIPModel.from_pretrained(folder).eval()
-    values = encoder.encode(tiny.pictures((60, 60)), methods=["values"]).dense["values"]
+    values = encoder.encode(tiny.images((60, 60)), methods=["values"]).dense["values"]
     vision = model.vision_model
     with torch.no_grad():
         last = vision.post_layernorm(vision.encoder.layers[-1].self_attn.out_proj(values))
@@ -65,4 +65,4 @@ def test_finishing_values_is_the_end_of_the_library_s_block(tmp_path):
 def test_extras_of_a_tower_without_blocks_are_refused(tmp_path):
     encoder = load_encoder("pixels")
     with pytest.raises(ValueError, match="does not serve the heat-map method 'values'"):
-        encoder.encode(tiny.pictures((60, 60)), methods=["values"])
+        encoder.encode(tiny.images((60, 60)), methods=["values"])

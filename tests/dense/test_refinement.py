@@ -1,4 +1,4 @@
-"""PAMR against loops in float64, and what it is for: noisy scores drawn to a picture's edges."""
+"""PAMR against loops in float64, and what it is for: noisy scores drawn to an image's edges."""
 
 import math
 
@@ -46,40 +46,40 @@ def refined(scores, colours, dilations, steps):
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     noise = np.random.default_rng(0).integers(0, 256, (7, 6, 3), dtype=np.uint8)
     noise[:3, :3] = 40  # flat: no deviation at all in the corner
     return Image.fromarray(noise)
 
 
 @pytest.mark.parametrize(("dilations", "steps"), [((1,), 1), ((1, 2), 3), ((2, 9), 2)])
-def test_it_is_the_formula_pixel_by_pixel(picture, dilations, steps):
+def test_it_is_the_formula_pixel_by_pixel(image, dilations, steps):
     scores = torch.randn(10, 7, 6, generator=torch.Generator().manual_seed(0))
-    slow = refined(scores.double().numpy(), np.asarray(picture) / 255, dilations, steps)
-    found = refine(scores, picture, dilations, steps)
+    slow = refined(scores.double().numpy(), np.asarray(image) / 255, dilations, steps)
+    found = refine(scores, image, dilations, steps)
     torch.testing.assert_close(found.double(), torch.from_numpy(slow), rtol=0, atol=1e-4)
 
 
-def test_scores_stay_within_their_range_and_what_went_in_is_kept(picture):
+def test_scores_stay_within_their_range_and_what_went_in_is_kept(image):
     scores = torch.rand(3, 7, 6, generator=torch.Generator().manual_seed(1))
     before = scores.clone()
-    found = refine(scores, picture)
+    found = refine(scores, image)
     assert torch.equal(scores, before)
     for own, made in zip(scores, found, strict=True):
         assert own.min() - 1e-5 <= made.min() and made.max() <= own.max() + 1e-5
-    assert torch.equal(refine(scores, picture, steps=0), scores)
+    assert torch.equal(refine(scores, image, steps=0), scores)
 
 
-def test_weights_are_shares_and_another_size_is_that_of_the_resized_picture(picture):
-    weights = neighbour_weights(picture, 7, 6, (1, 2))
+def test_weights_are_shares_and_another_size_is_that_of_the_resized_image(image):
+    weights = neighbour_weights(image, 7, 6, (1, 2))
     torch.testing.assert_close(weights.sum(0), torch.ones(7, 6))
-    large = picture.resize((60, 70), Image.Resampling.NEAREST)
+    large = image.resize((60, 70), Image.Resampling.NEAREST)
     scores = torch.rand(2, 7, 6)
     small = large.resize((6, 7), Image.Resampling.BILINEAR)
     torch.testing.assert_close(refine(scores, large), refine(scores, small))
 
 
-def test_scores_are_drawn_to_the_picture_s_edge():
+def test_scores_are_drawn_to_the_image_s_edge():
     colours = np.full((48, 48, 3), 30, np.uint8)
     colours[:, 20:] = 220
     truth = torch.zeros(48, 48, dtype=torch.long)

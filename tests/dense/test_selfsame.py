@@ -58,7 +58,7 @@ class Parts:
         )
 
     def tokens(self, pixels):
-        """The block's input, one picture: N tokens."""
+        """The block's input, one image: N tokens."""
         seen = []
 
         def record(_, given, named):
@@ -112,10 +112,10 @@ def expected(parts, tokens, method, grid):
 
 @pytest.fixture(scope="module", params=KINDS)
 def seen(request, tmp_path_factory):
-    """Features of a wide picture by every method, the block's parts, and the tokens that went into it."""
+    """Features of a wide image by every method, the block's parts, and the tokens that went into it."""
     kind = request.param
     folder = getattr(tiny, f"tiny_{kind}")(tmp_path_factory.mktemp("models") / kind)
-    encoder, image = load_encoder(str(folder), device="cpu"), tiny.pictures((80, 48))
+    encoder, image = load_encoder(str(folder), device="cpu"), tiny.images((80, 48))
     features = encoder.encode(image, 5 * encoder.patch, "whole", methods=METHODS)
     parts = Parts(kind, folder, encoder)
     _, pixels = encoder.inputs(image, 5 * encoder.patch, "whole")

@@ -24,9 +24,9 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def pictures():
-    """Random pictures of the sizes (width, height) given."""
-    return tiny.pictures
+def draw_images():
+    """Random images of the sizes (width, height) given."""
+    return tiny.images
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from dinoclip_viz import EncoderError, check_image_encoder, load_encoder, playgr
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return [scene.image for scene in playground.draw(1500, 2)]
 
 
@@ -18,20 +18,20 @@ def test_baselines_keep_the_contract_of_encoders(name):
     check_image_encoder(load_encoder(name))
 
 
-def test_random_weights_are_the_same_each_time_and_live_in_a_space_of_their_own(pictures):
+def test_random_weights_are_the_same_each_time_and_live_in_a_space_of_their_own(images):
     before = torch.random.get_rng_state()
     first, second = load_encoder("random:playground-dino"), load_encoder("random:playground-dino")
     assert torch.equal(torch.random.get_rng_state(), before)
     trained = load_encoder("playground-dino")
-    assert torch.equal(first.encode(pictures).patches, second.encode(pictures).patches)
+    assert torch.equal(first.encode(images).patches, second.encode(images).patches)
     assert first.space != trained.space
-    assert (first.encode(pictures).patches - trained.encode(pictures).patches).abs().max() > 0.1
+    assert (first.encode(images).patches - trained.encode(images).patches).abs().max() > 0.1
 
 
 def test_pixels_are_the_values_of_each_patch():
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8))
-    patches = load_encoder("pixels").encode([picture]).patches
-    values = np.asarray(picture, np.float32) / 255 * 2 - 1
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8))
+    patches = load_encoder("pixels").encode([image]).patches
+    values = np.asarray(image, np.float32) / 255 * 2 - 1
     expected = values[8:16, 16:24].transpose(2, 0, 1).reshape(-1)  # channel by channel, row by row
     assert np.allclose(patches[0, 1, 2].numpy(), expected, atol=1e-6)
 

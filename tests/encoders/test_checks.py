@@ -42,10 +42,10 @@ class Spoiled:
     ("change", "complaint"),
     [
         (lambda f: {"pooled": f.pooled.half()}, r"pooled is torch.float16; expected torch.float32"),
-        (lambda f: {"pooled": f.pooled + torch.rand(1)}, "the same pictures gave other features"),
-        (lambda f: {"pooled": f.pooled - f.pooled.mean(0)}, "a picture alone differs"),
+        (lambda f: {"pooled": f.pooled + torch.rand(1)}, "the same images gave other features"),
+        (lambda f: {"pooled": f.pooled - f.pooled.mean(0)}, "an image alone differs"),
         (lambda f: {"patches": f.patches * torch.nan}, "values that are not finite"),
-        (lambda f: {"boxes": f.boxes - 5}, "does not lie in the picture"),
+        (lambda f: {"boxes": f.boxes - 5}, "does not lie in the image"),
         (lambda f: {"space": "elsewhere"}, "space of the features is not the encoder's"),
         (lambda f: {"mean": f.mean[:, :3]}, r"mean is \(4, 3\)"),
         (lambda f: {"pooled": f.pooled.clone().requires_grad_()}, "carries a gradient"),

@@ -13,7 +13,7 @@ def pace():
     return Pace(overhead=0.01, rate=1e-9, patch=8, width=128)
 
 
-def test_costs_grow_with_the_picture(pace):
+def test_costs_grow_with_the_image(pace):
     costs = [pace.cost((640, 480), size) for size in (96, 192, 384, 768)]
     assert [cost.grid for cost in costs] == [(9, 12), (18, 24), (36, 48), (72, 96)]
     for small, large in itertools.pairwise(costs):

@@ -71,55 +71,55 @@ def depth_anything(folder, kind):
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     noise = np.random.default_rng(0).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return Image.fromarray(noise).resize((75, 61), Image.Resampling.BICUBIC)
 
 
-def test_dpt_on_dinov2_tells_metres_at_the_pictures_size(dpt, picture):
+def test_dpt_on_dinov2_tells_metres_at_the_images_size(dpt, image):
     model = load_depth_model(str(dpt))
-    depth = model(picture)
+    depth = model(image)
     assert model.metric and model.revision is None and model.name == str(dpt)
     assert depth.shape == (61, 75) and depth.dtype == torch.float32
-    assert torch.equal(depth, model(picture))
+    assert torch.equal(depth, model(image))
 
 
-def test_padding_of_the_preprocessing_is_cut_off_again(dpt, picture):
+def test_padding_of_the_preprocessing_is_cut_off_again(dpt, image):
     from transformers import DPTForDepthEstimation, DPTImageProcessor
 
-    pixels = DPTImageProcessor.from_pretrained(dpt)(images=picture, return_tensors="pt")["pixel_values"]
+    pixels = DPTImageProcessor.from_pretrained(dpt)(images=image, return_tensors="pt")["pixel_values"]
     assert pixels.shape[-2:] == (70, 84)
     with torch.no_grad():
         padded = DPTForDepthEstimation.from_pretrained(dpt).eval()(pixels).predicted_depth
     whole = F.interpolate(padded[None], (70, 84), mode="bilinear")[0, 0]
-    assert torch.allclose(load_depth_model(str(dpt))(picture), whole[4:65, 4:79], atol=1e-5)
+    assert torch.allclose(load_depth_model(str(dpt))(image), whole[4:65, 4:79], atol=1e-5)
 
 
-def test_depth_anything_says_whether_it_tells_metres(tmp_path, picture):
+def test_depth_anything_says_whether_it_tells_metres(tmp_path, image):
     for kind in ("relative", "metric"):
         model = load_depth_model(str(depth_anything(tmp_path / kind, kind)))
         assert model.metric == (kind == "metric")
-        assert model(picture).shape == (61, 75)
+        assert model(image).shape == (61, 75)
 
 
-def test_dpt_on_a_plain_vit_tells_nearness_alone(tmp_path, picture):
+def test_dpt_on_a_plain_vit_tells_nearness_alone(tmp_path, image):
     from transformers import DPTConfig, DPTForDepthEstimation
 
     DPTForDepthEstimation(DPTConfig(**VIT, **NECK)).save_pretrained(tmp_path)
     dpt_processor(tmp_path, size={"height": 64, "width": 64})
     model = load_depth_model(str(tmp_path))
-    assert not model.metric and model(picture).shape == (61, 75)
+    assert not model.metric and model(image).shape == (61, 75)
 
 
-def test_segmentation_labels_every_pixel_with_the_models_own_names(segmenter, picture):
+def test_segmentation_labels_every_pixel_with_the_models_own_names(segmenter, image):
     model = load_segmentation_model(str(segmenter))
-    labels = model(picture)
+    labels = model(image)
     assert model.names == ("wall", "sky", "tree")
     assert labels.shape == (61, 75) and labels.dtype == torch.int64
     assert 0 <= int(labels.min()) <= int(labels.max()) <= 2
 
 
-def test_large_pictures_are_scaled_down_before(segmenter):
+def test_large_images_are_scaled_down_before(segmenter):
     labels = load_segmentation_model(str(segmenter))(Image.new("RGB", (2000, 30)))
     assert labels.shape == (30, 2000)
 

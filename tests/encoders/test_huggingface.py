@@ -46,8 +46,8 @@ def library_pixels(folder, kind, images):
 
 
 @pytest.mark.parametrize("kind", VISION + JOINT)
-def test_features_are_those_of_the_library(kind, tiny_folder, pictures):
-    folder, images = tiny_folder(kind), pictures((90, 70), (64, 120))
+def test_features_are_those_of_the_library(kind, tiny_folder, draw_images):
+    folder, images = tiny_folder(kind), draw_images((90, 70), (64, 120))
     encoder = load_encoder(folder, device="cpu")
     pixels = library_pixels(folder, kind, images)
     model, tokens, pooled = library_output(folder, kind, pixels)
@@ -61,8 +61,8 @@ def test_features_are_those_of_the_library(kind, tiny_folder, pictures):
 
 
 @pytest.mark.parametrize("kind", VISION + JOINT)
-def test_pixels_are_the_librarys_bit_for_bit(kind, tiny_folder, pictures):
-    folder, images = tiny_folder(kind), pictures((90, 71), (64, 120), (33, 20))
+def test_pixels_are_the_librarys_bit_for_bit(kind, tiny_folder, draw_images):
+    folder, images = tiny_folder(kind), draw_images((90, 71), (64, 120), (33, 20))
     encoder = load_encoder(folder, device="cpu")
     plans = [encoder.preprocessing.plan(image.size, encoder.patch, None, "crop") for image in images]
     ours = encoder.preprocessing.pixels(images, plans)
@@ -70,8 +70,8 @@ def test_pixels_are_the_librarys_bit_for_bit(kind, tiny_folder, pictures):
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "clip", "siglip", "tips"])
-def test_whole_pictures_of_any_grid_equal_the_librarys_pass(kind, tiny_folder, pictures):
-    folder, image = tiny_folder(kind), pictures((200, 90))[0]
+def test_whole_images_of_any_grid_equal_the_librarys_pass(kind, tiny_folder, draw_images):
+    folder, image = tiny_folder(kind), draw_images((200, 90))[0]
     encoder = load_encoder(folder, device="cpu")
     features = encoder.encode([image], size=6 * encoder.patch, fit="whole")
     assert features.grid == (3, 6)
@@ -99,15 +99,15 @@ def test_another_crop_size_scales_the_resize_in_proportion(tiny_folder):
     assert plan.box == (72.0, 8.0, 184.0, 120.0)
 
 
-def test_what_a_crop_leaves_beside_the_last_patch_is_not_in_the_box(tiny_folder, pictures):
+def test_what_a_crop_leaves_beside_the_last_patch_is_not_in_the_box(tiny_folder, draw_images):
     encoder = load_encoder(tiny_folder("dinov3"), device="cpu")
-    features = encoder.encode(pictures((100, 100)), size=50)
+    features = encoder.encode(draw_images((100, 100)), size=50)
     assert features.grid == (3, 3)
     assert features.boxes.tolist() == [[0.0, 0.0, 96.0, 96.0]]
 
 
-def test_squeezed_models_crop_nothing(tiny_folder, pictures):
-    features = load_encoder(tiny_folder("siglip"), device="cpu").encode(pictures((300, 100)))
+def test_squeezed_models_crop_nothing(tiny_folder, draw_images):
+    features = load_encoder(tiny_folder("siglip"), device="cpu").encode(draw_images((300, 100)))
     assert features.boxes.tolist() == [[0.0, 0.0, 300.0, 100.0]]
 
 
@@ -144,9 +144,9 @@ def test_vision_models_keep_patches_and_vector_in_one_space(tiny_folder):
     assert encoder.methods == ()
 
 
-def test_vision_alone_does_not_keep_the_text_tower(tiny_folder, pictures):
+def test_vision_alone_does_not_keep_the_text_tower(tiny_folder, draw_images):
     encoder = load_encoder(tiny_folder("clip"), device="cpu")
-    assert len(encoder.encode(pictures((40, 40)))) == 1
+    assert len(encoder.encode(draw_images((40, 40)))) == 1
 
 
 def test_a_vision_model_reads_no_text(tiny_folder):
@@ -186,15 +186,15 @@ def test_templates_come_from_the_folder_if_it_has_them(write_tiny, tmp_path):
         load_text_encoder(str(folder), device="cpu")
 
 
-def test_features_can_be_trained_on(tiny_folder, pictures):
-    features = load_encoder(tiny_folder("dinov2"), device="cpu").encode(pictures((40, 40)))
+def test_features_can_be_trained_on(tiny_folder, draw_images):
+    features = load_encoder(tiny_folder("dinov2"), device="cpu").encode(draw_images((40, 40)))
     layer = torch.nn.Linear(32, 2)
     layer(features.pooled).sum().backward()
     assert layer.weight.grad is not None
 
 
-def test_half_precision_stays_near_and_comes_back_as_float32(tiny_folder, pictures):
-    images = pictures((70, 50))
+def test_half_precision_stays_near_and_comes_back_as_float32(tiny_folder, draw_images):
+    images = draw_images((70, 50))
     exact = load_encoder(tiny_folder("dinov2"), device="cpu").encode(images)
     half = load_encoder(tiny_folder("dinov2"), device="cpu", dtype=torch.bfloat16)
     assert half.dtype == torch.bfloat16
@@ -203,9 +203,9 @@ def test_half_precision_stays_near_and_comes_back_as_float32(tiny_folder, pictur
     assert torch.nn.functional.cosine_similarity(exact.pooled, rough.pooled).item() > 0.99
 
 
-def test_many_pictures_of_many_grids_come_back_in_order(tiny_folder, pictures):
+def test_many_images_of_many_grids_come_back_in_order(tiny_folder, draw_images):
     encoder = load_encoder(tiny_folder("dinov2"), device="cpu")
-    images = pictures(*[(40 + 30 * (index % 4), 70) for index in range(11)])
+    images = draw_images(*[(40 + 30 * (index % 4), 70) for index in range(11)])
     each = encoder.encode_each(images, size=84, batch_size=2)
     for image, features in zip(images, each, strict=True):
         assert features.sizes.tolist() == [list(image.size)]
@@ -215,7 +215,7 @@ def test_many_pictures_of_many_grids_come_back_in_order(tiny_folder, pictures):
         assert features.patches.untyped_storage().nbytes() == features.patches.nbytes
 
 
-def test_pictures_that_are_not_rgb_are_converted(tiny_folder):
+def test_images_that_are_not_rgb_are_converted(tiny_folder):
     encoder = load_encoder(tiny_folder("dinov2"), device="cpu")
     grey = Image.fromarray(np.arange(60 * 60, dtype=np.uint32).reshape(60, 60).astype(np.uint8))
     torch.testing.assert_close(encoder.encode([grey]).pooled, encoder.encode([grey.convert("RGB")]).pooled)

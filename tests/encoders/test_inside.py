@@ -38,10 +38,10 @@ def library_pass(folder, pixels):
 def rolled_out(attentions):
     """Abnar and Zuidema's rollout by plain loops in float64; (B, T, T)."""
     every = []
-    for picture in range(len(attentions[0])):
+    for image in range(len(attentions[0])):
         total = np.eye(attentions[0].shape[-1])
         for weights in attentions:
-            mixed = np.mean([head.double().numpy() for head in weights[picture]], axis=0) + np.eye(len(total))
+            mixed = np.mean([head.double().numpy() for head in weights[image]], axis=0) + np.eye(len(total))
             for row in range(len(mixed)):
                 mixed[row] /= mixed[row].sum()
             total = mixed @ total
@@ -50,8 +50,8 @@ def rolled_out(attentions):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_norms_attention_and_rollout_are_those_of_the_eager_model(kind, tiny_folder, pictures):
-    folder, images = tiny_folder(kind), pictures((90, 60), (120, 80))
+def test_norms_attention_and_rollout_are_those_of_the_eager_model(kind, tiny_folder, draw_images):
+    folder, images = tiny_folder(kind), draw_images((90, 60), (120, 80))
     encoder = load_encoder(folder, device="cpu")
     seen = look_inside(encoder, images, size=6 * encoder.patch)
     tokens, attentions = library_pass(folder, encoder.inputs(images, 6 * encoder.patch, "whole")[1])
@@ -86,8 +86,8 @@ def test_every_architecture_is_looked_into():
 
 
 @pytest.mark.parametrize("kind", OPEN_CLIP)
-def test_open_clips_towers_show_what_their_own_attention_computes(kind, tiny_folder, pictures):
-    encoder, images = load_encoder(tiny_folder(kind), device="cpu"), pictures((80, 60))
+def test_open_clips_towers_show_what_their_own_attention_computes(kind, tiny_folder, draw_images):
+    encoder, images = load_encoder(tiny_folder(kind), device="cpu"), draw_images((80, 60))
     size = 4 * encoder.patch
     seen = look_inside(encoder, images, size=size)
     model, pixels = encoder.blocks.model, encoder.inputs(images, size, "whole")[1]
@@ -127,21 +127,21 @@ def test_open_clips_towers_show_what_their_own_attention_computes(kind, tiny_fol
     torch.testing.assert_close(seen.rollout.flatten(1).double(), rollout, rtol=0, atol=1e-5)
 
 
-def test_norms_alone_need_no_eager_attention(tiny_folder, pictures, monkeypatch):
+def test_norms_alone_need_no_eager_attention(tiny_folder, draw_images, monkeypatch):
     from transformers import PreTrainedModel
 
     encoder = load_encoder(tiny_folder("dinov2_with_registers"), device="cpu")
-    both = look_inside(encoder, pictures((60, 60)))
+    both = look_inside(encoder, draw_images((60, 60)))
     asked = []
     monkeypatch.setattr(PreTrainedModel, "set_attn_implementation", lambda _, how: asked.append(how))
-    alone = look_inside(encoder, pictures((60, 60)), attention=False)
+    alone = look_inside(encoder, draw_images((60, 60)), attention=False)
     assert asked == []
     assert alone.attention is None and alone.prefix_attention is None and alone.rollout is None
     torch.testing.assert_close(alone.norms, both.norms, rtol=1e-5, atol=1e-5)
 
 
-def test_many_pictures_are_those_one_by_one(tiny_folder, pictures):
-    encoder, images = load_encoder(tiny_folder("dinov2"), device="cpu"), pictures(*[(70, 70)] * 11)
+def test_many_images_are_those_one_by_one(tiny_folder, draw_images):
+    encoder, images = load_encoder(tiny_folder("dinov2"), device="cpu"), draw_images(*[(70, 70)] * 11)
     alone = [look_inside(encoder, [image], attention=False).norms for image in images]
     torch.testing.assert_close(look_inside(encoder, images, attention=False).norms, torch.cat(alone))
     together = look_inside(encoder, images)
@@ -149,8 +149,8 @@ def test_many_pictures_are_those_one_by_one(tiny_folder, pictures):
     torch.testing.assert_close(together.attention[3:4], look_inside(encoder, images[3:4]).attention)
 
 
-def test_features_stay_the_same_to_the_bit_while_others_look_inside(tiny_folder, pictures):
-    encoder, images = load_encoder(tiny_folder("dinov2"), device="cpu"), pictures((90, 90))
+def test_features_stay_the_same_to_the_bit_while_others_look_inside(tiny_folder, draw_images):
+    encoder, images = load_encoder(tiny_folder("dinov2"), device="cpu"), draw_images((90, 90))
     before, expected = encoder.encode(images), look_inside(encoder, images)
     failed, stop = [], threading.Event()
 
@@ -172,8 +172,8 @@ def test_features_stay_the_same_to_the_bit_while_others_look_inside(tiny_folder,
     assert failed == []
 
 
-def test_looking_inside_leaves_the_model_as_it_was_even_after_an_error(tiny_folder, pictures):
-    encoder, images = load_encoder(tiny_folder("clip"), device="cpu"), pictures((40, 40))
+def test_looking_inside_leaves_the_model_as_it_was_even_after_an_error(tiny_folder, draw_images):
+    encoder, images = load_encoder(tiny_folder("clip"), device="cpu"), draw_images((40, 40))
     model = encoder.blocks.model
     look_inside(encoder, images)
     last = encoder.blocks.of(model)[-1]
@@ -189,8 +189,8 @@ def test_looking_inside_leaves_the_model_as_it_was_even_after_an_error(tiny_fold
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.modules())
 
 
-def test_half_precision_comes_back_as_float32(tiny_folder, pictures):
-    images = pictures((70, 50))
+def test_half_precision_comes_back_as_float32(tiny_folder, draw_images):
+    images = draw_images((70, 50))
     exact = look_inside(load_encoder(tiny_folder("dinov2"), device="cpu"), images)
     rough = look_inside(load_encoder(tiny_folder("dinov2"), device="cpu", dtype=torch.bfloat16), images)
     for name in ("norms", "attention", "rollout", "cls_norms"):
@@ -198,15 +198,15 @@ def test_half_precision_comes_back_as_float32(tiny_folder, pictures):
         torch.testing.assert_close(getattr(rough, name), getattr(exact, name), rtol=0.05, atol=0.01)
 
 
-def test_what_cannot_be_looked_into_is_told_in_one_line(tiny_folder, pictures):
+def test_what_cannot_be_looked_into_is_told_in_one_line(tiny_folder, draw_images):
     for name in (tiny_folder("openclip_convolutional"), "pixels"):
         with pytest.raises(EncoderError, match="no tokens to look at: it is no vision transformer") as caught:
-            look_inside(load_encoder(name), pictures((64, 64)))
+            look_inside(load_encoder(name), draw_images((64, 64)))
         assert "\n" not in str(caught.value)
     encoder = load_encoder(tiny_folder("dinov2"), device="cpu")
     with pytest.raises(ValueError, match=r"2 different patch grids .*give one at a time"):
-        look_inside(encoder, pictures((60, 60), (60, 90)))
-    with pytest.raises(ValueError, match="no picture"):
+        look_inside(encoder, draw_images((60, 60), (60, 90)))
+    with pytest.raises(ValueError, match="no image"):
         look_inside(encoder, [])
     with pytest.raises(ValueError, match="size=3"):
-        look_inside(encoder, pictures((60, 60)), size=3)
+        look_inside(encoder, draw_images((60, 60)), size=3)

@@ -18,8 +18,8 @@ def library_model(folder):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_features_are_those_of_the_library(kind, tiny_folder, pictures):
-    folder, images = tiny_folder(kind), pictures((90, 70), (64, 121))
+def test_features_are_those_of_the_library(kind, tiny_folder, draw_images):
+    folder, images = tiny_folder(kind), draw_images((90, 70), (64, 121))
     encoder = load_encoder(folder, device="cpu")
     model, preprocess = library_model(folder)
     pixels = torch.stack([preprocess(image) for image in images])
@@ -37,14 +37,14 @@ def test_features_are_those_of_the_library(kind, tiny_folder, pictures):
 
 
 @pytest.mark.parametrize(("kind", "grid"), [("openclip", (3, 6)), ("openclip_timm", (3, 6)), ("openclip_map", (3, 6))])
-def test_any_grid_equals_a_model_made_for_that_size(kind, grid, tiny_folder, pictures):
+def test_any_grid_equals_a_model_made_for_that_size(kind, grid, tiny_folder, draw_images):
     """open_clip resizes position embeddings when it loads a model for another size: the same, but for one size."""
     import open_clip
 
     folder = tiny_folder(kind)
     encoder = load_encoder(folder, device="cpu")
     height, width = (side * encoder.patch for side in grid)
-    image = pictures((width, height))[0]
+    image = draw_images((width, height))[0]
     features = encoder.encode([image], size=width, fit="whole")
     assert features.grid == grid
     model = open_clip.create_model(f"local-dir:{folder}", force_image_size=(height, width)).eval()
@@ -55,8 +55,8 @@ def test_any_grid_equals_a_model_made_for_that_size(kind, grid, tiny_folder, pic
     torch.testing.assert_close(features.pooled, expected, rtol=0, atol=1e-4)
 
 
-def test_another_size_changes_nothing_for_the_next_call(tiny_folder, pictures):
-    encoder, images = load_encoder(tiny_folder("openclip"), device="cpu"), pictures((50, 40))
+def test_another_size_changes_nothing_for_the_next_call(tiny_folder, draw_images):
+    encoder, images = load_encoder(tiny_folder("openclip"), device="cpu"), draw_images((50, 40))
     before = encoder.encode(images)
     encoder.encode(images, size=96)
     assert torch.equal(before.patches, encoder.encode(images).patches)
@@ -77,10 +77,10 @@ def test_text_vectors_are_those_of_the_library(tiny_folder):
     assert encoder.logit_scale == pytest.approx(model.logit_scale.exp().item())
 
 
-def test_a_convolutional_tower_has_a_grid_of_its_stride(tiny_folder, pictures):
+def test_a_convolutional_tower_has_a_grid_of_its_stride(tiny_folder, draw_images):
     encoder = load_encoder(tiny_folder("openclip_convolutional"), device="cpu")
     assert encoder.patch == 32
-    assert encoder.encode(pictures((300, 200)), size=288, fit="whole").grid == (6, 9)
+    assert encoder.encode(draw_images((300, 200)), size=288, fit="whole").grid == (6, 9)
 
 
 def test_quickgelu_must_agree_with_the_weights():

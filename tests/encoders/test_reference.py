@@ -9,9 +9,9 @@ from PIL import Image
 from dinoclip_viz.encoders import load_encoder
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
-PICTURES = REFERENCE / "clip_vitb32_images"
+IMAGES = REFERENCE / "clip_vitb32_images"
 
-pytestmark = pytest.mark.skipif(not PICTURES.is_dir(), reason=f"reference data is not at {REFERENCE}")
+pytestmark = pytest.mark.skipif(not IMAGES.is_dir(), reason=f"reference data is not at {REFERENCE}")
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,18 @@ def clip_folder(tmp_path_factory):
 
 def test_pixels_are_the_published_ones_bit_for_bit(clip_folder):
     preprocessing = load_encoder(clip_folder, device="cpu").preprocessing
-    names = sorted(path.stem.removeprefix("pixels_") for path in PICTURES.glob("pixels_*.npy"))
+    names = sorted(path.stem.removeprefix("pixels_") for path in IMAGES.glob("pixels_*.npy"))
     assert len(names) == 7
     for name in names:
-        image = Image.open(PICTURES / f"{name}.jpg").convert("RGB")
+        image = Image.open(IMAGES / f"{name}.jpg").convert("RGB")
         plan = preprocessing.plan(image.size, 32, None, "crop")
         pixels = preprocessing.pixels([image], [plan])[0].numpy()
-        assert np.abs(pixels - np.load(PICTURES / f"pixels_{name}.npy")).max() == 0.0, name
+        assert np.abs(pixels - np.load(IMAGES / f"pixels_{name}.npy")).max() == 0.0, name
 
 
 def test_boxes_are_where_the_published_crop_was(clip_folder):
     encoder = load_encoder(clip_folder, device="cpu")
-    image = Image.open(PICTURES / "321_421.jpg").convert("RGB")  # 321 x 421
+    image = Image.open(IMAGES / "321_421.jpg").convert("RGB")  # 321 x 421
     [box] = encoder.encode([image]).boxes.tolist()
     assert image.size == (321, 421)
     assert box == pytest.approx([0.0, 34 * 421 / 293, 321.0, 258 * 421 / 293], abs=1e-3)

@@ -11,7 +11,7 @@ from dinoclip_viz.encoders.tiles import LARGEST, encode_tiled, plan_tiles
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return playground.draw(1500, 1, 256)[0].image.crop((0, 0, 256, 180))
 
 
@@ -21,7 +21,7 @@ def dino():
 
 
 @pytest.mark.parametrize("overlap", [0, 0.25, 0.6])
-def test_tiles_cover_every_patch_and_end_with_the_picture(overlap):
+def test_tiles_cover_every_patch_and_end_with_the_image(overlap):
     for size in (64, 96, 200, 333):
         tiling = plan_tiles((640, 427), patch=8, size=size, tile=64, overlap=overlap)
         covered = torch.zeros(tiling.grid)
@@ -34,34 +34,34 @@ def test_tiles_cover_every_patch_and_end_with_the_picture(overlap):
         assert all(count >= overlap * tiling.tile[1] - 1 for count in shared)
 
 
-def test_features_that_see_their_own_patch_alone_are_equal_in_tiles(picture):
+def test_features_that_see_their_own_patch_alone_are_equal_in_tiles(image):
     pixels = load_encoder("pixels")
-    whole = pixels.encode([picture], 256, "whole")
-    tiled = encode_tiled(pixels, picture, 256, tile=72)
+    whole = pixels.encode([image], 256, "whole")
+    tiled = encode_tiled(pixels, image, 256, tile=72)
     assert tiled.grid == whole.grid
     assert (tiled.patches - whole.patches).abs().max() < 1e-5
     assert torch.equal(tiled.boxes, whole.boxes) and torch.equal(tiled.sizes, whole.sizes)
 
 
-def test_a_picture_that_fits_into_one_tile_is_encoded_whole(dino, picture):
-    whole, tiled = dino.encode([picture], 192, "whole"), encode_tiled(dino, picture, 192, tile=192)
+def test_an_image_that_fits_into_one_tile_is_encoded_whole(dino, image):
+    whole, tiled = dino.encode([image], 192, "whole"), encode_tiled(dino, image, 192, tile=192)
     assert torch.equal(tiled.patches, whole.patches) and torch.equal(tiled.pooled, whole.pooled)
 
 
-def test_a_transformer_differs_in_tiles_but_points_the_same_way(dino, picture):
-    whole, tiled = dino.encode([picture], 256, "whole"), encode_tiled(dino, picture, 256, tile=128, overlap=0.5)
+def test_a_transformer_differs_in_tiles_but_points_the_same_way(dino, image):
+    whole, tiled = dino.encode([image], 256, "whole"), encode_tiled(dino, image, 256, tile=128, overlap=0.5)
     alike = F.cosine_similarity(whole.patches, tiled.patches, dim=-1)
     assert (whole.patches - tiled.patches).abs().max() > 1e-2
     assert alike.mean() > 0.8
 
 
-def test_dense_patches_are_blended_too(picture):
+def test_dense_patches_are_blended_too(image):
     clip = load_encoder("playground-clip")
-    tiled = encode_tiled(clip, picture, 256, tile=128, methods=["maskclip"])
+    tiled = encode_tiled(clip, image, 256, tile=128, methods=["maskclip"])
     assert tiled.dense["maskclip"].shape == (1, *tiled.grid, clip.dimension)
 
 
-def test_pictures_beyond_one_pass_answer_in_tiles(dino):
+def test_images_beyond_one_pass_answer_in_tiles(dino):
     long = playground.draw(1500, 1, 96)[0].image.resize((1600, 100))
     assert encode_tiled(dino, long, 1600, tile=256).grid == (13, 200)
     with pytest.raises(ValueError, match="expected 8"):
@@ -77,7 +77,7 @@ def test_pictures_beyond_one_pass_answer_in_tiles(dino):
         ({"size": 256, "methods": ["nonsense"]}, "nonsense"),
     ],
 )
-def test_settings_out_of_range_are_told_in_one_line(dino, picture, given, words):
+def test_settings_out_of_range_are_told_in_one_line(dino, image, given, words):
     with pytest.raises(ValueError, match=words) as caught:
-        encode_tiled(dino, picture, **given)
+        encode_tiled(dino, image, **given)
     assert "\n" not in str(caught.value)

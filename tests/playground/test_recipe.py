@@ -12,9 +12,9 @@ from dinoclip_viz.playground import draw
 from dinoclip_viz.playground.recipe import heads, measure
 from dinoclip_viz.playground.recipe.clip import WORDS, ClipRecipe, train_clip, word_prompts, word_targets
 from dinoclip_viz.playground.recipe.dino import DinoRecipe, matched_places, position_share, sinkhorn, train_dino
+from dinoclip_viz.playground.recipe.images import draw_images
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import orthogonalise
-from dinoclip_viz.playground.recipe.pictures import draw_pictures
 from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 from dinoclip_viz.playground.recipe.views import cell_centres, crop
 from dinoclip_viz.projector import Projector
@@ -23,15 +23,15 @@ from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return draw_pictures(tmp_path_factory.mktemp("pictures"), seed=990, count=40, workers=1)
+def images(tmp_path_factory):
+    return draw_images(tmp_path_factory.mktemp("pictures"), seed=990, count=40, workers=1)
 
 
-def test_pictures_are_drawn_once_and_kept(pictures, tmp_path):
-    first = draw_pictures(tmp_path, seed=990, count=3, workers=1)
-    assert np.array_equal(first.pixels, pictures.pixels[:3]) and first.captions == pictures.captions[:3]
+def test_images_are_drawn_once_and_kept(images, tmp_path):
+    first = draw_images(tmp_path, seed=990, count=3, workers=1)
+    assert np.array_equal(first.pixels, images.pixels[:3]) and first.captions == images.captions[:3]
     with pytest.raises(ValueError, match="expected"):
-        draw_pictures(tmp_path, seed=991, count=3, workers=1)
+        draw_images(tmp_path, seed=991, count=3, workers=1)
 
 
 def test_word_targets_read_the_first_caption():
@@ -71,7 +71,7 @@ def test_position_share_is_one_for_positions_and_small_for_noise():
 
 
 @pytest.mark.parametrize("kind", ["clip", "dino"])
-def test_a_run_that_was_cut_short_goes_on_where_it_was(kind, pictures, tmp_path, monkeypatch):
+def test_a_run_that_was_cut_short_goes_on_where_it_was(kind, images, tmp_path, monkeypatch):
     phases = ((0.0, 48, 0.5),)
     recipe = ClipRecipe(4, 4, phases=phases) if kind == "clip" else DinoRecipe(4, 4, phases=phases, cluster_from=0.5)
     train = train_clip if kind == "clip" else train_dino
@@ -97,9 +97,9 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(kind, pictures, tmp_path,
 
     monkeypatch.setattr(Loop, "update", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(pictures, tmp_path, recipe)
+        train(images, tmp_path, recipe)
     monkeypatch.setattr(Loop, "update", resumed)
-    folder = train(pictures, tmp_path, recipe)
+    folder = train(images, tmp_path, recipe)
     assert json.loads((folder / "training.json").read_text())["steps"] == 4
     assert load_encoder(str(folder)).encode([draw(1, 1, 96)[0].image]).patches.isfinite().all()
 
@@ -134,7 +134,7 @@ def test_measuring_on_training_seeds_is_refused():
 
 
 def test_the_projectors_recipe_goes_from_scenes_to_a_folder_that_loads(tmp_path):
-    recipe = ProjectorRecipe(pictures=60, patch_pictures=20, patch_size=96)
+    recipe = ProjectorRecipe(images=60, patch_images=20, patch_size=96)
     folder = train_projector(tmp_path, recipe)
     projector = Projector.find(folder)
     assert (projector.image_encoder, projector.text_encoder) == ("playground-dino", "playground-clip")
@@ -157,7 +157,7 @@ def test_the_heads_recipe_goes_from_scenes_to_files_that_fit_the_embedded_encode
     assert set(files) == set(heads.unfitted())
     for name, file in files.items():
         head = PatchHead.load(file, "playground-dino")
-        assert (head.encoder_, head.pictures_, head.size_) == ("playground-dino", 4, 48)
+        assert (head.encoder_, head.images_, head.size_) == ("playground-dino", 4, 48)
         assert Path(file).stat().st_size < 100_000 and Path(file).stem == name
     figures = heads.measure_heads(tmp_path / "heads", seed=2001, count=2)
     assert set(figures) == set(files) and figures["playground-dino-depth"]["rmse"] > 0
@@ -169,7 +169,7 @@ def test_the_heads_recipe_goes_from_scenes_to_files_that_fit_the_embedded_encode
 def test_the_embedded_heads_are_small_and_say_what_they_measured():
     for name, head in heads_for("playground-dino").items():
         assert (HEADS / f"{name}.safetensors").stat().st_size < 100_000
-        assert head.size_ == heads.SIZE and head.pictures_ == heads.COUNT
+        assert head.size_ == heads.SIZE and head.images_ == heads.COUNT
         found = heads.measured(head, load_encoder("playground-dino"), heads.unfitted()[name][1], seed=2001, count=6)
         assert found.keys() == head.figures.keys()
         for measure_name, tolerance in (("miou", 0.15), ("accuracy", 0.08), ("delta1", 0.2)):

@@ -72,7 +72,7 @@ def test_a_store_holds_what_the_encoder_gives(both):
     assert isinstance(store.text_to_image, np.memmap)
 
 
-def test_failed_pictures_are_rows_of_a_report(both):
+def test_failed_images_are_rows_of_a_report(both):
     folder, report = both
     assert report.failed == (("k3", "3 is broken"),)
     store = FeatureStore.open(folder, "playground-clip")
@@ -184,16 +184,16 @@ def test_patches_are_averaged_to_a_smaller_grid(tmp_path, both):
         embed(Few(3), "playground-dino", tmp_path / "t", patches=13)
 
 
-def test_a_shard_is_a_pure_function_of_its_pictures():
+def test_a_shard_is_a_pure_function_of_its_images():
     encoder, texts = dv.load_encoder("playground-dino"), dv.load_text_encoder("playground-clip")
-    pictures = [(sample, sample.load()) for sample in Few(5).samples()]
-    one, two = (embed_shard(pictures, [encoder], texts, batch_size=2) for _ in range(2))
+    images = [(sample, sample.load()) for sample in Few(5).samples()]
+    one, two = (embed_shard(images, [encoder], texts, batch_size=2) for _ in range(2))
     for kind in ("img_emb", "mean_emb"):
         np.testing.assert_array_equal(one.arrays[0][kind], two.arrays[0][kind])
     np.testing.assert_array_equal(one.captions, two.captions)
 
 
-def test_processes_decode_the_same_pictures_as_threads(tmp_path):
+def test_processes_decode_the_same_images_as_threads(tmp_path):
     embed("playground:2100:6", "playground-dino", tmp_path / "a", workers=0)
     embed("playground:2100:6", "playground-dino", tmp_path / "b", workers=2)
     assert files(tmp_path / "a") == files(tmp_path / "b")

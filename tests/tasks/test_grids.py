@@ -31,8 +31,8 @@ def test_the_corners_of_the_box_belong_to_the_corner_patches(features):
 
 
 @pytest.mark.parametrize(("x", "y"), [(-1, 5), (5, -0.1), (61, 5), (5, 31), (float("nan"), 5)])
-def test_places_outside_the_picture_are_refused_in_one_line(features, x, y):
-    with pytest.raises(ValueError, match=r"outside the part of the picture.*x from 0 to 60"):
+def test_places_outside_the_image_are_refused_in_one_line(features, x, y):
+    with pytest.raises(ValueError, match=r"outside the part of the image.*x from 0 to 60"):
         patch_at(features, x, y)
 
 

@@ -50,7 +50,7 @@ def wide_dinov2(tmp_path):
 
 
 def plain_artefacts(norms):
-    """The rule token by token, for one picture's norms as a flat list."""
+    """The rule token by token, for one image's norms as a flat list."""
     middle = sorted(norms)[(len(norms) - 1) // 2]
     logs = [math.log(norm / middle) for norm in norms]
     spread = 1.4826 * sorted(abs(value) for value in logs)[(len(logs) - 1) // 2]
@@ -106,7 +106,7 @@ def test_tokens_whose_position_embeddings_were_scaled_are_found_in_the_last_bloc
     """Planted at the input: they go through every block and are still the ones, and the only ones, that stand out."""
     encoder = wide_dinov2(count)
     positions = encoder.blocks.model.embeddings.position_embeddings
-    images = tiny.pictures((168, 168), seed=count)
+    images = tiny.images((168, 168), seed=count)
     typical = look_inside(encoder, images, size=168, attention=False).norms[:, -1].median()
     chosen = torch.randperm(144, generator=torch.Generator().manual_seed(count))[:count]
     with torch.no_grad():
@@ -122,11 +122,11 @@ def test_the_rule_equals_a_plain_loop():
         norms = torch.exp(spread * torch.randn(20, 5, 7, generator=generator))
         norms[::2, 2, 3] *= 6
         norms[::3, 1, 1] *= 20
-        expected = [plain_artefacts(picture.flatten().tolist()) for picture in norms.double()]
+        expected = [plain_artefacts(image.flatten().tolist()) for image in norms.double()]
         assert artefact_tokens(norms).flatten(1).tolist() == expected
 
 
-def test_each_picture_is_judged_by_itself():
+def test_each_image_is_judged_by_itself():
     quiet, loud = torch.ones(3, 3), torch.full((3, 3), 30.0)
     quiet[0, 0] = 30
     found = artefact_tokens(torch.stack([quiet, loud])[None])
@@ -178,7 +178,7 @@ def test_wrong_shapes_and_limits_are_told():
             artefact_tokens(torch.ones(2, 2), **limits)
     with pytest.raises(ValueError, match="ratio=0"):
         norm_summary(torch.ones(1, 2, 2), ratio=0)
-    with pytest.raises(ValueError, match="of one picture"):
+    with pytest.raises(ValueError, match="of one image"):
         located(torch.ones(1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), (0, 0, 1, 1))
 
 
@@ -187,7 +187,7 @@ def test_a_summary_is_that_of_plain_lists():
     summary = norm_summary(norms, ratio=1.5)
     assert [each.layer for each in summary] == [1, 2]
     for layer, each in enumerate(summary):
-        values = [value for picture in norms for value in picture[layer].flatten().tolist()]
+        values = [value for image in norms for value in image[layer].flatten().tolist()]
         middle = statistics.median(values)
         assert each.mean == pytest.approx(statistics.mean(values))
         assert each.median == pytest.approx(middle)
@@ -195,7 +195,7 @@ def test_a_summary_is_that_of_plain_lists():
         assert each.share_above == pytest.approx(sum(value > 1.5 * middle for value in values) / len(values))
 
 
-def test_artefacts_are_located_in_the_pictures_pixels_longest_first():
+def test_artefacts_are_located_in_the_images_pixels_longest_first():
     norms = torch.ones(2, 4)
     norms[0, 3], norms[1, 0] = 20, 30
     tokens = located(norms, artefact_tokens(norms), torch.tensor([10.0, 20.0, 50.0, 40.0]))
@@ -241,6 +241,6 @@ def test_taking_out_needs_a_value_a_patch_and_one_that_is_sound():
     given = features(torch.ones(1, 2, 2, 3))
     with pytest.raises(ValueError, match=r"expected bool \(1, 2, 2\)"):
         without_artefacts(given, torch.zeros(2, 2, dtype=torch.bool))
-    with pytest.raises(ValueError, match="every patch of a picture is an artefact"):
+    with pytest.raises(ValueError, match="every patch of an image is an artefact"):
         without_artefacts(given, torch.ones(1, 2, 2, dtype=torch.bool))
     assert torch.equal(without_artefacts(given, torch.zeros(1, 2, 2, dtype=torch.bool)).patches, given.patches)

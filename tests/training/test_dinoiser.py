@@ -19,16 +19,16 @@ def encoders():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def loaders():
     images = [scene.image for scene in playground.draw(2000, 12, 96)]
     return [lambda image=image: image for image in images]
 
 
 @pytest.fixture(scope="module")
-def fitted(encoders, pictures, tmp_path_factory):
+def fitted(encoders, loaders, tmp_path_factory):
     """A whole run in a folder."""
     folder = tmp_path_factory.mktemp("run")
-    head, history = fit_dinoiser(*encoders, pictures, TINY, folder)
+    head, history = fit_dinoiser(*encoders, loaders, TINY, folder)
     return folder, head, history
 
 
@@ -43,14 +43,14 @@ def test_the_loss_falls_and_the_best_round_is_kept(fitted, encoders):
     assert all(torch.equal(value, saved.state_dict()[name]) for name, value in head.state_dict().items())
 
 
-def test_the_held_loss_is_that_of_the_paper(fitted, encoders, pictures):
-    """Both binary cross-entropies by loops on the held-out pictures, from the layers that are kept."""
+def test_the_held_loss_is_that_of_the_paper(fitted, encoders, loaders):
+    """Both binary cross-entropies by loops on the held-out images, from the layers that are kept."""
     import numpy as np
 
     _, head, history = fitted
     clip, guide = encoders
     held = np.random.default_rng([0, 0]).permutation(12)[:4]
-    images = [pictures[row]() for row in held]
+    images = [loaders[row]() for row in held]
     middle = clip.encode(images, 96, "whole", ["third-last"]).dense["third-last"]
     taught = guide.encode(images, 96, "whole", ["values"])
     assert middle.shape[1:3] == taught.grid  # or grids would have to be resized here too
@@ -76,46 +76,46 @@ class StopError(Exception):
     """Raised where the run is to end."""
 
 
-def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoders, pictures, tmp_path):
+def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoders, loaders, tmp_path):
     def stop(record):
         raise StopError
 
     with pytest.raises(StopError):
-        fit_dinoiser(*encoders, pictures, TINY, tmp_path, stop)
+        fit_dinoiser(*encoders, loaders, TINY, tmp_path, stop)
     assert (tmp_path / CHECKPOINT).is_file() and not (tmp_path / HEAD).exists()
     seen = []
-    head, history = fit_dinoiser(*encoders, pictures, TINY, tmp_path, seen.append)
+    head, history = fit_dinoiser(*encoders, loaders, TINY, tmp_path, seen.append)
     _, whole, known = fitted
     assert [row["epoch"] for row in seen] == [2, 3]
     assert history == known
     assert all(torch.equal(value, head.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
-def test_a_finished_run_comes_back_at_once(fitted, encoders, pictures):
+def test_a_finished_run_comes_back_at_once(fitted, encoders, loaders):
     folder, head, history = fitted
-    again, same = fit_dinoiser(*encoders, pictures, TINY, folder)
+    again, same = fit_dinoiser(*encoders, loaders, TINY, folder)
     assert same == history
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in head.state_dict().items())
 
 
-def test_another_run_in_the_same_folder_is_refused(fitted, encoders, pictures):
+def test_another_run_in_the_same_folder_is_refused(fitted, encoders, loaders):
     folder, _, _ = fitted
     with pytest.raises(ValueError, match=r"holds a run with rate 0.002, not 0.001; name another folder"):
-        fit_dinoiser(*encoders, pictures, replace(TINY, rate=1e-3), folder)
-    with pytest.raises(ValueError, match=r"holds a run with pictures 12, not 11"):
-        fit_dinoiser(*encoders, pictures[:11], TINY, folder)
+        fit_dinoiser(*encoders, loaders, replace(TINY, rate=1e-3), folder)
+    with pytest.raises(ValueError, match=r"holds a run with images 12, not 11"):
+        fit_dinoiser(*encoders, loaders[:11], TINY, folder)
 
 
-def test_what_cannot_be_trained_on_is_refused(encoders, pictures):
+def test_what_cannot_be_trained_on_is_refused(encoders, loaders):
     clip, guide = encoders
-    with pytest.raises(ValueError, match="4 pictures, of which 4 are held out"):
-        fit_dinoiser(clip, guide, pictures[:4], TINY)
+    with pytest.raises(ValueError, match="4 images, of which 4 are held out"):
+        fit_dinoiser(clip, guide, loaders[:4], TINY)
     with pytest.raises(ValueError, match="playground-dino is no CLIP whose blocks can be read"):
-        fit_dinoiser(guide, guide, pictures, TINY)
+        fit_dinoiser(guide, guide, loaders, TINY)
     with pytest.raises(ValueError, match="pixels"):
-        fit_dinoiser(clip, load_encoder("pixels"), pictures, TINY)
+        fit_dinoiser(clip, load_encoder("pixels"), loaders, TINY)
     with pytest.raises(ValueError, match="size is 4 pixels, less than one patch"):
-        fit_dinoiser(clip, guide, pictures, replace(TINY, size=4))
+        fit_dinoiser(clip, guide, loaders, replace(TINY, size=4))
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"rate": -1.0}, {"rounds": 20}])
@@ -128,8 +128,8 @@ def test_the_card_needs_the_run_s_records(fitted, tmp_path):
     from dinoclip_viz.training.card import save_dinoiser_card
 
     folder, _, history = fitted
-    card = save_dinoiser_card(folder, "some pictures").read_text()
-    assert "12 steps of 4 pictures of `some pictures` (12 pictures, 4 of them held out) at 96 px" in card
+    card = save_dinoiser_card(folder, "some images").read_text()
+    assert "12 steps of 4 images of `some images` (12 images, 4 of them held out) at 96 px" in card
     assert f"{min(row['held_loss'] for row in history):.4f}" in card
     with pytest.raises(ValueError, match=r"holds no record of a training .*; expected run.json, history.json"):
-        save_dinoiser_card(tmp_path, "some pictures")
+        save_dinoiser_card(tmp_path, "some images")

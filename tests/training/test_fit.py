@@ -42,7 +42,7 @@ def stores(tmp_path_factory):
     ],
     ids=lambda recipe: recipe.name,
 )
-def test_every_recipe_learns_to_retrieve_held_out_pictures(stores, recipe):
+def test_every_recipe_learns_to_retrieve_held_out_images(stores, recipe):
     projector, history = fit_projector(*stores, recipe=recipe)
     best = max(row["image_to_text_R@1"] + row["text_to_image_R@1"] for row in history) / 2
     assert best > 5 / 60  # chance is 1/60
@@ -198,7 +198,7 @@ def test_a_patch_head_needs_patches(stores):
 
 def test_stores_that_do_not_belong_together_are_named(tmp_path, stores):
     other = pair(tmp_path / "other", 500)
-    with pytest.raises(StoreError, match=r"made-dino holds 600 pictures and .*made-clip 500"):
+    with pytest.raises(StoreError, match=r"made-dino holds 600 images and .*made-clip 500"):
         fit_projector(stores[0], other[1], recipe=SMALL)
     with pytest.raises(
         StoreError, match=r"the captions in .* are vectors of 'made-clip', the targets .* of 'made-dino'"
@@ -206,15 +206,15 @@ def test_stores_that_do_not_belong_together_are_named(tmp_path, stores):
         fit_projector(stores[1], stores[0], recipe=SMALL)
 
 
-def test_a_picture_without_caption_is_named(tmp_path):
+def test_an_image_without_caption_is_named(tmp_path):
     stores = pair(tmp_path, 100, bare=(7, 9))
-    with pytest.raises(StoreError, match=r"2 of 100 pictures in .* have no caption, row 7 first"):
+    with pytest.raises(StoreError, match=r"2 of 100 images in .* have no caption, row 7 first"):
         fit_projector(*stores, recipe=SMALL)
     _, history = fit_projector(*stores, recipe=find_recipe("dinov2-clip", hidden=8, blocks=1, epochs=1, batch=16))
     assert history[0]["cosine"] != 0
 
 
-def test_captions_of_a_batch_are_the_pictures_own(stores):
+def test_captions_of_a_batch_are_the_images_own(stores):
     pairs = Pairs(*stores, holdout=60)
     rows = np.array([5, 3, 200])
     batch = pairs.batch(rows, 2, np.random.default_rng(0))
@@ -226,7 +226,7 @@ def test_captions_of_a_batch_are_the_pictures_own(stores):
         assert owners[found[0]] == rows[owner]
 
 
-def test_held_out_pictures_are_never_trained_on(stores):
+def test_held_out_images_are_never_trained_on(stores):
     pairs = Pairs(*stores, holdout=60)
     orders = [pairs.order(0, epoch) for epoch in range(2)]
     assert sorted(orders[0].tolist()) == list(range(540))

@@ -33,7 +33,7 @@ HEADS, DEEP, WIDE = 3, 8, 6
 @pytest.mark.parametrize("kind", ["dino", "dinov2_with_registers"])
 def test_head_embeddings_are_patches_weighed_by_each_head_s_attention_of_cls(kind, tmp_path):
     encoder = load_encoder(str(getattr(tiny, f"tiny_{kind}")(tmp_path / kind)), device="cpu")
-    images = tiny.pictures((5 * encoder.patch, 3 * encoder.patch), (5 * encoder.patch, 3 * encoder.patch), seed=1)
+    images = tiny.images((5 * encoder.patch, 3 * encoder.patch), (5 * encoder.patch, 3 * encoder.patch), seed=1)
     found = head_embeddings(encoder, images, 5 * encoder.patch)
     heads = encoder.blocks.model.config.num_attention_heads
     seen = {}
@@ -60,13 +60,13 @@ def test_head_embeddings_are_patches_weighed_by_each_head_s_attention_of_cls(kin
 
 def test_an_encoder_without_cls_is_refused():
     with pytest.raises(ValueError, match="pixels"):
-        head_embeddings(load_encoder("pixels"), tiny.pictures((64, 64)))
+        head_embeddings(load_encoder("pixels"), tiny.images((64, 64)))
 
 
-def test_captions_stay_with_their_pictures_in_whatever_sizes_they_come():
+def test_captions_stay_with_their_images_in_whatever_sizes_they_come():
     encoder, texts = load_encoder("playground-dino"), load_text_encoder("playground-clip")
     sizes = [(96, 96), (96, 64), (96, 96), (64, 96)]
-    images = [picture for number, size in enumerate(sizes) for picture in tiny.pictures(size, seed=number)]
+    images = [image for number, size in enumerate(sizes) for image in tiny.images(size, seed=number)]
     said = [["a cat", "a dog"], ["a tree"], [], ["a bird"]]
     data = collect(encoder, texts, zip(images, said, strict=True))
     assert (len(data.heads), len(data.texts)) == (3, 4)
@@ -78,16 +78,14 @@ def test_captions_stay_with_their_pictures_in_whatever_sizes_they_come():
         torch.testing.assert_close(data.texts[data.owners == row], texts.encode(captions).pooled, rtol=0, atol=1e-5)
 
 
-def test_pictures_without_captions_are_refused():
-    with pytest.raises(ValueError, match="no picture has a caption"):
-        collect(
-            load_encoder("playground-dino"), load_text_encoder("playground-clip"), [(tiny.pictures((64, 64))[0], [])]
-        )
+def test_images_without_captions_are_refused():
+    with pytest.raises(ValueError, match="no image has a caption"):
+        collect(load_encoder("playground-dino"), load_text_encoder("playground-clip"), [(tiny.images((64, 64))[0], [])])
 
 
 @pytest.fixture(scope="module")
 def toy():
-    """Pictures of which one head, another one in each, is a linear map of their two texts; the others are noise."""
+    """Images of which one head, another one in each, is a linear map of their two texts; the others are noise."""
     generator = torch.Generator().manual_seed(0)
     count = 200
     meaning = torch.randn(count, WIDE, generator=generator)
@@ -104,8 +102,8 @@ def test_a_linear_map_from_texts_to_heads_is_learnt(toy, tmp_path):
     assert history[-1]["loss"] < history[0]["loss"] / 2
     texts, heads = projector.pooled_head(toy.texts[-80::2]), toy.heads[-40:]
     best = []  # by loops: the largest cosine over the heads
-    for picture in range(40):
-        scores = [max(F.cosine_similarity(head, text, dim=0).item() for head in heads[picture]) for text in texts]
+    for image in range(40):
+        scores = [max(F.cosine_similarity(head, text, dim=0).item() for head in heads[image]) for text in texts]
         best.append(scores)
     found = sum(max(range(40), key=lambda row: best[row][text]) == text for text in range(40)) / 40
     assert found == pytest.approx(max(row["held_R@1"] for row in history))
@@ -134,8 +132,8 @@ def test_a_run_stopped_after_two_epochs_goes_on_to_the_same_weights(toy, tmp_pat
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
-def test_too_few_pictures_are_refused(toy):
-    with pytest.raises(ValueError, match="200 pictures; expected 190 to hold out and a batch of 32"):
+def test_too_few_images_are_refused(toy):
+    with pytest.raises(ValueError, match="200 images; expected 190 to hold out and a batch of 32"):
         fit_text_map(DINO, CLIP, toy, replace(TINY, holdout=190))
 
 

@@ -52,7 +52,7 @@ def test_a_video_is_written_and_read_again(tmp_path):
 
 def test_bad_animations_are_one_line(tmp_path):
     for call, reason in [
-        (lambda: viz.save_animation([], tmp_path / "a.gif"), "no pictures"),
+        (lambda: viz.save_animation([], tmp_path / "a.gif"), "no images"),
         (lambda: viz.save_animation(frames(), tmp_path / "a.png"), "a.png is no animation"),
         (lambda: viz.save_animation(frames(), tmp_path / "a.gif", 0), "seconds=0"),
     ]:

@@ -11,14 +11,14 @@ def red(width=20, height=20):
     return Image.new("RGB", (width, height), RED)
 
 
-def test_pictures_stand_row_by_row_at_one_size():
+def test_images_stand_row_by_row_at_one_size():
     sheet = contact_sheet([red(), red(300, 300), red()], ["", "", ""], columns=2, side=50)
     assert sheet.size == (12 + 2 * 62, 12 + 2 * 62)
     assert [sheet.getpixel(place) for place in ((12, 12), (123, 61), (12, 74))] == [RED] * 3
     assert sheet.getpixel((80, 80)) == (255, 255, 255)
 
 
-def test_proportions_are_kept_and_the_picture_is_whole():
+def test_proportions_are_kept_and_the_image_is_whole():
     sheet = contact_sheet([red(100, 50)], [""], side=100)
     rows = np.asarray(sheet)[:, 62]
     assert (rows == RED).all(1).sum() == 50
@@ -34,7 +34,7 @@ def test_titles_stand_below_and_a_row_is_as_high_as_its_longest():
     assert (np.asarray(short)[:113] == np.asarray(long)[:113]).all()
 
 
-def test_a_picture_out_of_reach_is_a_grey_tile_with_its_words():
+def test_an_image_out_of_reach_is_a_grey_tile_with_its_words():
     sheet = contact_sheet(["2000-000017"], ["1"], side=100)
     assert sheet.getpixel((15, 15)) == (200, 200, 200)
     assert np.asarray(grey_tile("2000-000017")).min() < 100
@@ -43,7 +43,7 @@ def test_a_picture_out_of_reach_is_a_grey_tile_with_its_words():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "titles", "columns", "side", "told"),
+    ("images", "titles", "columns", "side", "told"),
     [
         ([], [], 5, 160, "0 titles"),
         ([red()], [], 5, 160, "0 titles for 1"),
@@ -53,6 +53,6 @@ def test_a_picture_out_of_reach_is_a_grey_tile_with_its_words():
         ([np.zeros((2, 2, 2))], ["a"], 5, 160, "shape"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(pictures, titles, columns, side, told):
+def test_what_cannot_be_drawn_is_told(images, titles, columns, side, told):
     with pytest.raises(ValueError, match=told):
-        contact_sheet(pictures, titles, columns, side)
+        contact_sheet(images, titles, columns, side)

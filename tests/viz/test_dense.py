@@ -1,4 +1,4 @@
-"""Maps of classes and of depth as pictures."""
+"""Maps of classes and of depth as images."""
 
 import numpy as np
 import pytest
@@ -17,21 +17,21 @@ def test_the_background_is_grey_and_the_rest_keeps_the_palette():
 
 
 def test_every_pixel_has_the_colour_of_its_class_or_grey():
-    shown = np.asarray(viz.label_picture(np.array([[0, 1], [-1, 255]]), COLOURS))
+    shown = np.asarray(viz.label_image(np.array([[0, 1], [-1, 255]]), COLOURS))
     assert shown.tolist() == [[list(COLOURS[0]), list(COLOURS[1])], [list(UNKNOWN), list(UNKNOWN)]]
 
 
-def test_a_map_over_a_picture_lets_it_through():
+def test_a_map_over_an_image_lets_it_through():
     white = Image.new("RGB", (2, 1), "white")
-    shown = np.asarray(viz.label_picture(np.array([[0, 1]]), COLOURS, white, opacity=0.5)).astype(int)
+    shown = np.asarray(viz.label_image(np.array([[0, 1]]), COLOURS, white, opacity=0.5)).astype(int)
     assert np.abs(shown[0] - (np.array(COLOURS) + 255) / 2).max() <= 1
-    with pytest.raises(ValueError, match="labels of 2 x 1 for a picture of 3 x 1"):
-        viz.label_picture(np.array([[0, 1]]), COLOURS, Image.new("RGB", (3, 1)))
+    with pytest.raises(ValueError, match="labels of 2 x 1 for an image of 3 x 1"):
+        viz.label_image(np.array([[0, 1]]), COLOURS, Image.new("RGB", (3, 1)))
 
 
-def test_the_colours_of_the_picture_do_not_mix_with_those_of_the_classes():
+def test_the_colours_of_the_image_do_not_mix_with_those_of_the_classes():
     red = Image.new("RGB", (1, 1), (200, 0, 0))
-    assert len(set(viz.label_picture(np.array([[0]]), COLOURS, red, opacity=0).getpixel((0, 0)))) == 1
+    assert len(set(viz.label_image(np.array([[0]]), COLOURS, red, opacity=0).getpixel((0, 0)))) == 1
 
 
 def test_the_legend_names_the_classes_that_occur():
@@ -45,9 +45,9 @@ def test_the_legend_names_the_classes_that_occur():
 
 
 def test_depth_has_one_scale_for_all_maps_and_a_bar_in_metres():
-    near = np.asarray(viz.depth_picture(np.full((4, 4), 2.0), 0, 40, 8))
-    far = np.asarray(viz.depth_picture(np.full((4, 4), 39.0), 0, 40, 8))
+    near = np.asarray(viz.depth_image(np.full((4, 4), 2.0), 0, 40, 8))
+    far = np.asarray(viz.depth_image(np.full((4, 4), 39.0), 0, 40, 8))
     assert near.mean() < 60 < 150 < far.mean()
-    assert np.asarray(viz.depth_picture(np.full((1, 1), np.nan), 0, 40, 1))[0, 0].tolist() == list(UNKNOWN)
+    assert np.asarray(viz.depth_image(np.full((1, 1), np.nan), 0, 40, 1))[0, 0].tolist() == list(UNKNOWN)
     whole = viz.depth_with_bar(np.ones((4, 4)), 0, 40, 200)
     assert whole.width == 200 and whole.height > 200

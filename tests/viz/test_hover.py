@@ -132,14 +132,14 @@ def test_the_sizes_that_are_told_are_those_that_are_sent():
     assert payload.meta["size"].startswith("24 patches of 100 numbers, sent once: 0.00 MB of int8")
 
 
-def test_two_pictures_of_37_by_37_patches_of_384_are_about_a_megabyte():
+def test_two_images_of_37_by_37_patches_of_384_are_about_a_megabyte():
     grids = [noise(37, 37, 384), noise(37, 37, 384, seed=1)]
     payload = hover_payload([np.zeros((518, 518))] * 2, grids)
     assert payload.nbytes["features"] == 2 * 37 * 37 * 384
     assert "1.06 MB of int8 features" in payload.meta["size"]
 
 
-def test_pictures_are_bounded_and_travel_inside(playground):
+def test_images_are_bounded_and_travel_inside(playground):
     loud = np.random.default_rng(0).integers(0, 256, (500, 2000, 3), dtype=np.uint8)
     payload = hover_payload([loud, playground[0][0]], [noise(), noise()])
     first, second = (each["src"] for each in payload.meta["pictures"])
@@ -152,7 +152,7 @@ def test_pictures_are_bounded_and_travel_inside(playground):
     assert second.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
 
 
-def test_boxes_become_shares_and_default_to_the_whole_picture():
+def test_boxes_become_shares_and_default_to_the_whole_image():
     payload = hover_payload(
         [np.zeros((100, 200))] * 2, [noise()] * 2, boxes=[(50, 0, 150, 100), None], names=["a", "b"]
     )
@@ -173,18 +173,18 @@ def test_half_precision_and_whole_numbers_are_taken():
 @pytest.mark.parametrize(
     ("count", "given", "words"),
     [
-        (0, {"patches": []}, "0 pictures; expected 1 to 6"),
-        (7, {"patches": [noise()] * 7}, "7 pictures; expected 1 to 6"),
-        (2, {"patches": [noise()]}, "2 pictures and 1 arrays of patches"),
-        (1, {"patches": [noise()], "names": ["a", "b"]}, "1 pictures and 2 names"),
-        (1, {"patches": [noise()], "boxes": []}, "1 pictures and 0 boxes"),
+        (0, {"patches": []}, "0 images; expected 1 to 6"),
+        (7, {"patches": [noise()] * 7}, "7 images; expected 1 to 6"),
+        (2, {"patches": [noise()]}, "2 images and 1 arrays of patches"),
+        (1, {"patches": [noise()], "names": ["a", "b"]}, "1 images and 2 names"),
+        (1, {"patches": [noise()], "boxes": []}, "1 images and 0 boxes"),
         (1, {"patches": [noise()[None]]}, r"shape \(1, 4, 6, 8\); expected \(H, W, D\)"),
         (1, {"patches": [np.zeros((0, 3, 4))]}, "shape"),
         (2, {"patches": [noise(), noise(dimension=9)]}, "8 and 9 dimensions.*from one encoder"),
-        (1, {"patches": [np.where(noise() > 2, np.nan, noise())]}, "picture 1 are NaN"),
-        (1, {"patches": [np.full((2, 2, 3), np.inf)]}, "4 patches of picture 1 are NaN or infinite"),
-        (1, {"patches": [noise()], "boxes": [(0, 0, 9, 8)]}, "no part of a picture of 8 x 8"),
-        (1, {"patches": [noise()], "boxes": [(4, 0, 4, 8)]}, "no part of a picture"),
+        (1, {"patches": [np.where(noise() > 2, np.nan, noise())]}, "image 1 are NaN"),
+        (1, {"patches": [np.full((2, 2, 3), np.inf)]}, "4 patches of image 1 are NaN or infinite"),
+        (1, {"patches": [noise()], "boxes": [(0, 0, 9, 8)]}, "no part of an image of 8 x 8"),
+        (1, {"patches": [noise()], "boxes": [(4, 0, 4, 8)]}, "no part of an image"),
         (1, {"patches": [noise()], "low": 1.0}, "low below high"),
         (1, {"patches": [noise()], "colours": "jet"}, "jet"),
     ],
@@ -256,7 +256,7 @@ def test_a_widget_carries_its_features_as_bytes(playground):
     both = dv.hover("playground-dino", [np.asarray(scene) for scene in scenes])
     assert both.get_state()["features"] == payload.features
     assert len(dv.hover("playground-dino", scenes[0], size=48).meta["pictures"]) == 1
-    with pytest.raises(ValueError, match="7 pictures"):
+    with pytest.raises(ValueError, match="7 images"):
         dv.hover("playground-dino", [scenes[0]] * 7)
 
 

@@ -11,7 +11,7 @@ from dinoclip_viz.viz import (
     class_palette,
     component_histogram,
     figure_to_image,
-    picture_grid,
+    image_grid,
     rgb_legend,
     scale_bar,
     score_bars,
@@ -130,7 +130,7 @@ def test_short_text_is_left_whole():
     assert shorten("cat", font_for("", 20), 500) == "cat"
 
 
-def test_pictures_side_by_side_have_one_height_and_white_between():
+def test_images_side_by_side_have_one_height_and_white_between():
     row = side_by_side([Image.new("RGB", (20, 40), "red"), Image.new("RGB", (20, 20), "blue")], gap=10, height=40)
     assert row.size == (10 + 20 + 10 + 40 + 10, 60)
     assert row.getpixel((10, 10)) == (255, 0, 0) and row.getpixel((40, 49)) == (0, 0, 255)
@@ -144,32 +144,32 @@ def test_captions_stand_within_their_columns():
     assert (row[:, 16:116] < 255).any() and (row[:, 132:232] < 255).any()
 
 
-def test_a_very_wide_picture_does_not_make_an_endless_row():
+def test_a_very_wide_image_does_not_make_an_endless_row():
     assert side_by_side([Image.new("RGB", (5000, 10))], height=50, gap=0).size == (200, 1)
 
 
 def test_a_grid_has_as_many_columns_as_it_needs():
     tiles = [Image.new("RGB", (30, 30))] * 5
-    assert picture_grid(tiles, columns=3, cell=30, gap=2).size == (3 * 32 + 2, 2 * 32 + 2)
-    assert picture_grid(tiles[:2], columns=4, cell=30, gap=2).size == (2 * 32 + 2, 32 + 2)
+    assert image_grid(tiles, columns=3, cell=30, gap=2).size == (3 * 32 + 2, 2 * 32 + 2)
+    assert image_grid(tiles[:2], columns=4, cell=30, gap=2).size == (2 * 32 + 2, 32 + 2)
 
 
-def test_pictures_in_a_grid_keep_their_proportions():
+def test_images_in_a_grid_keep_their_proportions():
     grid = np.asarray(
-        picture_grid([Image.new("RGB", (20, 10), "red"), Image.new("RGB", (10, 20), "red")], cell=40, gap=0)
+        image_grid([Image.new("RGB", (20, 10), "red"), Image.new("RGB", (10, 20), "red")], cell=40, gap=0)
     )
     red = (grid == [255, 0, 0]).all(axis=-1)
     assert red[:, :40].sum() == 40 * 20 and red[:, 40:].sum() == 20 * 40
 
 
 def test_layouts_refuse_nothing_at_all_and_captions_that_do_not_match():
-    for lay in (side_by_side, picture_grid):
-        with pytest.raises(ValueError, match="no pictures"):
+    for lay in (side_by_side, image_grid):
+        with pytest.raises(ValueError, match="no images"):
             lay([])
-        with pytest.raises(ValueError, match="1 captions for 2 pictures"):
+        with pytest.raises(ValueError, match="1 captions for 2 images"):
             lay([Image.new("RGB", (4, 4))] * 2, ["one"])
     with pytest.raises(ValueError, match="columns=0"):
-        picture_grid([Image.new("RGB", (4, 4))], columns=0)
+        image_grid([Image.new("RGB", (4, 4))], columns=0)
 
 
 def test_bars_are_as_long_as_their_probabilities():
@@ -221,7 +221,7 @@ def test_a_histogram_of_one_value_at_the_threshold_can_be_drawn():
     assert figure_to_image(component_histogram([2.0], threshold=2.0)).size == (768, 360)
 
 
-def test_threads_draw_the_same_pictures_as_one():
+def test_threads_draw_the_same_images_as_one():
     def draw(seed):
         values = np.random.default_rng(seed).normal(size=50)
         figure = figure_to_image(component_histogram(values, threshold=0.0)).tobytes()

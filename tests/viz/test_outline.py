@@ -18,5 +18,5 @@ def test_edges_agree_with_a_plain_loop_over_neighbours(thickness):
     assert np.array_equal(region_edges(labels, thickness), expected)
 
 
-def test_one_region_has_no_edge_even_at_the_picture_rim():
+def test_one_region_has_no_edge_even_at_the_image_rim():
     assert not region_edges(np.ones((4, 5), dtype=np.int32), thickness=9).any()

@@ -8,8 +8,8 @@ from dinoclip_viz.viz.tokens import OUTLINE, value_range
 NORMS = np.arange(24.0).reshape(2, 3, 4) + 1
 
 
-def colours(picture):
-    return {colour for _, colour in picture.getcolors(1 << 24)}
+def colours(image):
+    return {colour for _, colour in image.getcolors(1 << 24)}
 
 
 def first_map(sheet, shape, cell=96):
@@ -61,16 +61,16 @@ def test_histograms_count_every_token_and_mark_artefacts():
     assert "layer 2, median" in figure.axes[1].get_title("left")
 
 
-def test_histograms_take_the_patches_of_several_pictures():
+def test_histograms_take_the_patches_of_several_images():
     figure = norm_histograms(np.ones((2, 30)), titles=["layer 11", "layer 12"])
     assert [axes.get_title("left") for axes in figure.axes] == ["layer 11, median 1", "layer 12, median 1"]
 
 
-def test_attention_is_drawn_over_the_picture_one_map_a_head():
-    picture = Image.new("RGB", (60, 40), (0, 0, 0))
+def test_attention_is_drawn_over_the_image_one_map_a_head():
+    image = Image.new("RGB", (60, 40), (0, 0, 0))
     maps = np.full((3, 2, 3), 0.02)
     maps[1, 0, 0] = 0.9
-    sheet = attention_maps(picture, maps, columns=3, cell=96, opacity=1)
+    sheet = attention_maps(image, maps, columns=3, cell=96, opacity=1)
     assert sheet.width == 3 * 96 + 4 * 16
     top = colour_map([[1.0]], 0, 1, "magma")[0, 0]
     assert tuple(top.tolist()) in colours(sheet)

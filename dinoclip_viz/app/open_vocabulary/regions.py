@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.images import Picture, shown
+from dinoclip_viz.app.images import GivenImage, shown
 from dinoclip_viz.app.resolution import OWN, size_of
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.app.zero_shot.tab import lines_of
@@ -36,7 +36,7 @@ QUIET = "#8a8a93"
 """The colour of background words, which have no mask."""
 
 Annotated = tuple[Image.Image, list[tuple[NDArray[np.float64], str]]]
-"""What `gr.AnnotatedImage` shows: a picture, and its masks with their names."""
+"""What `gr.AnnotatedImage` shows: an image, and its masks with their names."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Found:
         method: its name.
         maps: (C, height, width) score of each entry of the vocabulary: its cosine, less the closest contrast prompt's.
         labels: (height, width) the best of them, -1 for none.
-        encoding, prompting: seconds for the picture's patches, once a picture, and for the prompts and their maps.
+        encoding, prompting: seconds for the image's patches, once an image, and for the prompts and their maps.
         miou: agreement with a drawn scene's truth, 0 to 1; None where nothing is known.
     """
 
@@ -148,22 +148,22 @@ def hexadecimal(colour: Sequence[int] | NDArray[np.uint8]) -> str:
 
 
 def find(
-    bench: Workbench, key: str, picture: Picture, wanted: Asked, methods: Sequence[str], patches: int = OWN
+    bench: Workbench, key: str, image: GivenImage, wanted: Asked, methods: Sequence[str], patches: int = OWN
 ) -> list[Found]:
-    """What each method finds in the picture; its patches are computed once a picture, the prompts each time.
+    """What each method finds in the image; its patches are computed once an image, the prompts each time.
 
     Args:
         bench: the workbench; key: of the model.
-        picture: the picture.
+        image: the image.
         wanted: what to look for.
         methods: that the model serves.
         patches: along the longer side; 0 leaves it to the encoder.
     """
-    model, scene = bench.model(key), bench.drawn.scene(picture)
+    model, scene = bench.model(key), bench.drawn.scene(image)
     size = size_of(model.images, int(patches))
     found = []
     for method in methods:
-        features, encoding = bench.ready(key, picture, method, size)
+        features, encoding = bench.ready(key, image, method, size)
         start = perf_counter()
         maps = score_maps(model, features, vocabulary_vectors(model, wanted.vocabulary, method), method)
         if wanted.against is not None:
@@ -197,9 +197,9 @@ def truth_labels(wanted: Asked, scene: Scene | None) -> NDArray[np.int64] | None
     return truth_of_named(scene.mask.astype(np.int64) - 1, named)
 
 
-def annotated(picture: Picture, labels: NDArray[np.int64], wanted: Asked, opacity: float) -> Annotated:
-    """The picture in greys, so that all colours are those of the prompts, and a mask for each prompt that is found."""
-    grey = shown(picture.image).convert("L").convert("RGB")
+def annotated(image: GivenImage, labels: NDArray[np.int64], wanted: Asked, opacity: float) -> Annotated:
+    """The image in greys, so that all colours are those of the prompts, and a mask for each prompt that is found."""
+    grey = shown(image.image).convert("L").convert("RGB")
     large = enlarge_labels(labels, grey.width, grey.height)
     masks = [(large == number) * float(opacity) for number in range(wanted.count)]
     return grey, [(mask, name) for mask, name in zip(masks, wanted.names, strict=True) if mask.any()]
@@ -213,7 +213,7 @@ def colour_map_of(wanted: Asked) -> dict[str, str]:
 def figures(found: Sequence[Found], wanted: Asked) -> str:
     """A table as HTML: times, agreement with the truth where it is known, and the share that each prompt covers."""
     known = any(one.miou is not None for one in found)
-    head = ["method", "picture", "prompts", *(["mIoU"] if known else []), *wanted.names]
+    head = ["method", "image", "prompts", *(["mIoU"] if known else []), *wanted.names]
     rows = []
     for one in found:
         covered = areas(one.labels, len(wanted.vocabulary.names))[: wanted.count]
@@ -222,7 +222,7 @@ def figures(found: Sequence[Found], wanted: Asked) -> str:
         rows.append([one.method, *times, *miou, *(f"{share:.0%}" for share in covered)])
     cells = "".join(f"<th>{html.escape(word)}</th>" for word in head)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(word)}</td>' for word in row)}</tr>" for row in rows)
-    words = "picture: its patches, once a picture; prompts: each time; below a prompt: the share that it covers"
+    words = "image: its patches, once an image; prompts: each time; below a prompt: the share that it covers"
     if known:
         counted = "all pixels, none of these too" if may_be_none(wanted) else "the pixels of what the prompts name"
         words += f"; mIoU: over {counted}, against what was drawn"
@@ -231,7 +231,7 @@ def figures(found: Sequence[Found], wanted: Asked) -> str:
 
 
 def write_masks(home: Path, found: Sequence[Found], wanted: Asked) -> list[str]:
-    """Files to download: for each method its masks as JSON, and a picture whose pixels are labels.
+    """Files to download: for each method its masks as JSON, and an image whose pixels are labels.
 
     Args:
         home: folder that they are written to, each time into a new one inside.

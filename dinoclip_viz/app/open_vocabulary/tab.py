@@ -14,14 +14,14 @@ from torch import Tensor
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, Picture, notice, picture_input, read, shown
+from dinoclip_viz.app.images import FIRST_SEED, GivenImage, image_input, notice, read, shown
 from dinoclip_viz.app.open_vocabulary import regions
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.resolution import OWN
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.models import HEATMAP_METHODS
 
-FIXED, FITTED = "fixed", "fitted to this picture"
+FIXED, FITTED = "fixed", "fitted to this image"
 MAPS, MASKS = "heat maps", "masks"
 LOW, HIGH = -0.3, 0.6
 MOST_MAPS = 48
@@ -71,17 +71,17 @@ def answer(
     patches: int = OWN,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[Shown, str, str, Regions, dict[str, str]]:
-    """What is shown for a picture and prompts.
+    """What is shown for an image and prompts.
 
     Returns:
         One overlay with its scale for each prompt and method, captioned; a notice or ""; a table as HTML; and, in the
-        view of masks, the annotated picture of each method, then of the truth where it is known, captioned, with the
+        view of masks, the annotated image of each method, then of the truth where it is known, captioned, with the
         colours by name.
 
     Raises:
-        ValueError: a picture, prompt, method or scale that cannot be used, or more maps than are drawn.
+        ValueError: an image, prompt, method or scale that cannot be used, or more maps than are drawn.
     """
-    picture = read(path)
+    image = read(path)
     wanted = regions.asked(prompts, background, against, threshold if cut else None)
     model = bench.model(key)
     chosen = regions.chosen_methods(model, methods)
@@ -94,19 +94,23 @@ def answer(
     contrasted = wanted.against is not None
     bounds = None if scale == FITTED else fixed_range(low, high, contrasted)
     progress(0.2, desc="encoding and comparing")
-    found = regions.find(bench, key, picture, wanted, chosen, patches)
+    found = regions.find(bench, key, image, wanted, chosen, patches)
     progress(0.8, desc="drawing")
-    note, table = notice(model, bench.drawn, [picture]), regions.figures(found, wanted)
+    note, table = notice(model, bench.drawn, [image]), regions.figures(found, wanted)
     if view == MASKS:
-        parts = annotated_pictures(bench, picture, wanted, found, opacity)
+        parts = annotated_images(bench, image, wanted, found, opacity)
         return [], note, table, parts, regions.colour_map_of(wanted)
     if bounds is None:
         bounds = fitted_range([one.maps[: wanted.count] for one in found], contrasted)
-    return overlays(picture, wanted, found, bounds, opacity), note, table, [], {}
+    return overlays(image, wanted, found, bounds, opacity), note, table, [], {}
 
 
 def overlays(
-    picture: Picture, wanted: regions.Asked, found: Sequence[regions.Found], bounds: tuple[float, float], opacity: float
+    image: GivenImage,
+    wanted: regions.Asked,
+    found: Sequence[regions.Found],
+    bounds: tuple[float, float],
+    opacity: float,
 ) -> Shown:
     """One overlay for each prompt and method, those of a prompt together."""
     less = "" if wanted.against is None else f" less the closest of: {', '.join(wanted.against.names)}"
@@ -116,14 +120,14 @@ def overlays(
         for one in found:
             meaning = f"cosine with “{name}”{less}, {one.method}"
             values = one.maps[number]
-            large = overlay(picture.image, values, bounds, meaning, opacity, colours, wanted.threshold)
+            large = overlay(image.image, values, bounds, meaning, opacity, colours, wanted.threshold)
             drawn.append((large, name if len(found) == 1 else f"{name}, {one.method}"))
     return drawn
 
 
-def annotated_pictures(
+def annotated_images(
     bench: Workbench,
-    picture: Picture,
+    image: GivenImage,
     wanted: regions.Asked,
     found: Sequence[regions.Found],
     opacity: float,
@@ -131,13 +135,13 @@ def annotated_pictures(
     """The masks of each method, then those of the truth where it is known, captioned."""
     parts = [
         (
-            regions.annotated(picture, one.labels.numpy(), wanted, opacity),
+            regions.annotated(image, one.labels.numpy(), wanted, opacity),
             one.method if one.miou is None else f"{one.method}, mIoU {one.miou:.0%}",
         )
         for one in found
     ]
-    known = regions.truth_labels(wanted, bench.drawn.scene(picture))
-    return parts if known is None else [*parts, (regions.annotated(picture, known, wanted, opacity), TRUTH)]
+    known = regions.truth_labels(wanted, bench.drawn.scene(image))
+    return parts if known is None else [*parts, (regions.annotated(image, known, wanted, opacity), TRUTH)]
 
 
 def files(
@@ -159,10 +163,10 @@ def files(
         bench, key, path, prompts, methods, against, cut, threshold, background, patches: as there.
         home: folder that they are written to.
     """
-    picture = read(path)
+    image = read(path)
     wanted = regions.asked(prompts, background, against, threshold if cut else None)
     chosen = regions.chosen_methods(bench.model(key), methods)
-    return regions.write_masks(home, regions.find(bench, key, picture, wanted, chosen, patches), wanted)
+    return regions.write_masks(home, regions.find(bench, key, image, wanted, chosen, patches), wanted)
 
 
 def overlay(
@@ -174,7 +178,7 @@ def overlay(
     colours: str,
     threshold: float | None,
 ) -> Image.Image:
-    """The picture under one map, its scale below."""
+    """The image under one map, its scale below."""
     low, high = bounds
     large = viz.heat_overlay(shown(image), values.numpy(), low, high, opacity, colours, threshold)
     mark = threshold if threshold is not None and low <= threshold <= high else None
@@ -214,13 +218,13 @@ def filled(
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
-        "### Where is it?\nHow close each place of the picture is to each prompt: the raw cosine between a patch and "
+        "### Where is it?\nHow close each place of the image is to each prompt: the raw cosine between a patch and "
         "the text, comparable from prompt to prompt; nothing is rescaled unless you ask. As masks, each place goes to "
         "the closest prompt, or to none of these."
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            picture = picture_input("Picture to search", bench.drawn.draw(FIRST_SEED))
+            image = image_input("Image to search", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
@@ -258,7 +262,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                     for _ in range(len(HEATMAP_METHODS) + 1)
                 ]
     scale, low, high, against, cut, threshold, background, patches = choices
-    inputs = [key, picture, prompts, methods, opacity, scale, low, high, against, cut, threshold]
+    inputs = [key, image, prompts, methods, opacity, scale, low, high, against, cut, threshold]
     inputs += [view, background, patches]
     outputs = [maps, note, table, *slots]
     plain = functools.partial(answer, bench)
@@ -269,20 +273,20 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     handler = told(fill)
     run.click(handler, inputs, outputs, api_name="heatmap", **MODEL_RUN)
-    changes = [picture.upload, methods.input, opacity.release, scale.input, cut.input, threshold.release]
+    changes = [image.upload, methods.input, opacity.release, scale.input, cut.input, threshold.release]
     gr.on([*changes, patches.release, view.input], handler, inputs, outputs, **AGAIN)
     quick = {**HELPER, "show_progress": "hidden", "queue": False}
     view.change(lambda one: (gr.Column(visible=one == MAPS), gr.Row(visible=one == MASKS)), view, [heat, hard], **quick)
     gr.on([prompts.change, background.change], regions.chips, [prompts, background], line, **quick)
     folder = tempfile.TemporaryDirectory(prefix="dinoclip-masks-")  # goes when the page does
-    asked = [key, picture, prompts, methods, against, cut, threshold, background, patches]
+    asked = [key, image, prompts, methods, against, cut, threshold, background, patches]
 
     def save_files(*given: Any) -> Any:
         return gr.File(files(bench, Path(folder.name), *given), visible=True)
 
     save.click(told(save_files), asked, saved, **MODEL_RUN, **HELPER)
-    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
-    return Panel(handler, inputs, outputs, picture, share, (methods,), methods_of)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [image], (handler, inputs, outputs))
+    return Panel(handler, inputs, outputs, image, share, (methods,), methods_of)
 
 
 def build_choices() -> list[Any]:

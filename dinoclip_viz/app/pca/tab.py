@@ -1,4 +1,4 @@
-"""The PCA tab: the patches of several pictures in common colours, DINO's beside CLIP's."""
+"""The PCA tab: the patches of several images in common colours, DINO's beside CLIP's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, MOST_PICTURES, SHOWN, Picture, notice, pictures_input, read_all, shown
+from dinoclip_viz.app.images import FIRST_SEED, MOST_IMAGES, SHOWN, GivenImage, images_input, notice, read_all, shown
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pca.views import (
     COMPONENTS,
@@ -33,7 +33,7 @@ COUNT = 3
 SEGMENTS, MOST_SEGMENTS = 6, 16
 STEP = 100
 LEGEND = ("first principal component", "second component", "third component")
-WORDS = "Alike colours mean alike patches, across all pictures of one encoder; two encoders' colours are unrelated."
+WORDS = "Alike colours mean alike patches, across all images of one encoder; two encoders' colours are unrelated."
 
 
 def encoders_of(model: ImageTextModel, beside: bool) -> list[tuple[str, ImageEncoder]]:
@@ -52,7 +52,7 @@ def bases_for(
     subject: str,
     flip: bool,
 ) -> list[PatchPCA]:
-    """A basis a column: the kept one where it belongs to the same encoder, else one fitted on these pictures."""
+    """A basis a column: the kept one where it belongs to the same encoder, else one fitted on these images."""
     old = {basis.space_: basis for basis in bench.bases.get(kept) or []}
     wanted = "foreground" if subject == FOREGROUND else "all"
     return [
@@ -83,24 +83,24 @@ def answer(
     """Maps with captions, their legend, the histogram, the threshold's slider, the basis's id, and a notice or "".
 
     Raises:
-        ValueError: pictures that cannot be used, or too many.
+        ValueError: images that cannot be used, or too many.
     """
-    pictures, model = read_all(items), bench.model(key)
+    images, model = read_all(items), bench.model(key)
     pairs = encoders_of(model, beside)
-    steps = [(encoder, picture) for _, encoder in pairs for picture in pictures]
+    steps = [(encoder, image) for _, encoder in pairs for image in images]
     encoded = [
-        at_resolution(bench, key, encoder, picture, patches, tiles)
-        for encoder, picture in progress.tqdm(steps, desc="encoding")
+        at_resolution(bench, key, encoder, image, patches, tiles)
+        for encoder, image in progress.tqdm(steps, desc="encoding")
     ]
-    columns = [encoded[start : start + len(pictures)] for start in range(0, len(encoded), len(pictures))]
+    columns = [encoded[start : start + len(images)] for start in range(0, len(encoded), len(images))]
     fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
     level = fitted[0].threshold_ if automatic else threshold
     levels = [level, *(each.threshold_ for each in fitted[1:])]
     if view == COMPONENTS:
         maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
     else:
-        maps = segment_maps(view, round(count), columns, pictures)
-    gallery = rows_of(pictures, [title for title, _ in pairs], maps)
+        maps = segment_maps(view, round(count), columns, images)
+    gallery = rows_of(images, [title for title, _ in pairs], maps)
     first = torch.cat([values.flatten() for values in fitted[0].first_component(list(columns[0]))])
     histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
     low, high = first.min().item(), first.max().item()
@@ -108,26 +108,26 @@ def answer(
     shares = ", ".join(f"{share:.0%}" for share in fitted[0].explained_variance_.tolist())
     words = f"{WORDS} First column: {shares} of the variance."
     legend = viz.rgb_legend(LEGEND, words) if view == COMPONENTS else segments_legend(round(count))
-    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, pictures)
+    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, images)
 
 
 def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
-    """The map of each picture in the basis's colours, the background grey if it is hidden."""
+    """The map of each image in the basis's colours, the background grey if it is hidden."""
     colours = basis.transform(list(features))
     fronts = basis.foreground(list(features), level)
     return [
-        viz.pca_picture(colour[0].numpy(), SHOWN, foreground=front[0].numpy() if hide else None)
+        viz.pca_image(colour[0].numpy(), SHOWN, foreground=front[0].numpy() if hide else None)
         for colour, front in zip(colours, fronts, strict=True)
     ]
 
 
 def rows_of(
-    pictures: Sequence[Picture], titles: Sequence[str], maps: Sequence[Sequence[Image.Image]]
+    images: Sequence[GivenImage], titles: Sequence[str], maps: Sequence[Sequence[Image.Image]]
 ) -> list[tuple[Image.Image, str]]:
-    """Picture by picture: the picture, then its map in each column."""
+    """Image by image: the image, then its map in each column."""
     rows = []
-    for index, picture in enumerate(pictures):
-        rows.append((shown(picture.image), f"picture {index + 1}"))
+    for index, image in enumerate(images):
+        rows.append((shown(image.image), f"image {index + 1}"))
         rows.extend((column[index], f"{title}") for title, column in zip(titles, maps, strict=True))
     return rows
 
@@ -136,7 +136,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
         "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
-        "fitted on all pictures jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
+        "fitted on all images jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
     )
     last, begin = bench.drawn.several(COUNT, FIRST_SEED - 1)
 
@@ -145,11 +145,11 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            pictures = pictures_input(begin, MOST_PICTURES, 3, "pca-pictures")
+            images = images_input(begin, MOST_IMAGES, 3, "pca-images")
             draw = gr.Button("Draw others", size="sm")
             view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
             count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="How many segments", visible=False)
-            keep = gr.Checkbox(False, label="Keep these colours for the next pictures")
+            keep = gr.Checkbox(False, label="Keep these colours for the next images")
             beside = gr.Checkbox(True, label="CLIP's own patches beside")
             hide = gr.Checkbox(False, label="Grey out the background")
             with gr.Accordion("Foreground, colours and resolution", open=False):
@@ -157,14 +157,14 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 threshold = gr.Slider(-10, 10, 0, label="Foreground above, first component")
                 flip = gr.Checkbox(False, label="Flip foreground and background")
                 subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
-                fine = build_resolution(bench, key, pictures, encoders, read_all, [beside])
+                fine = build_resolution(bench, key, images, encoders, read_all, [beside])
             basis = gr.State(None)
             loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
             run = gr.Button("Draw the maps", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
             note = gr.Markdown(elem_classes=["notice"])
             maps = gr.Gallery(
-                label="Each picture and its patch maps",
+                label="Each image and its patch maps",
                 columns=3,
                 height="auto",
                 object_fit="contain",
@@ -180,8 +180,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 alt_text="Histogram of the first component, split at the threshold",
                 **still,
             )
-            build_clicks(bench, key, pictures, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
-    inputs = [key, pictures, basis, keep, beside, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
+            build_clicks(bench, key, images, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
+    inputs = [key, images, basis, keep, beside, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
     outputs = [maps, legend, histogram, threshold, basis, note]
     handler = told(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
@@ -195,10 +195,10 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         hide.input,
         automatic.input,
         flip.input,
-        pictures.upload,
+        images.upload,
     ]
     gr.on(changes, handler, inputs, outputs, **AGAIN)
     threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **AGAIN)
-    draw_next(draw, last, functools.partial(bench.drawn.several, COUNT), [pictures], (handler, inputs, outputs))
+    draw_next(draw, last, functools.partial(bench.drawn.several, COUNT), [images], (handler, inputs, outputs))
     beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
-    return Panel(handler, inputs, outputs, pictures)
+    return Panel(handler, inputs, outputs, images)

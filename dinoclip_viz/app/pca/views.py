@@ -14,7 +14,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.images import Picture, read_all, shown
+from dinoclip_viz.app.images import GivenImage, read_all, shown
 from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -31,13 +31,13 @@ MARKS = {True: (0, 158, 115), False: (213, 94, 0)}
 MOST_CLICKS = 50
 
 Click = tuple[float, float, bool]
-"""x and y as shares of the picture's sides, and whether it is on the object."""
+"""x and y as shares of the image's sides, and whether it is on the object."""
 
 
 def segment_maps(
-    view: str, count: int, columns: Sequence[Sequence[ImageFeatures]], pictures: Sequence[Picture]
+    view: str, count: int, columns: Sequence[Sequence[ImageFeatures]], images: Sequence[GivenImage]
 ) -> list[list[Image.Image]]:
-    """The segments of each picture, column by column, numbered alike in all pictures of a column.
+    """The segments of each image, column by column, numbered alike in all images of a column.
 
     Raises:
         ValueError: more patches than can be cut, or fewer than segments.
@@ -46,8 +46,8 @@ def segment_maps(
     palette = viz.class_palette(count)
     return [
         [
-            viz.mask_overlay(shown(picture.image), labels[0].numpy() + 1, palette, OPACITY)
-            for picture, labels in zip(pictures, segment(list(features), count), strict=True)
+            viz.mask_overlay(shown(image.image), labels[0].numpy() + 1, palette, OPACITY)
+            for image, labels in zip(images, segment(list(features), count), strict=True)
         ]
         for features in columns
     ]
@@ -120,25 +120,25 @@ def clicked(
     patches: int = OWN,
     tiles: bool = False,
 ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str]:
-    """The clicked picture with its clicks, the foreground in each picture, and a line that says what to do next.
+    """The clicked image with its clicks, the foreground in each image, and a line that says what to do next.
 
     Args:
         bench: encodes.
         encoder_of: key -> the encoder whose patches are told apart.
         key: of the model.
-        items: the gallery's pictures.
-        number: of the picture that was clicked, from 1.
+        items: the gallery's images.
+        number: of the image that was clicked, from 1.
         clicks: so far.
-        patches: along the longer side, 0 for the encoder's own; tiles: whether the picture is encoded in tiles.
+        patches: along the longer side, 0 for the encoder's own; tiles: whether the image is encoded in tiles.
 
     Raises:
-        ValueError: pictures that cannot be used, a number that none has, or the same patch on both sides.
+        ValueError: images that cannot be used, a number that none has, or the same patch on both sides.
     """
-    pictures = read_all(items)
+    images = read_all(items)
     index = round(number) - 1
-    if not 0 <= index < len(pictures):
-        raise ValueError(f"there is no picture {round(number)}; expected 1 to {len(pictures)}")
-    chosen = pictures[index].image
+    if not 0 <= index < len(images):
+        raise ValueError(f"there is no image {round(number)}; expected 1 to {len(images)}")
+    chosen = images[index].image
     large = shown(chosen)
     marked = viz.mark_points(
         large,
@@ -150,16 +150,16 @@ def clicked(
     ]
     missing = [name for name, points in ((OBJECT, sides[0]), (BACKGROUND, sides[1])) if not points]
     if missing:
-        return marked, [], f"Click {' and '.join(missing)} in the picture, at least once."
+        return marked, [], f"Click {' and '.join(missing)} in the image, at least once."
     encoder = encoder_of(key)
-    features = [at_resolution(bench, key, encoder, picture, patches, tiles) for picture in pictures]
+    features = [at_resolution(bench, key, encoder, image, patches, tiles) for image in images]
     head = clicked_foreground(features[index], sides[0], sides[1])
     found, shares = [], []
-    for place, (picture, part) in enumerate(zip(pictures, features, strict=True)):
+    for place, (image, part) in enumerate(zip(images, features, strict=True)):
         mask = head.mask(part)[0].numpy()
         shares.append(f"{mask.mean():.0%}")
-        overlay = viz.mask_overlay(shown(picture.image), mask.astype(np.int64), [MARKS[True]], OPACITY)
-        found.append((overlay, f"picture {place + 1}"))
+        overlay = viz.mask_overlay(shown(image.image), mask.astype(np.int64), [MARKS[True]], OPACITY)
+        found.append((overlay, f"image {place + 1}"))
     return marked, found, f"{len(clicks)} clicks; foreground {', '.join(shares)} of the patches."
 
 
@@ -168,15 +168,15 @@ def with_click(clicks: Sequence[Click], place: Sequence[float], extent: tuple[in
 
     Args:
         clicks: so far.
-        place: x and y in pixels of the picture as it is shown, and extent: its width and height.
+        place: x and y in pixels of the image as it is shown, and extent: its width and height.
         side: what was clicked.
 
     Raises:
-        ValueError: the place is outside the picture, or there are too many.
+        ValueError: the place is outside the image, or there are too many.
     """
     x, y = float(place[0]) / extent[0], float(place[1]) / extent[1]
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError(f"({place[0]:g}, {place[1]:g}) is outside the picture; click inside it")
+        raise ValueError(f"({place[0]:g}, {place[1]:g}) is outside the image; click inside it")
     if len(clicks) >= MOST_CLICKS:
         raise ValueError(f"there are {len(clicks)} clicks already; press “Forget the clicks” to begin anew")
     return [*clicks, (x, y, side == OBJECT)]
@@ -200,29 +200,29 @@ def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Check
     return given.upload(loader, [key, given], [basis, keep, said], **MODEL_RUN, **HELPER)
 
 
-def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, fine: Resolution, encoder_of: Any) -> None:
-    """The section in which clicks on one picture find the foreground of all."""
+def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Resolution, encoder_of: Any) -> None:
+    """The section in which clicks on one image find the foreground of all."""
     with gr.Accordion("Foreground by a few clicks", open=False, elem_classes=["clicks"]):
         gr.Markdown(
             "Click the object and the background, once each or more: logistic regression on the clicked patches finds "
-            "the object in all pictures (as DINOv3's foreground)."
+            "the object in all images (as DINOv3's foreground)."
         )
         with gr.Row():
-            number = gr.Number(1, label="Picture", minimum=1, precision=0, min_width=100)
+            number = gr.Number(1, label="Image", minimum=1, precision=0, min_width=100)
             side = gr.Radio([OBJECT, BACKGROUND], value=OBJECT, label="The next click is on")
         with gr.Row():
-            begin = gr.Button("Show the picture", size="sm")
+            begin = gr.Button("Show the image", size="sm")
             forget = gr.Button("Forget the clicks", size="sm")
-        picture = gr.Image(
+        image = gr.Image(
             label="Click here",
-            alt_text="The picture to click in",
+            alt_text="The image to click in",
             interactive=False,
             format="png",
             elem_id="pca-clicks", buttons=["fullscreen"],
         )  # fmt: skip
         said = gr.Markdown()
         found = gr.Gallery(
-            label="Foreground of each picture", columns=3, height="auto", object_fit="contain", format="png",
+            label="Foreground of each image", columns=3, height="auto", object_fit="contain", format="png",
             interactive=False,
         )  # fmt: skip
     clicks = gr.State([])
@@ -251,13 +251,13 @@ def build_clicks(bench: Workbench, key: gr.State, pictures: gr.Gallery, fine: Re
     def afresh(model: str, items: Any, which: float, patches: int, tiles: bool) -> Any:
         return redraw(model, items, which, [], patches, tiles)
 
-    outputs = [picture, found, said, clicks, extent]
+    outputs = [image, found, said, clicks, extent]
     quick = {**MODEL_RUN, **HELPER, "show_progress": "hidden"}
     gr.on(
         [begin.click, forget.click, number.change],
         told(afresh),
-        [key, pictures, number, *fine.inputs],
+        [key, images, number, *fine.inputs],
         outputs,
         **quick,
     )
-    picture.select(told(add), [key, pictures, number, clicks, *fine.inputs, side, extent], outputs, **quick)
+    image.select(told(add), [key, images, number, clicks, *fine.inputs, side, extent], outputs, **quick)

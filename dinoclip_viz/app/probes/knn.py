@@ -1,4 +1,4 @@
-"""The neighbours tab: what a gallery's pictures closest to this one vote for, and what a linear probe says."""
+"""The neighbours tab: what a gallery's images closest to this one vote for, and what a linear probe says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.images import notice, picture_input, read
+from dinoclip_viz.app.images import image_input, notice, read
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.retrieval.search import Gallery, asking, shown
 from dinoclip_viz.app.workbench import Workbench
@@ -26,7 +26,7 @@ MOST = 48
 COUNT = 10
 FIRST_SEED = 1005
 """A scene of one object, as the labelled scenes of the gallery are."""
-UNLABELLED = "*No picture of this gallery has a label, so nobody votes: these are the closest of all.*"
+UNLABELLED = "*No image of this gallery has a label, so nobody votes: these are the closest of all.*"
 NO_PROBE = "*No saved linear probe fits this model: `dinoclip evaluate linear --encoder NAME --save FILE` fits one.*"
 
 Answer = tuple[list[tuple[Image.Image, str]], Image.Image | None, str, str]
@@ -46,19 +46,19 @@ def answer(
 
     Args:
         bench: the workbench; gallery: what is searched; key: of the model.
-        path: of the picture.
+        path: of the image.
         count: how many neighbours vote; all that have a label, where they are fewer.
         temperature: a vote weighs exp(cosine / temperature).
         heads: folder of the user's own probes.
         progress: Gradio's.
 
     Raises:
-        ValueError: a picture that cannot be used, or a model that cannot search the gallery.
+        ValueError: an image that cannot be used, or a model that cannot search the gallery.
     """
-    picture, model = read(path), bench.model(key)
-    progress(0.1, desc="looking at the pictures")
+    image, model = read(path), bench.model(key)
+    progress(0.1, desc="looking at the images")
     store = gallery.store(model)
-    query, vectors = search.image_queries(store, [picture.image], asking(store, model))
+    query, vectors = search.image_queries(store, [image.image], asking(store, model))
     progress(0.7, desc="comparing")
     labels = labels_of(store)
     labelled = sum(label is not None for label in labels)
@@ -70,8 +70,8 @@ def answer(
     else:
         scores, rows = search.nearest(query, vectors, int(count))
         tiles, bars, said = shown(store, search.hits(store, scores[0], rows[0])), None, UNLABELLED
-    probed = probe_words(model.images.encode([picture.image]), heads)
-    return tiles, bars, f"{said}\n\n{probed}", notice(model, bench.drawn, [picture])
+    probed = probe_words(model.images.encode([image.image]), heads)
+    return tiles, bars, f"{said}\n\n{probed}", notice(model, bench.drawn, [image])
 
 
 def labels_of(store: FeatureStore) -> list[str | None]:
@@ -83,7 +83,7 @@ def labels_of(store: FeatureStore) -> list[str | None]:
 
 
 def captioned(store: FeatureStore, voted: Vote) -> list[tuple[Image.Image, str]]:
-    """The neighbours' pictures, each with its label, cosine and share of the votes."""
+    """The neighbours' images, each with its label, cosine and share of the votes."""
     tiles = shown(store, search.hits(store, voted.cosines, voted.rows))
     weights = zip(voted.labels, voted.cosines.tolist(), voted.weights.tolist(), strict=True)
     captions = [f"{label} · {cosine:.2f} · {weight:.0%}" for label, cosine, weight in weights]
@@ -93,7 +93,7 @@ def captioned(store: FeatureStore, voted: Vote) -> list[tuple[Image.Image, str]]
 def words(voted: Vote, labelled: int, count: int) -> str:
     """What the votes come to, and who may vote."""
     best, share = next(iter(voted.shares.items()))
-    among = f"all {count:,}" if labelled == count else f"the {labelled:,} of {count:,} pictures that have a label"
+    among = f"all {count:,}" if labelled == count else f"the {labelled:,} of {count:,} images that have a label"
     return f"**{best}** by k-NN: {share:.0%} of the votes of the {len(voted.labels)} closest among {among}."
 
 
@@ -114,16 +114,16 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
 
     Args:
         bench: the workbench; key: of the model.
-        gallery: whose pictures vote.
+        gallery: whose images vote.
         heads: folder of the user's own probes, *.safetensors; None for the package's alone.
     """
     gr.Markdown(
-        "### What do its neighbours say?\nThe pictures of a gallery closest to this one by cosine, and the class that "
+        "### What do its neighbours say?\nThe images of a gallery closest to this one by cosine, and the class that "
         f"they vote for (DINO's weighted k-NN), nothing being trained. Asked here: {gallery}."
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            picture = picture_input("Picture to classify by its neighbours", bench.drawn.draw(FIRST_SEED))
+            image = image_input("Image to classify by its neighbours", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
@@ -158,14 +158,14 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
                 interactive=False,
                 elem_id="neighbours-result",
             )
-    inputs: list[Any] = [key, picture, count, temperature]
+    inputs: list[Any] = [key, image, count, temperature]
     outputs: list[Any] = [results, bars, said, note]
     handler = told(functools.partial(answer, bench, gallery, heads=heads))
     run.click(handler, inputs, outputs, api_name="neighbours", **MODEL_RUN)
     again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    gr.on([picture.upload, count.release, temperature.release], handler, inputs, outputs, **again)
+    gr.on([image.upload, count.release, temperature.release], handler, inputs, outputs, **again)
     seed = gr.State(FIRST_SEED)
     draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
+        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, image], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, picture, share)
+    return Panel(handler, inputs, outputs, image, share)

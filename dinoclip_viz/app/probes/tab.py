@@ -13,7 +13,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.images import FIRST_SEED, SHOWN, Picture, notice, picture_input, read
+from dinoclip_viz.app.images import FIRST_SEED, SHOWN, GivenImage, image_input, notice, read
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder
@@ -55,34 +55,34 @@ def answer(
 
     Args:
         bench: the workbench; key: of the model.
-        path: of the picture.
+        path: of the image.
         chosen: names of heads as `offered` gives them; those of another model are passed over.
-        opacity: of the classes over the picture, 0 to 1.
+        opacity: of the classes over the image, 0 to 1.
         farthest: metres of the last colour of depth.
         folder: of the user's own heads.
 
     Raises:
-        ValueError: no picture, one that cannot be used, or no head chosen.
+        ValueError: no image, one that cannot be used, or no head chosen.
     """
-    picture, heads = read(path), offered(bench, key, folder)
+    image, heads = read(path), offered(bench, key, folder)
     wanted = [name for name in chosen or () if name in heads]
     if heads and not wanted:
         raise ValueError(f"no head is chosen; choose from {', '.join(heads)}")
-    scene = bench.drawn.scene(picture)
+    scene = bench.drawn.scene(image)
     maps: list[tuple[Image.Image, str]] = []
     lines = []
     for name in wanted:
         encoder, head = heads[name]
-        found = head.predict(bench.patches(key, encoder, picture))[0]
+        found = head.predict(bench.patches(key, encoder, image))[0]
         known = truth_of(head, scene)
         told_maps = [found] if known is None else [found, known]
         figure = "" if known is None else figure_of(head, found, known)
         captions = [f"{name}{f', {figure}' if figure else ''}", f"{name}: the truth"]
         lines += [f"**{name}**: {figure}"] if figure else []
-        drawn = drawn_maps(head, told_maps, picture, opacity, farthest)
+        drawn = drawn_maps(head, told_maps, image, opacity, farthest)
         maps += zip(drawn, captions, strict=False)
     said = "  \n".join(lines) if heads else NONE_FITS
-    return maps, said, notice(bench.model(key), bench.drawn, [picture])
+    return maps, said, notice(bench.model(key), bench.drawn, [image])
 
 
 def truth_of(head: PatchHead, scene: Scene | None) -> torch.Tensor | None:
@@ -99,23 +99,23 @@ def figure_of(head: PatchHead, found: torch.Tensor, known: torch.Tensor) -> str:
     """How good the map is against the truth, in a few words."""
     if head.kind == "depth":
         errors = DepthErrors(high=FAR - 1e-3).add(found, known)
-        return f"RMSE {errors.figures()['rmse']:.2f} m without the sky" if errors.pictures else ""
+        return f"RMSE {errors.figures()['rmse']:.2f} m without the sky" if errors.images else ""
     counted = Confusion(head.names).add(found, known).figures()
     return f"mIoU {counted['miou']:.0%}, pixel accuracy {counted['accuracy']:.0%}"
 
 
 def drawn_maps(
-    head: PatchHead, maps: Sequence[torch.Tensor], picture: Picture, opacity: float, farthest: float
+    head: PatchHead, maps: Sequence[torch.Tensor], image: GivenImage, opacity: float, farthest: float
 ) -> list[Image.Image]:
     """The maps in one set of colours, with a legend below each."""
-    size = viz.enlarge(picture.image, SHOWN).size
+    size = viz.enlarge(image.image, SHOWN).size
     if head.depth is not None:
         low, high = 0.0, max(float(farthest), 1.0)
         return [viz.depth_with_bar(one.numpy(), low, high, size) for one in maps]
     colours = head.palette or viz.label_colours(head.names).tolist()
     arrays = [one.numpy() for one in maps]
     legend = viz.labels_legend(arrays, head.names, colours, size[0])
-    shown = [viz.label_picture(one, colours, picture.image, opacity) for one in arrays]
+    shown = [viz.label_image(one, colours, image.image, opacity) for one in arrays]
     return [viz.with_legend(viz.enlarge(one, size), legend) for one in shown]
 
 
@@ -139,13 +139,13 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
     names = list(offered(bench, bench.first_key, heads))
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            picture = picture_input("Picture to read", bench.drawn.draw(FIRST_SEED))
+            image = image_input("Image to read", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
             chosen = gr.CheckboxGroup(names, value=names, label="Heads that fit the model", elem_id="probes-heads")
             with gr.Accordion("Colours", open=False):
-                opacity = gr.Slider(0, 1, 0.65, step=0.05, label="Classes over the picture (1: the classes alone)")
+                opacity = gr.Slider(0, 1, 0.65, step=0.05, label="Classes over the image (1: the classes alone)")
                 farthest = gr.Slider(2, 80, FARTHEST, step=1, label="Depth in the last colour, metres")
             run = gr.Button("Read", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
@@ -161,14 +161,14 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
                 interactive=False,
                 elem_id="probes-result",
             )
-    inputs = [key, picture, chosen, opacity, farthest]
+    inputs = [key, image, chosen, opacity, farthest]
     outputs = [maps, said, note]
     handler = told(functools.partial(answer, bench, folder=heads))
     run.click(handler, inputs, outputs, api_name="probe", **MODEL_RUN)
     again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    gr.on([picture.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **again)
+    gr.on([image.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **again)
     seed = gr.State(FIRST_SEED)
     draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, picture], show_progress="hidden", **HELPER
+        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, image], show_progress="hidden", **HELPER
     ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, picture, share, (chosen,), functools.partial(choices, folder=heads))
+    return Panel(handler, inputs, outputs, image, share, (chosen,), functools.partial(choices, folder=heads))

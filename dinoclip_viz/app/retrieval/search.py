@@ -1,4 +1,4 @@
-"""The search tab: the pictures of a gallery that are closest to words or to a picture."""
+"""The search tab: the images of a gallery that are closest to words or to an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, notice, picture_input, read
+from dinoclip_viz.app.images import FIRST_SEED, image_input, notice, read
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.data import PlaygroundSource
@@ -28,7 +28,7 @@ SCENES, SCENES_SEED = 200, 4000
 MOST = 24
 TEXT = "a red car"
 TILE = 288
-"""Longer side in pixels of a picture in the gallery."""
+"""Longer side in pixels of an image in the gallery."""
 
 Shown = tuple[list[tuple[Image.Image, str]], str]
 
@@ -70,11 +70,11 @@ class Gallery:
     def __str__(self) -> str:
         if self._given is None:
             return f"{SCENES} drawn scenes"
-        return f"{len(self._given):,} pictures of {self._given.path.name}, seen by {self._given.settings.encoder}"
+        return f"{len(self._given):,} images of {self._given.path.name}, seen by {self._given.settings.encoder}"
 
 
 def asking(store: FeatureStore, model: ImageTextModel) -> ImageEncoder | ImageTextModel:
-    """What turns a picture into a query: the model's image encoder where the store is its own, else the model.
+    """What turns an image into a query: the model's image encoder where the store is its own, else the model.
 
     Raises:
         SpaceError: neither serves the store.
@@ -99,13 +99,13 @@ def by_text(
     count: int = 10,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> Shown:
-    """The pictures closest to the words with their cosines, best first, and "".
+    """The images closest to the words with their cosines, best first, and "".
 
     Raises:
         ValueError: no words, or a model that cannot search the gallery.
     """
     model = bench.model(key)
-    progress(0.1, desc="looking at the pictures")
+    progress(0.1, desc="looking at the images")
     store = gallery.store(model)
     asking(store, model)
     progress(0.7, desc="searching")
@@ -113,7 +113,7 @@ def by_text(
     return shown(store, search.hits(store, scores[0], rows[0])), ""
 
 
-def by_picture(
+def by_image(
     bench: Workbench,
     gallery: Gallery,
     key: str,
@@ -121,28 +121,28 @@ def by_picture(
     count: int = 10,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> Shown:
-    """The pictures closest to a picture with their cosines, best first, and a notice or "".
+    """The images closest to an image with their cosines, best first, and a notice or "".
 
     Raises:
-        ValueError: a picture that cannot be used, or a model that cannot search the gallery.
+        ValueError: an image that cannot be used, or a model that cannot search the gallery.
     """
-    picture, model = read(path), bench.model(key)
-    progress(0.1, desc="looking at the pictures")
+    image, model = read(path), bench.model(key)
+    progress(0.1, desc="looking at the images")
     store = gallery.store(model)
     by = asking(store, model)
     progress(0.7, desc="searching")
-    scores, rows = search.search_images(store, [picture.image], by, int(count))
-    return shown(store, search.hits(store, scores[0], rows[0])), notice(model, bench.drawn, [picture])
+    scores, rows = search.search_images(store, [image.image], by, int(count))
+    return shown(store, search.hits(store, scores[0], rows[0])), notice(model, bench.drawn, [image])
 
 
 def shown(store: FeatureStore, found: list[search.Hit]) -> list[tuple[Image.Image, str]]:
-    """Each picture, opened by our own loader, with its cosine and caption; a grey tile where it is out of reach."""
+    """Each image, opened by our own loader, with its cosine and caption; a grey tile where it is out of reach."""
     tiles = []
     for hit in found:
         try:
-            picture = reopen(store.settings.source, hit.key, hit.image_path)
-            picture.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
-            tile = viz.enlarge(picture, TILE, smooth=True)
+            image = reopen(store.settings.source, hit.key, hit.image_path)
+            image.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
+            tile = viz.enlarge(image, TILE, smooth=True)
         except ValueError:  # of another machine, moved, or to be downloaded: its key is shown
             tile = viz.grey_tile(hit.key, TILE)
         tiles.append((tile, f"{hit.score:.3f} · {hit.caption or hit.key}"))
@@ -152,22 +152,22 @@ def shown(store: FeatureStore, found: list[search.Hit]) -> list[tuple[Image.Imag
 def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
-        f"### Which pictures are like this?\nThe pictures of a gallery closest to words or to a picture, by cosine, "
+        f"### Which images are like this?\nThe images of a gallery closest to words or to an image, by cosine, "
         f"compared with every one of them. Searched here: {gallery}."
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             text = gr.Textbox(TEXT, label="Words", max_lines=3)
             by_words = gr.Button("Search by words", variant="primary")
-            picture = picture_input("Picture to search by", bench.drawn.draw(FIRST_SEED))
+            given = image_input("Image to search by", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
-            by_image = gr.Button("Search by this picture", variant="primary")
+            search_image = gr.Button("Search by this image", variant="primary")
             count = gr.Slider(1, MOST, 10, step=1, label="How many")
         with gr.Column(scale=3, elem_classes=["results"]):
             note = gr.Markdown(elem_classes=["notice"])
             results = gr.Gallery(
-                label="Closest pictures, best first",
+                label="Closest images, best first",
                 columns=4,
                 height="auto",
                 object_fit="contain",
@@ -177,11 +177,11 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
                 elem_id="search-result",
             )
     outputs = [results, note]
-    words, image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_picture))
-    of_words, of_image = [key, text, count], [key, picture, count]
-    by_words.click(words, of_words, outputs, api_name="search_text", **MODEL_RUN)
-    by_image.click(image, of_image, outputs, api_name="search_image", **MODEL_RUN)
-    text.submit(words, of_words, outputs, **AGAIN)
-    picture.upload(image, of_image, outputs, **AGAIN)
-    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (image, of_image, outputs))
-    return Panel(words, of_words, outputs, picture)
+    find_words, find_image = (told(functools.partial(run, bench, gallery)) for run in (by_text, by_image))
+    of_words, of_image = [key, text, count], [key, given, count]
+    by_words.click(find_words, of_words, outputs, api_name="search_text", **MODEL_RUN)
+    search_image.click(find_image, of_image, outputs, api_name="search_image", **MODEL_RUN)
+    text.submit(find_words, of_words, outputs, **AGAIN)
+    given.upload(find_image, of_image, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [given], (find_image, of_image, outputs))
+    return Panel(find_words, of_words, outputs, given)

@@ -1,4 +1,4 @@
-"""The zero-shot tab: which of these labels fits the picture best, and whether any does."""
+"""The zero-shot tab: which of these labels fits the image best, and whether any does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, notice, picture_input, read
+from dinoclip_viz.app.images import FIRST_SEED, image_input, notice, read
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.playground import CLASSES
@@ -51,29 +51,29 @@ def answer(
     """Bars, a table of the same numbers, and a notice or "".
 
     Raises:
-        ValueError: a picture, label, template or temperature that cannot be used, or one label with no alternative.
+        ValueError: an image, label, template or temperature that cannot be used, or one label with no alternative.
     """
-    picture, names = read(path), lines_of(labels, ",\n")
+    image, names = read(path), lines_of(labels, ",\n")
     progress(0.2, desc="encoding")
     model, ways = bench.model(key), templates_of(templates, custom)
-    features = bench.cropped(key, picture)
+    features = bench.cropped(key, image)
     progress(0.8, desc="comparing")
     task = classify_or_none if none else classify
     shares = task(model, features, names, ways, temperature)[0].tolist()
     rows = sorted(zip([*names, NONE], shares, strict=False), key=lambda row: -row[1])
     table = [[name, f"{share:.2%}"] for name, share in rows]
-    return viz.score_bars(names, shares), table, notice(model, bench.drawn, [picture])
+    return viz.score_bars(names, shares), table, notice(model, bench.drawn, [image])
 
 
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
-        "### Which label fits?\nThe share of each label for the picture: a softmax over the cosines between the "
-        "picture's vector and the labels' (CLIP's zero-shot classification; a DINO through its projector)."
+        "### Which label fits?\nThe share of each label for the image: a softmax over the cosines between the "
+        "image's vector and the labels' (CLIP's zero-shot classification; a DINO through its projector)."
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            picture = picture_input("Picture to classify", bench.drawn.draw(FIRST_SEED))
+            image = image_input("Image to classify", bench.drawn.draw(FIRST_SEED))
             with gr.Row():
                 draw = gr.Button("Draw another", size="sm")
                 share = gr.Button("Use in every tab", size="sm")
@@ -100,11 +100,11 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
             with gr.Accordion("The same as a table", open=False):
                 table = gr.Dataframe(headers=["label", "share"], interactive=False, show_label=False)
-    inputs = [key, picture, labels, templates, custom, temperature, none]
+    inputs = [key, image, labels, templates, custom, temperature, none]
     outputs = [bars, table, note]
     handler = told(functools.partial(answer, bench))
     templates.change(lambda choice: gr.Textbox(visible=choice == CUSTOM), templates, custom, **HELPER)
     run.click(handler, inputs, outputs, api_name="classify", **MODEL_RUN)
-    gr.on([picture.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST_SEED, bench.drawn.next, [picture], (handler, inputs, outputs))
-    return Panel(handler, inputs, outputs, picture, share)
+    gr.on([image.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST_SEED, bench.drawn.next, [image], (handler, inputs, outputs))
+    return Panel(handler, inputs, outputs, image, share)

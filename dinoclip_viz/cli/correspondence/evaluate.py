@@ -47,7 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--size",
         type=whole_number,
         metavar="PX",
-        help="longer side at which pictures are encoded (the playground: 192, else the encoder's own)",
+        help="longer side at which images are encoded (the playground: 192, else the encoder's own)",
     )
     parser.add_argument("--count", type=whole_number, default=30, metavar="N", help="best matches a pair (%(default)s)")
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out")
@@ -117,7 +117,7 @@ def _scores(
 def _opened(
     pairs: Sequence[KeypointPair], failed: list[Failure]
 ) -> Iterator[tuple[KeypointPair, Image.Image, Image.Image]]:
-    """Each pair with its pictures; what cannot be opened, or has points off its picture, joins the failed."""
+    """Each pair with its images; what cannot be opened, or has points off its image, joins the failed."""
     from dinoclip_viz.images import ImageError
 
     for pair in pairs:
@@ -129,7 +129,7 @@ def _opened(
         off = [point for point in pair.source_points.tolist() if not _inside(point, source.size)]
         if off:
             width, height = source.size
-            failed.append(Failure(pair.key, f"the point {off[0]} lies off its picture of {width} x {height} pixels"))
+            failed.append(Failure(pair.key, f"the point {off[0]} lies off its image of {width} x {height} pixels"))
             continue
         yield pair, source, target
 

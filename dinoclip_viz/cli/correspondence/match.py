@@ -1,4 +1,4 @@
-"""`dinoclip match`: the places of two pictures that belong together."""
+"""`dinoclip match`: the places of two images that belong together."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer
-from dinoclip_viz.cli.parser import picture_file, whole_number
+from dinoclip_viz.cli.parser import image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from dinoclip_viz.encoders.base import ImageFeatures
 
-SUMMARY = "join the places of two pictures that show the same"
-HEIGHT = 512  # in pixels, of each picture in the result
+SUMMARY = "join the places of two images that show the same"
+HEIGHT = 512  # in pixels, of each image in the result
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("first", metavar="A", help="file or http(s) address")
     parser.add_argument("second", metavar="B", help="likewise")
-    parser.add_argument("--out", required=True, type=picture_file, metavar="FILE", help="picture to write")
+    parser.add_argument("--out", required=True, type=image_file, metavar="FILE", help="image to write")
     parser.add_argument("--encoder", metavar="NAME", default="playground-dino", help="vision encoder (%(default)s)")
     parser.add_argument("--count", type=whole_number, default=30, metavar="N", help="best matches (%(default)s)")
-    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which pictures are encoded")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which images are encoded")
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out first")
     parser.add_argument("--all", action="store_true", help="match all patches, not the foreground alone")
     parser.add_argument("--dense", action="store_true", help="draw the patches of both in common PCA colours below")
 
 
 def run(arguments: Namespace) -> Answer:
-    """The matches' places and cosines, best first; the picture is written."""
+    """The matches' places and cosines, best first; the image is written."""
     from dinoclip_viz.images import load_image
     from dinoclip_viz.tasks.correspondence.match import encoded, match_features
-    from dinoclip_viz.viz import match_picture, side_by_side, with_legend
+    from dinoclip_viz.viz import match_image, side_by_side, with_legend
 
     images = [load_image(source) for source in (arguments.first, arguments.second)]
     a, b = encoded(arguments.encoder, images[0], images[1], arguments.size, arguments.debias)
     found = match_features(a, b, arguments.count, not arguments.all)
     names = [source.rsplit("/", 1)[-1] for source in (arguments.first, arguments.second)]
-    note = "one colour, one place: hue from left to right, lightness from top to bottom of the first picture"
-    picture = match_picture(images[0], images[1], found.a, found.b, names, HEIGHT, note)
+    note = "one colour, one place: hue from left to right, lightness from top to bottom of the first image"
+    image = match_image(images[0], images[1], found.a, found.b, names, HEIGHT, note)
     result: dict[str, object] = {
         "a": found.a.tolist(),
         "b": found.b.tolist(),
@@ -55,10 +55,10 @@ def run(arguments: Namespace) -> Answer:
     if arguments.dense:
         colours, variance = _dense(a, b)
         titles = [f"patches of {name}, common colours" for name in names]
-        picture = with_legend(picture, side_by_side(colours, titles, max(16, HEIGHT // 16), HEIGHT))
+        image = with_legend(image, side_by_side(colours, titles, max(16, HEIGHT // 16), HEIGHT))
         result["explained_variance"] = variance
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(arguments.out)
+    image.save(arguments.out)
     lines = [f"{len(found)} matches of {found.compared[0]} and {found.compared[1]} patches"]
     if len(found):
         best, worst = found.similarity[0].item(), found.similarity[-1].item()
@@ -70,14 +70,14 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _dense(a: ImageFeatures, b: ImageFeatures) -> tuple[list[Image.Image], list[float]]:
-    """The patches of both as pictures in common colours, and the share of variance of each component."""
+    """The patches of both as images in common colours, and the share of variance of each component."""
     from dinoclip_viz.tasks.correspondence.match import dense_colours
-    from dinoclip_viz.viz import pca_picture
+    from dinoclip_viz.viz import pca_image
 
     colours, _, pca = dense_colours(a, b)
-    pictures = []
+    images = []
     for part, each in zip((a, b), colours, strict=True):
         width, height = (round(side) for side in (part.boxes[0, 2:] - part.boxes[0, :2]).tolist())
         scale = HEIGHT / height
-        pictures.append(pca_picture(each.numpy(), (max(1, round(width * scale)), HEIGHT)))
-    return pictures, pca.explained_variance_.tolist()
+        images.append(pca_image(each.numpy(), (max(1, round(width * scale)), HEIGHT)))
+    return images, pca.explained_variance_.tolist()

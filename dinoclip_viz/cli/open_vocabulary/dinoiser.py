@@ -1,4 +1,4 @@
-"""`dinoclip dinoiser`: CLIP-DINOiser's two convolutions, trained on pictures without labels."""
+"""`dinoclip dinoiser`: CLIP-DINOiser's two convolutions, trained on images without labels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.base import ImageEncoder
     from dinoclip_viz.training.dinoiser import DinoiserRecipe
 
-SUMMARY = "train CLIP-DINOiser's layers for a CLIP, taught by a DINO, on pictures alone; resumable"
+SUMMARY = "train CLIP-DINOiser's layers for a CLIP, taught by a DINO, on images alone; resumable"
 STEPS, BATCH, RATE, ROUNDS, HELD = 6250, 16, 5e-5, 25, 64
 LARGEST = 448
 
@@ -32,10 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder of the layers")
     parser.add_argument(
         "--size", type=whole_number, metavar="PX",
-        help=f"side that pictures are stretched to; twice the CLIP's, at most {LARGEST}",
+        help=f"side that images are stretched to; twice the CLIP's, at most {LARGEST}",
     )  # fmt: skip
     parser.add_argument("--steps", type=whole_number, default=STEPS, metavar="N", help="in all (%(default)s)")
-    parser.add_argument("--batch", type=whole_number, default=BATCH, metavar="N", help="pictures a step (%(default)s)")
+    parser.add_argument("--batch", type=whole_number, default=BATCH, metavar="N", help="images a step (%(default)s)")
     parser.add_argument(
         "--rate", type=_rate, default=RATE, metavar="R", help="highest learning rate of the correlations (%(default)s)"
     )
@@ -43,10 +43,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--rounds", type=whole_number, metavar="N", help=f"records and checkpoints; {ROUNDS}, or one a step"
     )
     parser.add_argument(
-        "--held", type=whole_number, metavar="N", help=f"pictures that judge the rounds; a tenth, at most {HELD}"
+        "--held", type=whole_number, metavar="N", help=f"images that judge the rounds; a tenth, at most {HELD}"
     )
     parser.add_argument("--split", metavar="S", help="part of the source, where it has parts")
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N pictures")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N images")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and order (%(default)s)")
 
 
@@ -64,18 +64,18 @@ def run(arguments: Namespace) -> Answer:
     samples = list(islice(source.samples(), arguments.limit))
     recipe = _recipe(arguments, clip.size, len(samples))
     failed: dict[int, Failure] = {}
-    pictures: list[Callable[[], Image.Image]] = [partial(_opened, samples, at, failed) for at in range(len(samples))]
+    images: list[Callable[[], Image.Image]] = [partial(_opened, samples, at, failed) for at in range(len(samples))]
     out: Path = arguments.out
     with tqdm(total=recipe.rounds, desc=source.name, unit="round", delay=2) as bar:  # errors come first
         _, history = fit_dinoiser(
-            clip, guide, pictures, recipe, out, lambda record: bar.update(int(record["epoch"]) - bar.n)
+            clip, guide, images, recipe, out, lambda record: bar.update(int(record["epoch"]) - bar.n)
         )
     learning_curve(history, f"CLIP-DINOiser for {clip.name}").save(out / "learning_curve.png")
     save_dinoiser_card(out, source.name)
     best = min(history, key=lambda row: row["held_loss"])
     result = {
         "out": str(out), "head": str(out / HEAD), "clip": clip.name, "guide": guide.name, "source": source.name,
-        "pictures": len(samples), "rounds": len(history), "best": best, "history": history,
+        "images": len(samples), "rounds": len(history), "best": best, "history": history,
     }  # fmt: skip
     lines = [["round", "loss", "held_loss"]]
     lines += [[f"{int(row['epoch'])}", f"{row['loss']:.4f}", f"{row['held_loss']:.4f}"] for row in history]
@@ -99,7 +99,7 @@ def _encoders(arguments: Namespace) -> tuple[ImageEncoder, ImageEncoder]:
     return model.clip, model.guide
 
 
-def _recipe(arguments: Namespace, published: int, pictures: int) -> DinoiserRecipe:
+def _recipe(arguments: Namespace, published: int, images: int) -> DinoiserRecipe:
     from dinoclip_viz.training.dinoiser import DinoiserRecipe
 
     return DinoiserRecipe(
@@ -108,13 +108,13 @@ def _recipe(arguments: Namespace, published: int, pictures: int) -> DinoiserReci
         steps=arguments.steps,
         rounds=arguments.rounds or min(ROUNDS, arguments.steps),
         rate=arguments.rate,
-        held=arguments.held or min(HELD, max(1, pictures // 10)),
+        held=arguments.held or min(HELD, max(1, images // 10)),
         seed=arguments.seed,
     )
 
 
 def _opened(samples: Sequence[Sample], at: int, failed: dict[int, Failure]) -> Image.Image:
-    """The picture, or the next one that can be read, so that one broken file does not end a long training.
+    """The image, or the next one that can be read, so that one broken file does not end a long training.
 
     Raises:
         ValueError: none of them can be read.
@@ -128,7 +128,7 @@ def _opened(samples: Sequence[Sample], at: int, failed: dict[int, Failure]) -> I
         except ImageError as error:
             failed[number] = Failure(samples[number].path or samples[number].key, str(error))
     check_some(0, list(failed.values()))
-    raise ValueError("there is no picture; expected at least two")
+    raise ValueError("there is no image; expected at least two")
 
 
 def _rate(text: str) -> float:

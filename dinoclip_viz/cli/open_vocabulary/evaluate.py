@@ -25,7 +25,7 @@ DATASETS = (
 )  # fmt: skip
 PLAYGROUND, KNOWN_PLAYGROUND = "playground:3006:300:192", "playground:1700:100:192"
 PHOTOGRAPHS = 448  # pixels of the longer side at which photographs are encoded
-KNOWN = 100  # pictures of a training part that the threshold is chosen on
+KNOWN = 100  # images of a training part that the threshold is chosen on
 NEAR_CHANCE = 1.5  # times the mIoU of labels drawn by chance
 WORDS_ALONE = ("model", "guide", "dinoiser", "dataset", "templates", "known", "confusion", "background_rule")
 """Options that mean something for heat-map methods alone."""
@@ -35,7 +35,7 @@ def add_words_arguments(parser: ArgumentParser) -> None:
     """The options of the half."""
     group = parser.add_argument_group(
         "segmentation by words (a heat-map method as --method)",
-        f"--data is {PLAYGROUND} by default, encoded at the pictures' own size; photographs are at {PHOTOGRAPHS} px",
+        f"--data is {PLAYGROUND} by default, encoded at the images' own size; photographs are at {PHOTOGRAPHS} px",
     )
     group.add_argument("--model", metavar="NAME", help="image-text model (playground)")
     group.add_argument("--guide", metavar="NAME", help="a DINO whose patches tell what is alike")
@@ -48,8 +48,8 @@ def add_words_arguments(parser: ArgumentParser) -> None:
         "the model's own (none for playground and folder, else openai)",
     )  # fmt: skip
     group.add_argument(
-        "--known", metavar="SOURCE", help="other pictures, on which the background's threshold is chosen; none chooses "
-        f"none ({KNOWN_PLAYGROUND}; of a benchmark {KNOWN} pictures of its training part)",
+        "--known", metavar="SOURCE", help="other images, on which the background's threshold is chosen; none chooses "
+        f"none ({KNOWN_PLAYGROUND}; of a benchmark {KNOWN} images of its training part)",
     )  # fmt: skip
     group.add_argument(
         "--background-rule", action="store_true", default=None, help="CLIP-DINOiser's published rule too"
@@ -114,7 +114,7 @@ def percent(value: object) -> str:
 
 
 def _measured_on(arguments: Namespace) -> tuple[SegmentationSet, TruthSource]:
-    """The benchmark's row and the pictures that are measured."""
+    """The benchmark's row and the images that are measured."""
     from dinoclip_viz.data.labels.segmentation_sets import SEGMENTATION_SETS, open_segmentation, segmentation_set
 
     name = arguments.dataset or "playground"
@@ -126,7 +126,7 @@ def _measured_on(arguments: Namespace) -> tuple[SegmentationSet, TruthSource]:
 
 
 def _chosen_on(arguments: Namespace, asked: SegmentationSet, data: TruthSource) -> TruthSource | None:
-    """The pictures on which the threshold is chosen; None where there is no background or no threshold is wanted."""
+    """The images on which the threshold is chosen; None where there is no background or no threshold is wanted."""
     from dinoclip_viz.data.base import SourceError
     from dinoclip_viz.data.labels.segmentation_sets import open_segmentation
 
@@ -146,19 +146,19 @@ def _chosen_on(arguments: Namespace, asked: SegmentationSet, data: TruthSource) 
             raise
         raise ValueError(f"no threshold can be chosen: {error}; name --known SOURCE, or --known none") from error
     if known.name == data.name or _seed(known) == _seed(data) != "":
-        raise ValueError(f"--known and --data share pictures, {data.name}; a threshold is chosen on others")
+        raise ValueError(f"--known and --data share images, {data.name}; a threshold is chosen on others")
     if known.names("class") != data.names("class"):
         raise ValueError(f"{known.name} and {data.name} have different classes; expected the same ones")
     return known
 
 
 def _seed(source: TruthSource) -> str:
-    """The seed of drawn scenes, which tells them from others; "" for pictures of a disk."""
+    """The seed of drawn scenes, which tells them from others; "" for images of a disk."""
     return source.name.split(":")[1] if source.name.startswith("playground:") else ""
 
 
 def _limit(arguments: Namespace, known: TruthSource) -> int | None:
-    """How many pictures the threshold is chosen on."""
+    """How many images the threshold is chosen on."""
     usual = None if known.name.startswith("playground:") or arguments.known is not None else KNOWN
     return min((number for number in (usual, arguments.limit) if number is not None), default=None)
 
@@ -182,7 +182,7 @@ def _templates(arguments: Namespace, asked: SegmentationSet) -> str:
 
 
 def _size(arguments: Namespace, asked: SegmentationSet) -> int | None:
-    """The size asked for; the playground's pictures as they are, photographs at the usual size."""
+    """The size asked for; the playground's images as they are, photographs at the usual size."""
     return arguments.size or (None if asked.name == "playground" else PHOTOGRAPHS)
 
 
@@ -199,7 +199,7 @@ def _row(
         "model": names[0],
         "dataset": asked.name,
         "data": names[1],
-        "pictures": found.pictures,
+        "images": found.images,
         "classes": len(asked.classes),
         "templates": _templates(arguments, asked),
         "size": _size(arguments, asked),
@@ -229,11 +229,11 @@ def _text(
     arguments: Namespace, asked: SegmentationSet, rows: Sequence[Mapping[str, object]], found: Sequence[WordsAccuracy]
 ) -> str:
     first = rows[0]
-    size = "the pictures' own size" if first["size"] is None else f"{first['size']} px"
+    size = "the images' own size" if first["size"] is None else f"{first['size']} px"
     how = {"none": "as typed", "openai": "in CLIP's 80 templates", "own": "in the model's templates"}
     head = (
         f"{asked.name}: {first['classes']} class names {how[str(first['templates'])]} as prompts of {first['model']}; "
-        f"{first['pictures']} pictures of {first['data']} at {size}; %"
+        f"{first['images']} images of {first['data']} at {size}; %"
     )
     columns = {"miou": "mIoU, objects", "miou_with_background": "mIoU with background"}
     columns |= {"miou_with_background_rule": "by CLIP-DINOiser's rule"} if "miou_with_background_rule" in first else {}

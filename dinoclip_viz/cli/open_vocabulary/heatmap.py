@@ -1,4 +1,4 @@
-"""`dinoclip heatmap`: where in a picture each prompt is, as raw cosines."""
+"""`dinoclip heatmap`: where in an image each prompt is, as raw cosines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import output_file, picture_file, whole_number
+from dinoclip_viz.cli.parser import image_file, output_file, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from dinoclip_viz.models import ImageTextModel
 
-SUMMARY = "show where in a picture each prompt is"
-SHOWN = 384  # least longer side in pixels of a picture in the result
+SUMMARY = "show where in an image each prompt is"
+SHOWN = 384  # least longer side in pixels of an image in the result
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--prompt", action="append", required=True, metavar="TEXT", help="taken as typed; may be repeated"
     )
-    parser.add_argument("--out", required=True, type=picture_file, metavar="FILE", help="picture to write")
+    parser.add_argument("--out", required=True, type=image_file, metavar="FILE", help="image to write")
     parser.add_argument(
         "--array", type=output_file, metavar="FILE.npy", help="write float32 (prompts, height, width), raw cosines"
     )
@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--labels",
         type=output_file,
         metavar="FILE.png",
-        help="write a picture whose pixels are the prompt's number",
+        help="write an image whose pixels are the prompt's number",
     )
     parser.add_argument(
         "--threshold", type=float, metavar="COSINE", help="places below it are of no mask; by default all are of one"
@@ -57,20 +57,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's")
     parser.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
-    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the picture is encoded")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the image is encoded")
     parser.add_argument(
         "--window",
         type=whole_number,
         metavar="PX",
-        help="encode in windows of that side, half overlapping, for large pictures",
+        help="encode in windows of that side, half overlapping, for large images",
     )
-    parser.add_argument("--refine", action="store_true", help="draw the maps to the picture's edges (PAMR)")
+    parser.add_argument("--refine", action="store_true", help="draw the maps to the image's edges (PAMR)")
     parser.add_argument("--low", type=float, help="cosine of the first colour; by default the lowest of all prompts")
     parser.add_argument("--high", type=float, help="cosine of the last colour; by default the highest of all prompts")
 
 
 def run(arguments: Namespace) -> Answer:
-    """Range and peak of each prompt's map; the picture and the array are written."""
+    """Range and peak of each prompt's map; the image and the array are written."""
     import numpy as np
 
     from dinoclip_viz.images import load_image
@@ -119,7 +119,7 @@ def run(arguments: Namespace) -> Answer:
 def _maps(
     arguments: Namespace, model: ImageTextModel, image: Image.Image, asked: Sequence[str], method: str
 ) -> NDArray[np.float32]:
-    """(prompts, height, width) cosines, in one pass or in windows, drawn to the picture's edges if that is wanted."""
+    """(prompts, height, width) cosines, in one pass or in windows, drawn to the image's edges if that is wanted."""
     from dinoclip_viz.dense import refine
     from dinoclip_viz.tasks.open_vocabulary.heatmap import heatmap
     from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, vocabulary_vectors
@@ -151,7 +151,7 @@ def _check_masks(arguments: Namespace) -> None:
 
 
 def _write_masks(arguments: Namespace, maps: NDArray[np.float32], method: str) -> dict[str, float]:
-    """Prompt -> share of the picture that its mask covers, the files written; nothing where no file is named."""
+    """Prompt -> share of the image that its mask covers, the files written; nothing where no file is named."""
     if not (arguments.masks or arguments.labels):
         return {}
     import json
@@ -196,11 +196,11 @@ def _range(maps: NDArray[np.float32], low: float | None, high: float | None) -> 
 def _draw(
     image: Image.Image, prompts: Sequence[str], maps: NDArray[np.float32], low: float, high: float
 ) -> Image.Image:
-    """The picture, then each prompt's map over it, with the one colour scale below."""
-    from dinoclip_viz.viz import enlarge, heat_overlay, picture_grid, scale_bar, with_legend
+    """The image, then each prompt's map over it, with the one colour scale below."""
+    from dinoclip_viz.viz import enlarge, heat_overlay, image_grid, scale_bar, with_legend
 
-    picture = enlarge(image, SHOWN, smooth=True)
-    overlays = [heat_overlay(picture, values, low, high) for values in maps]
-    captions = ["picture", *prompts]
-    sheet = picture_grid([picture, *overlays], captions, columns=min(4, len(captions)), cell=SHOWN)
+    enlarged = enlarge(image, SHOWN, smooth=True)
+    overlays = [heat_overlay(enlarged, values, low, high) for values in maps]
+    captions = ["image", *prompts]
+    sheet = image_grid([enlarged, *overlays], captions, columns=min(4, len(captions)), cell=SHOWN)
     return with_legend(sheet, scale_bar(low, high, "magma", "cosine similarity, raw", width=max(sheet.width, 96)))

@@ -71,9 +71,9 @@ class _Painter:
         self.shares: list[float] = []
         self.segments: list[list[float]] = []
 
-    def frames(self, pictures: Iterator[Shown]) -> Iterator[Image.Image]:
-        """The drawn frames, a few pictures in memory at a time."""
-        while some := list(islice(pictures, AT_ONCE)):
+    def frames(self, images: Iterator[Shown]) -> Iterator[Image.Image]:
+        """The drawn frames, a few images in memory at a time."""
+        while some := list(islice(images, AT_ONCE)):
             features = self.encoder.encode_each([shown.image for shown in some], self.size, "whole")
             for shown, part, front in zip(some, features, self.pca.foreground(features), strict=True):
                 self.names.append(shown.name)
@@ -89,20 +89,20 @@ class _Painter:
             class_palette,
             enlarge,
             mask_overlay,
-            pca_picture,
+            pca_image,
             rgb_legend,
             side_by_side,
             with_legend,
         )
 
-        picture = enlarge(image, HEIGHT, smooth=True)
+        enlarged = enlarge(image, HEIGHT, smooth=True)
         if self.clusters is not None:
             palette = class_palette(self.clusters.count)
-            drawn = mask_overlay(picture, self.clusters.assign(features)[0].numpy() + 1, palette, opacity=1)
+            drawn = mask_overlay(enlarged, self.clusters.assign(features)[0].numpy() + 1, palette, opacity=1)
         else:
             hidden = self.pca.foreground(features)[0].numpy() if self.pca.subject == "foreground" else None
-            drawn = pca_picture(self.pca.transform(features)[0].numpy(), picture.size, foreground=hidden)
-        row = side_by_side([picture, drawn], gap=8, height=HEIGHT)
+            drawn = pca_image(self.pca.transform(features)[0].numpy(), enlarged.size, foreground=hidden)
+        row = side_by_side([enlarged, drawn], gap=8, height=HEIGHT)
         if self.clusters is not None:
             words = [f"segment {index + 1}" for index in range(self.clusters.count)]
             return with_legend(row, class_legend(words, palette, width=max(row.width, 96)))

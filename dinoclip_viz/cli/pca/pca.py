@@ -1,4 +1,4 @@
-"""`dinoclip pca`: the colours of patches, the same for every picture of a basis."""
+"""`dinoclip pca`: the colours of patches, the same for every image of a basis."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
 from dinoclip_viz.cli.parser import (
     ANIMATION_FILES,
-    PICTURE_FILES,
+    IMAGE_FILES,
+    image_or_animation_file,
     output_file,
-    picture_or_animation_file,
     whole_number,
 )
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
     from dinoclip_viz.tasks.pca.parts import Part
     from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
-SUMMARY = "colour the patches of pictures by their principal components"
-SHOWN = 384  # least longer side in pixels of a picture in the result
-MOST_STILL = 64  # pictures on a sheet
+SUMMARY = "colour the patches of images by their principal components"
+SHOWN = 384  # least longer side in pixels of an image in the result
+MOST_STILL = 64  # images on a sheet
 PARTS = 6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="file, http(s) address, folder of pictures, animated GIF or video"
+        "images", nargs="+", metavar="IMAGE", help="file, http(s) address, folder of images, animated GIF or video"
     )
     parser.add_argument(
-        "--out", required=True, type=picture_or_animation_file, metavar="FILE",
-        help="picture to write; a name in .gif or .mp4 writes an animation, every frame in the same colours",
+        "--out", required=True, type=image_or_animation_file, metavar="FILE",
+        help="image to write; a name in .gif or .mp4 writes an animation, every frame in the same colours",
     )  # fmt: skip
     basis = parser.add_mutually_exclusive_group()
     basis.add_argument("--save-basis", type=output_file, metavar="FILE", help="write the fitted basis for other runs")
     basis.add_argument("--basis", metavar="FILE", help="use a saved basis: the same colours as in that run")
     parser.add_argument("--fit", metavar="STORE", help="fit the basis on all patches that a store keeps")
     parser.add_argument("--encoder", metavar="NAME", default="playground-dino", help="vision encoder (%(default)s)")
-    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which pictures are encoded")
+    parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which images are encoded")
     parser.add_argument(
         "--subject", choices=("all", "foreground"), default="all", help="what the colours are fitted on (%(default)s)"
     )
@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     segments.add_argument("--spectral", type=whole_number, metavar="K", help="the same by normalised cuts")
     parser.add_argument(
         "--legend", type=legend_file, metavar="FILE",
-        help="write what the colours stand for: the parts that the foreground falls into; .json or a picture",
+        help="write what the colours stand for: the parts that the foreground falls into; .json or an image",
     )  # fmt: skip
     parser.add_argument("--parts", type=whole_number, metavar="K", help=f"parts in the legend ({PARTS})")
     parser.add_argument("--names", metavar="A,B,C", help="names of the parts, the largest first")
@@ -66,7 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Answer:
-    """Explained variance and each picture's share of foreground; the picture is written."""
+    """Explained variance and each image's share of foreground; the image is written."""
     _check(arguments)
     if arguments.out.suffix.lower() in ANIMATION_FILES:
         from dinoclip_viz.cli.pca.animation import animate
@@ -106,8 +106,8 @@ def legend_file(text: str) -> Path:
     from argparse import ArgumentTypeError
 
     path = output_file(text)
-    if path.suffix.lower() not in (".json", *PICTURE_FILES):
-        expected = ", ".join((".json", *PICTURE_FILES))
+    if path.suffix.lower() not in (".json", *IMAGE_FILES):
+        expected = ", ".join((".json", *IMAGE_FILES))
         raise ArgumentTypeError(f"{text!r} is no legend; expected a name in {expected}")
     return path
 
@@ -159,7 +159,7 @@ def write_legend(arguments: Namespace, found: Sequence[Part], images: Sequence[I
     if arguments.legend.suffix.lower() == ".json":
         arguments.legend.write_text(json.dumps(described(found), indent=1) + "\n", encoding="utf-8")
         return
-    examples = [images[part.picture].crop(part.box) for part in found]
+    examples = [images[part.image].crop(part.box) for part in found]
     names, shares = [part.name for part in found], [part.share for part in found]
     note = "share of the foreground's patches"
     parts_legend([part.colour for part in found], examples, names, shares, note, 480).save(arguments.legend)
@@ -191,7 +191,7 @@ def told(
 
 
 def share_of_each(labels: Tensor, count: int) -> list[float]:
-    """(K,) share of a picture's patches in each segment."""
+    """(K,) share of an image's patches in each segment."""
     return [float((labels == index).float().mean()) for index in range(count)]
 
 
@@ -225,41 +225,41 @@ def _draw(
     colours: Sequence[Tensor],
     fronts: Sequence[Tensor],
 ) -> Image.Image:
-    """Each picture beside its colours, with what the colours mean below."""
-    from dinoclip_viz.viz import enlarge, pca_picture, rgb_legend, with_legend
+    """Each image beside its colours, with what the colours mean below."""
+    from dinoclip_viz.viz import enlarge, pca_image, rgb_legend, with_legend
 
-    pictures: list[Image.Image] = []
+    cells: list[Image.Image] = []
     for image, colour, front in zip(images, colours, fronts, strict=True):
-        picture = enlarge(image, SHOWN, smooth=True)
+        shown_image = enlarge(image, SHOWN, smooth=True)
         shown = front[0].numpy() if pca.subject == "foreground" else None
-        pictures += [picture, pca_picture(colour[0].numpy(), picture.size, foreground=shown)]
-    sheet = _sheet(names, pictures, "patches")
+        cells += [shown_image, pca_image(colour[0].numpy(), shown_image.size, foreground=shown)]
+    sheet = _sheet(names, cells, "patches")
     channels = [f"component {index}" for index in (1, 2, 3)]
-    note = "close colours mean alike features, in all pictures of this basis"
+    note = "close colours mean alike features, in all images of this basis"
     return with_legend(sheet, rgb_legend(channels, note, width=max(sheet.width, 96)))
 
 
 def _draw_segments(
     names: Sequence[str], images: Sequence[Image.Image], labels: Sequence[Tensor], count: int
 ) -> Image.Image:
-    """Each picture beside its segments."""
+    """Each image beside its segments."""
     from dinoclip_viz.viz import class_legend, class_palette, enlarge, mask_overlay, with_legend
 
     palette = class_palette(count)
-    pictures: list[Image.Image] = []
+    cells: list[Image.Image] = []
     for image, label in zip(images, labels, strict=True):
-        picture = enlarge(image, SHOWN, smooth=True)
-        pictures += [picture, mask_overlay(picture, label[0].numpy() + 1, palette, opacity=1)]
-    sheet = _sheet(names, pictures, "segments")
+        shown_image = enlarge(image, SHOWN, smooth=True)
+        cells += [shown_image, mask_overlay(shown_image, label[0].numpy() + 1, palette, opacity=1)]
+    sheet = _sheet(names, cells, "segments")
     words = [f"segment {index + 1}" for index in range(count)]
     return with_legend(sheet, class_legend(words, palette, width=max(sheet.width, 96)))
 
 
-def _sheet(names: Sequence[str], pictures: Sequence[Image.Image], title: str) -> Image.Image:
-    """Pictures in pairs, the first of each under its name."""
-    from dinoclip_viz.viz import picture_grid, side_by_side
+def _sheet(names: Sequence[str], images: Sequence[Image.Image], title: str) -> Image.Image:
+    """Images in pairs, the first of each under its name."""
+    from dinoclip_viz.viz import image_grid, side_by_side
 
     captions = [words for name in names for words in (name.rsplit("/", 1)[-1], title)]
     if len(names) == 1:
-        return side_by_side(pictures, captions, height=min(pictures[0].height, 1024))
-    return picture_grid(pictures, captions, columns=4, cell=SHOWN)
+        return side_by_side(images, captions, height=min(images[0].height, 1024))
+    return image_grid(images, captions, columns=4, cell=SHOWN)

@@ -1,4 +1,4 @@
-"""The pictures that `dinoclip pca` colours: files, addresses, folders, and the frames of what moves."""
+"""The images that `dinoclip pca` colours: files, addresses, folders, and the frames of what moves."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Shown(NamedTuple):
-    """A picture or a frame.
+    """An image or a frame.
 
     Attributes:
         name: as it was given; of a frame with its number behind a #.
         image: RGB.
-        seconds: when a frame begins in its file; None for a picture.
+        seconds: when a frame begins in its file; None for an image.
     """
 
     name: str
@@ -28,23 +28,23 @@ class Shown(NamedTuple):
 
 
 def stills(sources: Sequence[str], most: int) -> tuple[list[str], list[Image.Image], list[Failure]]:
-    """Names and pictures of the sources that can be read, and those that cannot; of an animation the first frame.
+    """Names and images of the sources that can be read, and those that cannot; of an animation the first frame.
 
     Raises:
-        ValueError: more pictures than `most`, or a video.
+        ValueError: more images than `most`, or a video.
     """
     from dinoclip_viz.data.frames import is_video_name
 
     for source in sources:
         if is_video_name(source) and Path(source).is_file():
-            raise ValueError(f"{source} is a video, which no single picture shows; name an --out in .gif or .mp4")
+            raise ValueError(f"{source} is a video, which no single image shows; name an --out in .gif or .mp4")
     failed: dict[str, Failure] = {}
     names: list[str] = []
     images: list[Image.Image] = []
-    for name, image, _ in _pictures(sources, 1, failed):
+    for name, image, _ in _images(sources, 1, failed):
         if len(names) == most:
             raise ValueError(
-                f"there are more than {most} pictures, too many for a sheet; an --out in .gif or .mp4 shows any number"
+                f"there are more than {most} images, too many for a sheet; an --out in .gif or .mp4 shows any number"
             )
         names.append(name)
         images.append(image)
@@ -52,21 +52,19 @@ def stills(sources: Sequence[str], most: int) -> tuple[list[str], list[Image.Ima
 
 
 def moving(sources: Sequence[str], every: int, most: int, failed: dict[str, Failure]) -> Iterator[Shown]:
-    """The pictures and frames of all sources, in order, one in memory at a time.
+    """The images and frames of all sources, in order, one in memory at a time.
 
     Args:
-        sources: files, addresses, folders, animated pictures and videos.
-        every: takes every n-th frame of a file, and picture of a folder.
+        sources: files, addresses, folders, animated images and videos.
+        every: takes every n-th frame of a file, and image of a folder.
         most: how many at most.
         failed: takes the sources that cannot be read.
     """
-    return islice(_pictures(sources, every, failed, most), most)
+    return islice(_images(sources, every, failed, most), most)
 
 
-def _pictures(
-    sources: Sequence[str], every: int, failed: dict[str, Failure], frames_of_each: int = 0
-) -> Iterator[Shown]:
-    """The same; where `frames_of_each` is 0, animated pictures stand still."""
+def _images(sources: Sequence[str], every: int, failed: dict[str, Failure], frames_of_each: int = 0) -> Iterator[Shown]:
+    """The same; where `frames_of_each` is 0, animated images stand still."""
     from dinoclip_viz.data.base import SourceError
     from dinoclip_viz.data.captions.folders import FolderSource
     from dinoclip_viz.data.frames import frames, is_moving

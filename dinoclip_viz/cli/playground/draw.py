@@ -48,20 +48,20 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _write(scene: Scene, folder: Path, name: str) -> dict[str, object]:
-    """The row of one scene, paths relative to the folder; its pictures are written."""
+    """The row of one scene, paths relative to the folder; its images are written."""
     import numpy as np
     from PIL import Image
 
     millimetres = np.round(scene.depth * 1000).clip(0, 65535).astype(np.uint16)
-    pictures = {
+    images = {
         "images": scene.image,
         "masks": Image.fromarray(scene.mask),
         "parts": Image.fromarray(scene.parts),
         "instances": Image.fromarray(scene.instances),
         "depth": Image.fromarray(millimetres),
     }
-    for place, picture in pictures.items():
-        picture.save(folder / place / name)
+    for place, image in images.items():
+        image.save(folder / place / name)
     return {
         "image": f"images/{name}",
         "mask": f"masks/{name}",

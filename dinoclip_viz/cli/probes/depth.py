@@ -73,7 +73,7 @@ def _probed(
     if arguments.save:
         head.figures = errors.figures()
         head.save(arguments.save)
-    about = {"encoder": name, "train": train.name, "train_pictures": head.pictures_, "size": arguments.size}
+    about = {"encoder": name, "train": train.name, "train_images": head.images_, "size": arguments.size}
     return {**about, **_figures(data, errors)}
 
 
@@ -101,7 +101,7 @@ def _errors(arguments: Namespace, data: TruthSource) -> DepthErrors:
 
 def _figures(data: TruthSource, errors: DepthErrors) -> Mapping[str, object]:
     about = {"data": data.name, "low": errors.low, "high": errors.high}
-    return {**about, "pictures": errors.pictures, **errors.figures()}
+    return {**about, "images": errors.images, **errors.figures()}
 
 
 def _text(results: Sequence[Mapping[str, object]], size: int) -> str:

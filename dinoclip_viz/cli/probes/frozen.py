@@ -84,7 +84,7 @@ TASKS = (
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--encoder", action="append", metavar="NAME", help=f"may be repeated ({', '.join(ENCODERS)})")
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N pictures of each data set")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N images of each data set")
     parser.add_argument(
         "--task",
         action="append",

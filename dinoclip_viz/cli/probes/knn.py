@@ -1,4 +1,4 @@
-"""`dinoclip evaluate knn`: how often the nearest pictures of a gallery tell a picture's class."""
+"""`dinoclip evaluate knn`: how often the nearest images of a gallery tell an image's class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import whole_number
-from dinoclip_viz.cli.probes.vector_inputs import Pictures, add_labelled_arguments, labelled_pairs
+from dinoclip_viz.cli.probes.vector_inputs import Images, add_labelled_arguments, labelled_pairs
 
 if TYPE_CHECKING:
     from dinoclip_viz.tasks.probes.low_shot import Method, Shot
@@ -49,7 +49,7 @@ def add_shots(parser: ArgumentParser) -> None:
         type=whole_number,
         nargs="+",
         metavar="N",
-        help="a curve too: N known pictures of each class, such as 1 2 4 8 16; mean and deviation of five draws",
+        help="a curve too: N known images of each class, such as 1 2 4 8 16; mean and deviation of five draws",
     )
 
 
@@ -74,27 +74,27 @@ def run(arguments: Namespace) -> Answer:
     return Answer({"results": results}, "\n".join([head, table(rows), *curves_text(results)]), failed)
 
 
-def about(known: Pictures, asked: Pictures) -> dict[str, object]:
+def about(known: Images, asked: Images) -> dict[str, object]:
     """What was compared, for JSON."""
     return {
         "encoder": known.encoder,
         "gallery": known.data,
         "queries": asked.data,
-        "gallery_pictures": len(known.labels),
-        "query_pictures": len(asked.labels),
+        "gallery_images": len(known.labels),
+        "query_images": len(asked.labels),
         "classes": len(set(known.labels)),
     }
 
 
-def sizes(pairs: Sequence[tuple[Pictures, Pictures]]) -> str:
+def sizes(pairs: Sequence[tuple[Images, Images]]) -> str:
     """What was compared, in words."""
     known, asked = pairs[0]
-    counts = f"{len(known.labels)} pictures of {len(set(known.labels))} classes of {known.data}"
+    counts = f"{len(known.labels)} images of {len(set(known.labels))} classes of {known.data}"
     return f"known are {counts}; {len(asked.labels)} queries of {asked.data}"
 
 
 def curve(
-    known: Pictures, asked: Pictures, features: str, shots: Sequence[int], methods: Sequence[Method]
+    known: Images, asked: Images, features: str, shots: Sequence[int], methods: Sequence[Method]
 ) -> list[dict[str, object]]:
     """The points of each method's low-shot curve, for JSON."""
     from dinoclip_viz.tasks.probes.low_shot import low_shot

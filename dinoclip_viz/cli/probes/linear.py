@@ -21,7 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Answer:
-    """Accuracy of each encoder's linear probe, the C chosen on held-out pictures of the gallery."""
+    """Accuracy of each encoder's linear probe, the C chosen on held-out images of the gallery."""
     from dinoclip_viz.tasks.probes.linear import LinearProbe
 
     if arguments.shots and arguments.features == "pooled+mean":

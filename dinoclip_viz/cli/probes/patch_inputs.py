@@ -1,4 +1,4 @@
-"""What the measures of segmentation and depth share: encoders by default, sources with truth, pictures that failed."""
+"""What the measures of segmentation and depth share: encoders by default, sources with truth, images that failed."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def add_dense_arguments(parser: ArgumentParser, truths: str) -> None:
     parser.add_argument("--data", default=DATA, metavar="SOURCE", help=f"likewise, to measure on ({DATA})")
     parser.add_argument("--train-split", metavar="S", help="part of --train, where it has parts; its training part")
     parser.add_argument("--split", metavar="S", help="part of --data, where it has parts; its validation part")
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N pictures of each source")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N images of each source")
     parser.add_argument(
-        "--size", type=whole_number, default=SIZE, metavar="PX", help=f"longer side of a picture ({SIZE})"
+        "--size", type=whole_number, default=SIZE, metavar="PX", help=f"longer side of an image ({SIZE})"
     )
     parser.add_argument("--save", type=output_file, metavar="FILE", help="write the fitted head; for one --encoder")
 
@@ -55,10 +55,10 @@ def chosen_encoders(arguments: Namespace) -> list[str]:
 def usable_pairs(
     source: TruthSource, kind: str, limit: int | None, failed: list[Failure]
 ) -> Iterator[tuple[Image.Image, NDArray[np.generic]]]:
-    """Pictures with their truth; those that cannot be used are put into `failed`, each once.
+    """Images with their truth; those that cannot be used are put into `failed`, each once.
 
     Raises:
-        ValueError: no picture at all could be used.
+        ValueError: no image at all could be used.
     """
     from tqdm import tqdm
 
@@ -67,7 +67,7 @@ def usable_pairs(
 
     total = source.count if limit is None or source.count is None else min(limit, source.count)
     used, missed = 0, []
-    for sample, found in tqdm(pairs(source, kind, limit), desc=source.name, total=total, unit="picture"):
+    for sample, found in tqdm(pairs(source, kind, limit), desc=source.name, total=total, unit="image"):
         if isinstance(found, str):
             missed.append(Failure(sample.path or sample.key, found))
             continue

@@ -90,7 +90,7 @@ def _measured(
     if arguments.save:
         head.figures = counted.figures()
         head.save(arguments.save)
-    return _row(arguments, name, train, data, head.pictures_, counted)
+    return _row(arguments, name, train, data, head.images_, counted)
 
 
 def _row(
@@ -103,7 +103,7 @@ def _row(
         "train": train.name,
         "data": data.name,
         "size": arguments.size,
-        "train_pictures": fitted,
+        "train_images": fitted,
         "pixels": counted.pixels,
         "classes": len(counted.per_class()),
         **counted.figures(),

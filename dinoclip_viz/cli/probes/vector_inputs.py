@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 ENCODERS = ("playground-dino", "playground-clip", "random:playground-dino")
 GALLERY, QUERIES = "playground:2001:2000:96:1", "playground:3001:1000:96:1"
-BATCH = 32  # pictures in memory at a time
+BATCH = 32  # images in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """What one encoder sees in some pictures.
+class Images:
+    """What one encoder sees in some images.
 
     Attributes:
         data: the data set's name, or the store's folder; encoder: the encoder's name.
@@ -62,26 +62,26 @@ class Pictures:
 def add_labelled_arguments(parser: ArgumentParser) -> None:
     """The options of every measure with a gallery and queries."""
     parser.add_argument("--encoder", action="append", metavar="NAME", help=f"may be repeated ({', '.join(ENCODERS)})")
-    for name, default, what in (("gallery", GALLERY, "known pictures"), ("queries", QUERIES, "pictures to measure on")):
+    for name, default, what in (("gallery", GALLERY, "known images"), ("queries", QUERIES, "images to measure on")):
         parser.add_argument(
             f"--{name}", default=default, metavar="SOURCE", help=f"{what}: data set or store (%(default)s)"
         )
         parser.add_argument(f"--{name}-split", metavar="S", help=f"part of --{name}, where it has parts")
-    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N pictures of each")
+    parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N images of each")
 
 
-def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Pictures, Pictures]], list[Failure]]:
-    """Each encoder's known pictures and queries, both with labels, and the pictures that could not be used.
+def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Images, Images]], list[Failure]]:
+    """Each encoder's known images and queries, both with labels, and the images that could not be used.
 
     Raises:
-        ValueError: there are no labels, both are the same pictures, the queries have classes that the others have not,
+        ValueError: there are no labels, both are the same images, the queries have classes that the others have not,
             or a store is of another encoder.
     """
     places = [(arguments.gallery, arguments.gallery_split), (arguments.queries, arguments.queries_split)]
     if places[0] == places[1]:
         raise ValueError(
-            f"--gallery and --queries are the same pictures, {places[0][0]}, which would find themselves; "
-            "name other pictures, or other splits"
+            f"--gallery and --queries are the same images, {places[0][0]}, which would find themselves; "
+            "name other images, or other splits"
         )
     names = chosen_encoders(arguments.encoder, [place for place, _ in places])
     known, missed = seen(places[0], names, [places[1][0]], arguments.limit, labels=True)
@@ -94,12 +94,12 @@ def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Pictures, Pictures]
             listed = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
             raise ValueError(
                 f"{other.data} has {len(strange)} of {len(set(other.labels))} classes that {one.data} has not: "
-                f"{listed}; expected pictures of the same classes"
+                f"{listed}; expected images of the same classes"
             )
     return pairs, missed + [failure for failure in missed_too if failure not in missed]
 
 
-def check_spaces(one: Pictures, other: Pictures) -> None:
+def check_spaces(one: Images, other: Images) -> None:
     """Nothing, if both are by one encoder.
 
     Raises:
@@ -129,18 +129,18 @@ def seen(
     others: Sequence[str],
     limit: int | None,
     labels: bool,
-) -> tuple[list[Pictures], list[Failure]]:
-    """What each encoder sees in the pictures of a store or data set, and those that could not be used.
+) -> tuple[list[Images], list[Failure]]:
+    """What each encoder sees in the images of a store or data set, and those that could not be used.
 
     Args:
         place: a store's folder, or a data set, and its split.
         names: of the encoders.
-        others: what it will be compared with; where that is a store, pictures are encoded at its size.
-        limit: the first so many pictures.
-        labels: whether pictures without a label are of no use.
+        others: what it will be compared with; where that is a store, images are encoded at its size.
+        limit: the first so many images.
+        labels: whether images without a label are of no use.
 
     Raises:
-        ValueError: no picture could be used, or a store is of another encoder.
+        ValueError: no image could be used, or a store is of another encoder.
     """
     from dinoclip_viz.data import open_source
     from dinoclip_viz.store import FeatureStore, store_folders
@@ -163,8 +163,8 @@ def seen(
 
 def encoded(
     source: Source, names: Sequence[str], sizes: Mapping[str, int | None], limit: int | None, labels: bool
-) -> tuple[list[Pictures], list[Failure]]:
-    """What each encoder sees in a data set, in one pass over its pictures; arguments as in `seen`.
+) -> tuple[list[Images], list[Failure]]:
+    """What each encoder sees in a data set, in one pass over its images; arguments as in `seen`.
 
     Args:
         source: the data set.
@@ -172,7 +172,7 @@ def encoded(
         limit, labels: as in `seen`.
 
     Raises:
-        ValueError: no picture could be used.
+        ValueError: no image could be used.
     """
     import torch
     from tqdm import tqdm
@@ -196,28 +196,28 @@ def encoded(
     count = source.count if limit is None else min(source.count or limit, limit)
     counted = tqdm(total=count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
     with counted as bar, decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for number, (sample, picture) in enumerate(samples):
+        for number, (sample, image) in enumerate(samples):
             bar.update()
-            if isinstance(picture, str) or (labels and sample.label is None):
-                reason = picture if isinstance(picture, str) else f"{sample.key}: no label; expected a class"
+            if isinstance(image, str) or (labels and sample.label is None):
+                reason = image if isinstance(image, str) else f"{sample.key}: no label; expected a class"
                 failed.append(Failure(sample.path or sample.key, reason))
                 continue
             numbers.append(number)
             classes += [sample.label] if labels and sample.label is not None else []
-            waiting.append(picture)
+            waiting.append(image)
             if len(waiting) == BATCH:
                 encode()
     if waiting:
         encode()
     _check_labelled(source.name, len(numbers), failed)
-    found: list[Pictures] = []
+    found: list[Images] = []
     for name, encoder in encoders.items():
         pooled, mean = (torch.cat([part[kind] for part in parts[name]]) for kind in (0, 1))
-        found.append(Pictures(source.name, name, pooled, mean, encoder.space, encoder.patch_space, numbers, classes))
+        found.append(Images(source.name, name, pooled, mean, encoder.space, encoder.patch_space, numbers, classes))
     return found, failed
 
 
-def _of_store(store: FeatureStore, name: str, limit: int | None, labels: bool) -> tuple[Pictures, list[Failure]]:
+def _of_store(store: FeatureStore, name: str, limit: int | None, labels: bool) -> tuple[Images, list[Failure]]:
     import numpy as np
 
     rows = np.arange(min(len(store), limit or len(store)))
@@ -238,21 +238,21 @@ def _of_store(store: FeatureStore, name: str, limit: int | None, labels: bool) -
 
     mean = None if store.mean is None else chosen(store.mean)
     data = str(store.path)
-    pictures = Pictures(data, name, chosen(store.pooled), mean, store.space, store.patch_space, rows.tolist(), classes)
-    return pictures, failed
+    images = Images(data, name, chosen(store.pooled), mean, store.space, store.patch_space, rows.tolist(), classes)
+    return images, failed
 
 
 def _check_labelled(data: str, used: int, failed: Sequence[Failure]) -> None:
-    """Nothing, if any picture could be used.
+    """Nothing, if any image could be used.
 
     Raises:
-        ValueError: none could; where none has a label, the line says how pictures get one.
+        ValueError: none could; where none has a label, the line says how images get one.
     """
     if not used and failed and all("no label" in failure.reason for failure in failed):
         raise ValueError(
-            f"none of the {len(failed)} pictures of {data} has a label; expected a folder a class, a column `label` or "
+            f"none of the {len(failed)} images of {data} has a label; expected a folder a class, a column `label` or "
             "drawn scenes of one object, such as playground:2001:2000:96:1"
         )
     check_some(used, failed)
     if not used:
-        raise ValueError(f"{data} has no samples; expected at least one picture")
+        raise ValueError(f"{data} has no samples; expected at least one image")

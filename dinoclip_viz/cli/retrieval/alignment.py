@@ -1,4 +1,4 @@
-"""`dinoclip evaluate alignment`: how alike two encoders see the same pictures, before a projector joins them."""
+"""`dinoclip evaluate alignment`: how alike two encoders see the same images, before a projector joins them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from argparse import ArgumentParser, Namespace
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import whole_number
 
-SUMMARY = "measure how alike two stores' encoders see the same pictures"
+SUMMARY = "measure how alike two stores' encoders see the same images"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--images", required=True, metavar="STORE", help="features of one encoder")
-    parser.add_argument("--targets", required=True, metavar="STORE", help="another's, of the same pictures")
+    parser.add_argument("--targets", required=True, metavar="STORE", help="another's, of the same images")
     parser.add_argument("-k", type=whole_number, default=10, metavar="K", help="neighbours (%(default)s)")
 
 
 def run(arguments: Namespace) -> Answer:
     """CKA and shared neighbours of the targets with both kinds of the images' vectors; the gap to the captions."""
-    from dinoclip_viz.cli.retrieval.inputs import check_same_pictures
+    from dinoclip_viz.cli.retrieval.inputs import check_same_images
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.alignment import linear_cka, modality_gap, mutual_neighbours
 
     images, targets = FeatureStore.open(arguments.images), FeatureStore.open(arguments.targets)
-    check_same_pictures(images, targets)
+    check_same_images(images, targets)
     result: dict[str, object] = {
         "images": images.settings.encoder,
         "targets": targets.settings.encoder,
-        "pictures": len(images),
+        "count": len(images),
         "k": arguments.k,
     }
     lines = [
-        ["pictures", str(len(images))],
+        ["images", str(len(images))],
         ["mutual neighbours by chance", f"{arguments.k / max(len(images) - 1, 1):.4f}"],
     ]
     for name, vectors in (("pooled", images.pooled), ("mean", images.mean)):

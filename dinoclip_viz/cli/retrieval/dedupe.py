@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> Answer:
     lines = [[known[group.keep][0], *(known[row][0] for row, _ in group.duplicates)] for group in found]
     text = "\n".join(f"keep {first}: {_some(others)}" for first, *others in lines[:MOST_LINES])
     text += f"\nand {len(lines) - MOST_LINES} more groups" if len(lines) > MOST_LINES else ""
-    summary = f"{count} of {len(store)} pictures are near duplicates of others"
+    summary = f"{count} of {len(store)} images are near duplicates of others"
     answer = Answer(result, f"{text}\n{summary}" if lines else summary)
     if arguments.out is None:
         return answer

@@ -1,4 +1,4 @@
-"""`dinoclip evaluate retrieval`: how often pictures and captions find each other, beside the model's teacher."""
+"""`dinoclip evaluate retrieval`: how often images and captions find each other, beside the model's teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import picture_file, whole_number
+from dinoclip_viz.cli.parser import image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dinoclip_viz.cli.retrieval.inputs import Compared
 
-SUMMARY = "measure how often pictures find their captions and captions their pictures"
+SUMMARY = "measure how often images find their captions and captions their images"
 DEFAULT = "playground:3002:1000"
 WORST = 20
 WAYS = ("image_to_text", "text_to_image")
@@ -32,17 +32,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=f"data set or store with captions ({DEFAULT})")
     parser.add_argument("--model", action="append", metavar="NAME", help="may be repeated (playground)")
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
+    parser.add_argument("--image-folder", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
     parser.add_argument("--split", metavar="S", help="part of the data sets, where they have parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples of each data set")
     parser.add_argument(
-        "--captions", choices=("all", "first"), default="all", help="which of a picture's captions (%(default)s)"
+        "--captions", choices=("all", "first"), default="all", help="which of an image's captions (%(default)s)"
     )
     parser.add_argument("--images", metavar="STORE", help="features of the model's image encoder, in place of SOURCE")
     parser.add_argument("--targets", metavar="STORE", help="features of its teacher, with captions")
     parser.add_argument("--format", choices=("text", "markdown"), default="text", help="of the table (%(default)s)")
     parser.add_argument(
-        "--worst", type=picture_file, metavar="FILE", help=f"picture of the first row's {WORST} worst queries"
+        "--worst", type=image_file, metavar="FILE", help=f"image of the first row's {WORST} worst queries"
     )
 
 
@@ -99,7 +99,7 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
         if (source, source) in stored:
             continue
         try:
-            opened.append(open_source(source, arguments.split, arguments.pictures))
+            opened.append(open_source(source, arguments.split, arguments.image_folder))
         except SourceError as error:
             if len(sources) == 1:
                 raise
@@ -167,7 +167,7 @@ def _cells(result: Mapping[str, object]) -> list[str]:
 
 
 def _draw_worst(one: Compared, image_ranks: Tensor, text_ranks: Tensor, file: Path) -> bool:
-    """Whether any query failed; half of the sheet shows the pictures that failed worst, half the captions."""
+    """Whether any query failed; half of the sheet shows the images that failed worst, half the captions."""
     import numpy as np
 
     from dinoclip_viz.tasks.retrieval.recall import found_instead
@@ -180,24 +180,24 @@ def _draw_worst(one: Compared, image_ranks: Tensor, text_ranks: Tensor, file: Pa
     def picked(vectors: Vectors, rows: list[int]) -> Vectors:
         return vectors[np.array(rows)] if not hasattr(vectors, "float") else vectors[rows]
 
-    pictures: list[Image.Image | str] = []
+    cells: list[Image.Image | str] = []
     titles: list[str] = []
     images, texts = failing(image_ranks), failing(text_ranks)
     if images:
         captions = [np.flatnonzero(one.owners == row).tolist() for row in images]
         others = found_instead(picked(one.images, images), one.texts, captions)
         for row, mine, other in zip(images, captions, others, strict=True):
-            pictures.append(one.picture(row))
+            cells.append(one.image(row))
             titles.append(f"rank {image_ranks[row]}: {one.captions[mine[0]]}\nfound: {one.captions[other]}")
     if texts:
         owners = one.owners[texts].tolist()
         others = found_instead(picked(one.texts, texts), one.images, [[owner] for owner in owners])
         for row, owner, other in zip(texts, owners, others, strict=True):
             instead = one.captions[int(np.flatnonzero(one.owners == other)[0])]
-            pictures.append(one.picture(owner))
-            titles.append(f"rank {text_ranks[row]}: {one.captions[row]}\nfound the picture of: {instead}")
-    if not pictures:
+            cells.append(one.image(owner))
+            titles.append(f"rank {text_ranks[row]}: {one.captions[row]}\nfound the image of: {instead}")
+    if not cells:
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(pictures, titles, columns=5, side=240).save(file)
+    contact_sheet(cells, titles, columns=5, side=240).save(file)
     return True

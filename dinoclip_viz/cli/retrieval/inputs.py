@@ -1,4 +1,4 @@
-"""What `dinoclip evaluate retrieval` compares: pictures' and captions' vectors, encoded now or taken from stores."""
+"""What `dinoclip evaluate retrieval` compares: images' and captions' vectors, encoded now or taken from stores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.vectors import Vectors
 
-BATCH = 32  # pictures in memory at a time
+BATCH = 32  # images in memory at a time
 CHUNK = 8192  # rows of a store that are projected at a time
 
 
@@ -33,12 +33,12 @@ class Compared:
     """One model's and its teacher's vectors of one data set.
 
     Attributes:
-        data: the data set's name; model: the model's; encoder: what sees the pictures; teacher: the CLIP behind it.
-        images: (B, D) the model's pictures; texts: (T, D) captions in the same space.
+        data: the data set's name; model: the model's; encoder: what sees the images; teacher: the CLIP behind it.
+        images: (B, D) the model's images; texts: (T, D) captions in the same space.
         teacher_images, teacher_texts: the teacher's; None where the model is its own teacher.
-        owners: (T,) which picture each caption describes.
+        owners: (T,) which image each caption describes.
         captions: the T texts.
-        picture: opens a picture by its number, or tells in words why it cannot.
+        image: opens an image by its number, or tells in words why it cannot.
     """
 
     data: str
@@ -51,7 +51,7 @@ class Compared:
     teacher_texts: Vectors | None
     owners: NDArray[np.int64]
     captions: Sequence[str]
-    picture: Callable[[int], Image.Image | str]
+    image: Callable[[int], Image.Image | str]
 
 
 def with_teachers(names: Sequence[str]) -> list[tuple[ImageTextModel, ImageTextModel]]:
@@ -79,17 +79,17 @@ def encode_source(
     first_only: bool,
     watch: Callable[[int], object],
 ) -> tuple[list[Compared], list[Failure]]:
-    """A data set through all models in one pass over its pictures, and the pictures that could not be used.
+    """A data set through all models in one pass over its images, and the images that could not be used.
 
     Args:
         source: the data set.
         pairs: models with their teachers.
         limit: the first so many samples; None takes all.
-        first_only: one caption a picture, its first.
+        first_only: one caption an image, its first.
         watch: told the number of samples that are done since it was last told.
 
     Raises:
-        ValueError: no picture could be used.
+        ValueError: no image could be used.
     """
     import torch
 
@@ -109,29 +109,29 @@ def encode_source(
         waiting.clear()
 
     with decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for number, (sample, picture) in enumerate(samples):
+        for number, (sample, image) in enumerate(samples):
             watch(1)
             said = [text for text in sample.captions if text.strip()]
-            if isinstance(picture, str) or not said:
-                reason = picture if isinstance(picture, str) else f"{sample.key}: no caption; expected one or more"
+            if isinstance(image, str) or not said:
+                reason = image if isinstance(image, str) else f"{sample.key}: no caption; expected one or more"
                 failed.append(Failure(sample.path or sample.key, reason))
                 continue
             said = said[:1] if first_only else said
             captions += said
             owners += [len(numbers)] * len(said)
             numbers.append(number)
-            waiting.append(picture)
+            waiting.append(image)
             if len(waiting) == BATCH:
                 encode()
     if waiting:
         encode()
     check_some(len(numbers), failed)
     if not numbers:
-        raise ValueError(f"{source.name} has no samples; expected at least one picture with a caption")
-    pictures = {name: torch.cat(some) for name, some in parts.items()}
+        raise ValueError(f"{source.name} has no samples; expected at least one image with a caption")
+    images = {name: torch.cat(some) for name, some in parts.items()}
     texts = _encode_once(models, captions)
 
-    def picture_of(row: int) -> Image.Image | str:
+    def image_of(row: int) -> Image.Image | str:
         sample = next(iter(source.samples(numbers[row])))
         try:
             return sample.load()
@@ -140,9 +140,9 @@ def encode_source(
 
     compared = [
         Compared(
-            source.name, model.name, model.images.name, teacher.name, pictures[model.name], texts[model.name],
-            None if model is teacher else pictures[teacher.name], None if model is teacher else texts[teacher.name],
-            np.array(owners), captions, picture_of,
+            source.name, model.name, model.images.name, teacher.name, images[model.name], texts[model.name],
+            None if model is teacher else images[teacher.name], None if model is teacher else texts[teacher.name],
+            np.array(owners), captions, image_of,
         )
         for model, teacher in pairs
     ]  # fmt: skip
@@ -152,7 +152,7 @@ def encode_source(
 def compare_stores(
     images: str, targets: str, model: str, limit: int | None, first_only: bool
 ) -> tuple[Compared, list[Failure]]:
-    """A model's vectors from the store of its image encoder and from its teacher's, and the pictures without captions.
+    """A model's vectors from the store of its image encoder and from its teacher's, and the images without captions.
 
     Args:
         images: folder of the store, or of several.
@@ -161,7 +161,7 @@ def compare_stores(
         limit, first_only: as in `encode_source`.
 
     Raises:
-        ValueError: a store is missing, of another encoder, without captions, or the two are of different pictures.
+        ValueError: a store is missing, of another encoder, without captions, or the two are of different images.
     """
     from dinoclip_viz.data.reopen import reopen
 
@@ -173,7 +173,7 @@ def compare_stores(
     if target.texts is None or target.text_to_image is None or target.text_space != wanted:
         held = f"of {target.text_space}" if target.text_space else "nowhere"
         raise ValueError(f"{target.path} has captions' vectors {held}; expected {wanted}'s: embed it with --texts")
-    check_same_pictures(seen, target)
+    check_same_images(seen, target)
     every = np.asarray(target.text_to_image)
     described = np.unique(every)
     keys = target.metadata["key"].to_pylist() if "key" in target.metadata.column_names else range(len(target))
@@ -188,7 +188,7 @@ def compare_stores(
     words = target.captions()
     paths = target.metadata["image_path"].to_pylist() if "image_path" in target.metadata.column_names else None
 
-    def picture_of(row: int) -> Image.Image | str:
+    def image_of(row: int) -> Image.Image | str:
         key = str(keys[rows[row]])
         try:
             return reopen(target.settings.source, key, str(paths[rows[row]] or "") if paths is not None else "")
@@ -196,20 +196,20 @@ def compare_stores(
             return key
 
     texts: Vectors = _rows(target.texts, said)
-    pictures: Vectors = _rows(target.pooled, rows)
-    teacher_images, teacher_texts = (None, None) if projector is None else (pictures, texts)
+    vectors: Vectors = _rows(target.pooled, rows)
+    teacher_images, teacher_texts = (None, None) if projector is None else (vectors, texts)
     if projector is not None:
-        pictures, texts = _projected(projector, seen, rows, texts)
+        vectors, texts = _projected(projector, seen, rows, texts)
     compared = Compared(
-        target.settings.source, model, seen.settings.encoder, target.settings.encoder, pictures, texts,
+        target.settings.source, model, seen.settings.encoder, target.settings.encoder, vectors, texts,
         teacher_images, teacher_texts,
-        np.searchsorted(rows, every[said]), [words[row] for row in said], picture_of,
+        np.searchsorted(rows, every[said]), [words[row] for row in said], image_of,
     )  # fmt: skip
     return compared, failed
 
 
-def check_same_pictures(images: FeatureStore, targets: FeatureStore) -> None:
-    """Nothing, if both stores hold the same pictures in the same order.
+def check_same_images(images: FeatureStore, targets: FeatureStore) -> None:
+    """Nothing, if both stores hold the same images in the same order.
 
     Raises:
         ValueError: they do not; one line names both.
@@ -217,7 +217,7 @@ def check_same_pictures(images: FeatureStore, targets: FeatureStore) -> None:
     both = f"{images.path} and {targets.path}"
     if len(images) != len(targets):
         raise ValueError(
-            f"{both} hold {len(images)} and {len(targets)} pictures; expected the same: embed one source with both"
+            f"{both} hold {len(images)} and {len(targets)} images; expected the same: embed one source with both"
         )
     if images.path == targets.path or any("key" not in one.metadata.column_names for one in (images, targets)):
         return
@@ -226,7 +226,7 @@ def check_same_pictures(images: FeatureStore, targets: FeatureStore) -> None:
     if differ:
         row = differ[0]
         raise ValueError(
-            f"{both} hold different pictures: {len(differ)} of {len(one)} keys differ, row {row} first "
+            f"{both} hold different images: {len(differ)} of {len(one)} keys differ, row {row} first "
             f"({one[row]!r} and {other[row]!r}); embed one source with both encoders"
         )
 
@@ -280,7 +280,7 @@ def _rows(vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
 def _projected(
     projector: Projector, seen: FeatureStore, rows: NDArray[np.int64], texts: Vectors
 ) -> tuple[Vectors, Vectors]:
-    """Pictures and captions in the one space that the projector makes them meet in."""
+    """Images and captions in the one space that the projector makes them meet in."""
     import torch
 
     from dinoclip_viz.tasks.retrieval.vectors import block

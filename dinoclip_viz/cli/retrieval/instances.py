@@ -1,4 +1,4 @@
-"""`dinoclip evaluate instances`: how well frozen features find other pictures of the very same object."""
+"""`dinoclip evaluate instances`: how well frozen features find other images of the very same object."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
 from dinoclip_viz.cli.parser import whole_number
-from dinoclip_viz.cli.probes.vector_inputs import ENCODERS, Pictures, check_spaces, chosen_encoders, encoded, seen
+from dinoclip_viz.cli.probes.vector_inputs import ENCODERS, Images, check_spaces, chosen_encoders, encoded, seen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--distractors",
         metavar="SOURCE",
-        help=f"data set or store of other pictures for the gallery; none: no more ({DISTRACTORS} with drawn scenes)",
+        help=f"data set or store of other images for the gallery; none: no more ({DISTRACTORS} with drawn scenes)",
     )
     parser.add_argument("--features", choices=("pooled", "mean"), default="pooled", help="(%(default)s)")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
@@ -87,7 +87,7 @@ def _opened(source: str) -> tuple[InstanceSet, str]:
 
 def _distractors(
     place: str, names: Sequence[str], sizes: Mapping[str, int | None]
-) -> tuple[Sequence[Pictures | None], list[Failure]]:
+) -> tuple[Sequence[Images | None], list[Failure]]:
     from dinoclip_viz.data import open_source
     from dinoclip_viz.store import store_folders
 
@@ -99,7 +99,7 @@ def _distractors(
 
 
 def _of_those_read(truth: Sequence[Truth], queries: Sequence[int], gallery: Sequence[int]) -> list[Truth]:
-    """The lists of the queries that could be read, in rows of the gallery's pictures that could be."""
+    """The lists of the queries that could be read, in rows of the gallery's images that could be."""
     row_of = {number: row for row, number in enumerate(gallery)}
     return [
         {name: [row_of[number] for number in rows if number in row_of] for name, rows in truth[query].items()}
@@ -107,7 +107,7 @@ def _of_those_read(truth: Sequence[Truth], queries: Sequence[int], gallery: Sequ
     ]
 
 
-def _joined(known: Pictures, more: Pictures | None, features: str) -> Tensor:
+def _joined(known: Images, more: Images | None, features: str) -> Tensor:
     """(N, D) the gallery with the distractors behind it."""
     import torch
 
@@ -131,7 +131,5 @@ def _text(results: Sequence[Mapping[str, object]]) -> str:
             cells += [f"{100 * figures[measure]:.1f}" for measure in MEASURES] if isinstance(figures, Mapping) else []
         rows.append(cells)
     beside = f", {first['distractors']} among them" if first["distractors"] not in ("", "none") else ""
-    head = (
-        f"instance retrieval, %; {first['queries']} queries of {first['data']} in {first['gallery']} pictures{beside}"
-    )
+    head = f"instance retrieval, %; {first['queries']} queries of {first['data']} in {first['gallery']} images{beside}"
     return f"{head}\n{table(rows)}"

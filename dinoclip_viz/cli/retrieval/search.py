@@ -1,4 +1,4 @@
-"""`dinoclip search`: the pictures of a store that are closest to a text, a picture or some examples."""
+"""`dinoclip search`: the images of a store that are closest to a text, an image or some examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
-from dinoclip_viz.cli.parser import picture_file, whole_number
+from dinoclip_viz.cli.parser import image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.search import Hit, Rows
 
-SUMMARY = "find the pictures of a store that are closest to a text, a picture or some examples"
-AT_ONCE = 8  # pictures in memory at a time: one may have 40 megapixels
+SUMMARY = "find the images of a store that are closest to a text, an image or some examples"
+AT_ONCE = 8  # images in memory at a time: one may have 40 megapixels
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,15 +28,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="folder that `dinoclip embed` or clip-retrieval wrote")
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--text", metavar="T", help="words, as typed")
-    query.add_argument("--image", metavar="FILE", help="a picture's file or http(s) address")
-    query.add_argument("--like", metavar="FOLDER", help="pictures; what is close to any of them is found")
+    query.add_argument("--image", metavar="FILE", help="an image's file or http(s) address")
+    query.add_argument("--like", metavar="FOLDER", help="images; what is close to any of them is found")
     parser.add_argument("-k", type=whole_number, default=10, metavar="K", help="how many, at most all (%(default)s)")
     parser.add_argument(
         "--model", metavar="NAME", help="image-text model; default for --text: the one that fits the store"
     )
     parser.add_argument("--encoder", metavar="NAME", help="whose features to search, where STORE holds several stores")
     parser.add_argument("--ann", action="store_true", help="search with FAISS, and tell its recall (the extra ann)")
-    parser.add_argument("--out", type=picture_file, metavar="FILE", help="contact sheet of what was found")
+    parser.add_argument("--out", type=image_file, metavar="FILE", help="contact sheet of what was found")
 
 
 def run(arguments: Namespace) -> Answer:
@@ -85,7 +85,7 @@ def _query(arguments: Namespace) -> dict[str, str]:
 
 
 def _queries(store: FeatureStore, arguments: Namespace) -> tuple[Tensor, Rows, list[Failure]]:
-    """(Q, D) vectors of what is asked, the store's (N, D) to compare them with, and the pictures that failed."""
+    """(Q, D) vectors of what is asked, the store's (N, D) to compare them with, and the images that failed."""
     import torch
 
     from dinoclip_viz.encoders import load_encoder
@@ -95,7 +95,7 @@ def _queries(store: FeatureStore, arguments: Namespace) -> tuple[Tensor, Rows, l
     if arguments.text is not None:
         model = load_model(arguments.model) if arguments.model else _model_of(store)
         return *text_queries(store, [arguments.text], model), []
-    sources = _pictures_in(arguments.like) if arguments.like is not None else [arguments.image]
+    sources = _images_in(arguments.like) if arguments.like is not None else [arguments.image]
     by: ImageEncoder | ImageTextModel | None = None
     failed: list[Failure] = []
     parts: list[Tensor] = []
@@ -131,15 +131,15 @@ def _model_of(store: FeatureStore) -> ImageTextModel:
         ) from error
 
 
-def _pictures_in(folder: str) -> list[str]:
-    from dinoclip_viz.data.locations import is_picture_name
+def _images_in(folder: str) -> list[str]:
+    from dinoclip_viz.data.locations import is_image_name
 
     place = Path(folder).expanduser()
     if not place.is_dir():
-        raise ValueError(f"--like {folder} is no folder; expected a folder of example pictures")
-    found = sorted(str(file) for file in place.iterdir() if is_picture_name(file.name) and file.is_file())
+        raise ValueError(f"--like {folder} is no folder; expected a folder of example images")
+    found = sorted(str(file) for file in place.iterdir() if is_image_name(file.name) and file.is_file())
     if not found:
-        raise ValueError(f"--like {folder} holds no pictures; expected .jpg, .png, .webp, .gif or .bmp files")
+        raise ValueError(f"--like {folder} holds no images; expected .jpg, .png, .webp, .gif or .bmp files")
     return found
 
 
@@ -147,13 +147,13 @@ def _draw(store: FeatureStore, found: list[Hit], out: Path) -> None:
     from dinoclip_viz.data.reopen import reopen
     from dinoclip_viz.viz import contact_sheet
 
-    pictures: list[Image.Image | str] = []
+    images: list[Image.Image | str] = []
     for hit in found:
         try:
-            picture = reopen(store.settings.source, hit.key, hit.image_path)
-            picture.thumbnail((320, 320))
-            pictures.append(picture)
+            image = reopen(store.settings.source, hit.key, hit.image_path)
+            image.thumbnail((320, 320))
+            images.append(image)
         except ValueError:  # a grey tile says so
-            pictures.append(hit.key)
+            images.append(hit.key)
     titles = [f"{hit.rank} · {hit.score:.3f}\n{hit.caption or hit.key}" for hit in found]
-    contact_sheet(pictures, titles).save(out)
+    contact_sheet(images, titles).save(out)

@@ -1,4 +1,4 @@
-"""`dinoclip classify`: which of these labels fits each picture best."""
+"""`dinoclip classify`: which of these labels fits each image best."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
 
-SUMMARY = "tell which of some labels fits each picture best"
+SUMMARY = "tell which of some labels fits each image best"
 NONE = "none of these"
-AT_ONCE = 8  # pictures in memory at a time: one may have 40 megapixels
+AT_ONCE = 8  # images in memory at a time: one may have 40 megapixels
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> Answer:
-    """The best label and all probabilities of each picture."""
+    """The best label and all probabilities of each image."""
     from dataclasses import replace
 
     from dinoclip_viz.encoders import concatenate

@@ -1,4 +1,4 @@
-"""`dinoclip evaluate zero-shot`: how often the class that fits a picture best in words is the right one."""
+"""`dinoclip evaluate zero-shot`: how often the class that fits an image best in words is the right one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from dinoclip_viz.models import ImageTextModel
     from dinoclip_viz.tasks.zero_shot.class_lists import ClassList
 
-SUMMARY = "measure zero-shot classification on labelled pictures"
+SUMMARY = "measure zero-shot classification on labelled images"
 DEFAULT = "playground:3000:1000:96:1"
-BATCH = 32  # pictures in memory at a time
+BATCH = 32  # images in memory at a time
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help='prompt with one "{}", may be repeated; openai are CLIP\'s 80 for ImageNet, simple the 7 best of them; '
         "default: the model's",
     )
-    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
+    parser.add_argument("--image-folder", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
     parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples")
 
@@ -59,15 +59,15 @@ def run(arguments: Namespace) -> Answer:
     classes = class_list(arguments.classes or "playground")
     given = arguments.template
     templates = given and [text for one in given for text in (template_set(one) if one in TEMPLATES else (one,))]
-    source = open_source(arguments.source, arguments.split, arguments.pictures)
+    source = open_source(arguments.source, arguments.split, arguments.image_folder)
     scores, truth, failed = _scores(load_model(arguments.model), source, classes, templates, arguments.limit)
     each = top_k_accuracy_by_class(scores, truth)
     count = truth.bincount(minlength=len(classes.names)).tolist()
     top1 = top_k_accuracy(scores, truth)
     top5 = top_k_accuracy(scores, truth, 5) if len(classes.names) >= 5 else None
     per_class = [
-        {"class": name, "pictures": pictures, "top1": share if pictures else None}
-        for name, pictures, share in zip(classes.names, count, each.tolist(), strict=True)
+        {"class": name, "images": images, "top1": share if images else None}
+        for name, images, share in zip(classes.names, count, each.tolist(), strict=True)
     ]
     result = {
         "data": source.name,
@@ -79,8 +79,8 @@ def run(arguments: Namespace) -> Answer:
         "top5": top5,
         "per_class": per_class,
     }
-    lines = [[str(row["class"]), str(row["pictures"]), _percent(row["top1"])] for row in per_class if row["pictures"]]
-    lines = [["class", "pictures", "top-1 %"], *lines, ["all", str(len(truth)), _percent(top1)]]
+    lines = [[str(row["class"]), str(row["images"]), _percent(row["top1"])] for row in per_class if row["images"]]
+    lines = [["class", "images", "top-1 %"], *lines, ["all", str(len(truth)), _percent(top1)]]
     return Answer({"results": [result]}, f"{table(lines)}\ntop-5 % {_percent(top5)}", failed)
 
 
@@ -95,7 +95,7 @@ def _scores(
     templates: list[str] | None,
     limit: int | None,
 ) -> tuple[Tensor, Tensor, list[Failure]]:
-    """(B, C) cosines, (B,) the true classes' numbers, and the pictures that could not be used."""
+    """(B, C) cosines, (B,) the true classes' numbers, and the images that could not be used."""
     import torch
     from tqdm import tqdm
 
@@ -115,11 +115,11 @@ def _scores(
 
     counted = tqdm(total=limit or source.count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
     with counted as bar, decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for sample, picture in samples:
+        for sample, image in samples:
             bar.update()
             try:
-                if isinstance(picture, str):
-                    raise ValueError(picture)
+                if isinstance(image, str):
+                    raise ValueError(image)
                 if sample.label is None:
                     raise ValueError(f"{sample.key}: no label; expected a class of {classes.name}")
                 number = classes.index(sample.label)
@@ -127,12 +127,12 @@ def _scores(
                 failed.append(Failure(sample.path or sample.key, str(error)))
                 continue
             truth.append(number)
-            waiting.append(picture)
+            waiting.append(image)
             if len(waiting) == BATCH:
                 encode()
     if waiting:
         encode()
     check_some(len(truth), failed)
     if not truth:
-        raise ValueError(f"{source.name} has no samples; expected at least one picture with a label")
+        raise ValueError(f"{source.name} has no samples; expected at least one image with a label")
     return torch.cat(parts), torch.tensor(truth), failed

@@ -9,23 +9,23 @@ from itertools import islice
 from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
-from dinoclip_viz.data.captions.columns import captions_in, named, picture_in, texts_in
+from dinoclip_viz.data.captions.columns import captions_in, image_in, named, texts_in
 from dinoclip_viz.data.captions.rows import read_json
-from dinoclip_viz.data.locations import key_of_name, pictures_root, placed, shown
+from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
 
 SPLITS = ("train", "restval", "val", "test")
 """Karpathy's splits in the order in which they come; COCO's train and restval are trained on together."""
 
-_PEEK = 20  # pictures that are looked for to find their folder
+_PEEK = 20  # images that are looked for to find their folder
 
 
 @dataclass(frozen=True)
 class CocoSource:
-    """The pictures of a COCO annotation file with their captions, in its order; the file is read whole.
+    """The images of a COCO annotation file with their captions, in its order; the file is read whole.
 
     Attributes:
         file: `captions_val2017.json` or another of its layout.
-        images: folder of the pictures; by default the first of the usual places beside the file.
+        images: folder of the images; by default the first of the usual places beside the file.
     """
 
     file: Path
@@ -42,7 +42,7 @@ class CocoSource:
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the order of `images`; captions of pictures that it leaves out come last, unreadable.
+        """The samples in the order of `images`; captions of images that it leaves out come last, unreadable.
 
         Raises:
             SourceError: the file cannot be read, or holds no captions of COCO's layout.
@@ -50,15 +50,15 @@ class CocoSource:
         return islice(self._samples(), start, None)
 
     def _samples(self) -> Iterator[Sample]:
-        pictures, parsed = _pictures(self.file)
+        images, parsed = _images(self.file)
         captions = self._captions(parsed)
-        names = [picture_in({"file_name": row.get("file_name")}) for row in pictures]
-        root = self.images or pictures_root(self.file.parent, names[:_PEEK])
-        for number, (row, file_name) in enumerate(zip(pictures, names, strict=True), start=1):
+        names = [image_in({"file_name": row.get("file_name")}) for row in images]
+        root = self.images or images_root(self.file.parent, names[:_PEEK])
+        for number, (row, file_name) in enumerate(zip(images, names, strict=True), start=1):
             identity = str(row.get("id", ""))
             texts = tuple(captions.pop(identity, ()))
             if not file_name:
-                reason = f"{self.name}, image {number}: no file_name; expected the picture's path"
+                reason = f"{self.name}, image {number}: no file_name; expected the image's path"
                 yield Sample(identity or f"{self.file.name}:{number}", Unreadable(reason), texts)
                 continue
             image, path = placed(root, file_name)
@@ -68,7 +68,7 @@ class CocoSource:
             yield Sample(shown(identity), Unreadable(reason), tuple(left))
 
     def _captions(self, parsed: Mapping[str, object]) -> dict[str, list[str]]:
-        """The captions by the picture's id."""
+        """The captions by the image's id."""
         annotations = parsed.get("annotations", [])
         rows = [row for row in annotations if isinstance(row, Mapping)] if isinstance(annotations, list) else []
         captions: dict[str, list[str]] = {}
@@ -83,11 +83,11 @@ class CocoSource:
 
 @dataclass(frozen=True)
 class KarpathySource:
-    """The pictures of `dataset_coco.json`, `dataset_flickr8k.json` or `dataset_flickr30k.json`; it is read whole.
+    """The images of `dataset_coco.json`, `dataset_flickr8k.json` or `dataset_flickr30k.json`; it is read whole.
 
     Attributes:
         file: the .json file.
-        images: folder of the pictures, or of COCO's `train2014` and `val2014`; by default a usual place.
+        images: folder of the images, or of COCO's `train2014` and `val2014`; by default a usual place.
         split: train, restval, val, test, or several joined by "+"; None is all of them, in this order.
     """
 
@@ -115,8 +115,8 @@ class KarpathySource:
 
     def _samples(self) -> Iterator[Sample]:
         by_split: dict[str, list[Mapping[str, object]]] = {}
-        pictures, _ = _pictures(self.file)
-        for row in pictures:
+        images, _ = _images(self.file)
+        for row in images:
             by_split.setdefault(str(row.get("split", "")), []).append(row)
         known = [*(name for name in SPLITS if name in by_split), *(name for name in by_split if name not in SPLITS)]
         wanted = list(dict.fromkeys(self.split.split("+"))) if self.split else known
@@ -127,21 +127,21 @@ class KarpathySource:
         root, with_folder = self._places(rows[:_PEEK])
         for number, row in enumerate(rows, start=1):
             key = next((str(row[name]) for name in ("cocoid", "imgid", "filename") if name in row), f"{number}")
-            picture, captions = _path(row, with_folder), captions_in(named(row))
-            if not picture:
-                reason = f"{self.name}, image {number}: no filename; expected the picture's name"
+            name, captions = _path(row, with_folder), captions_in(named(row))
+            if not name:
+                reason = f"{self.name}, image {number}: no filename; expected the image's name"
                 yield Sample(shown(key), Unreadable(reason), captions)
                 continue
-            image, path = placed(root, picture)
+            image, path = placed(root, name)
             yield Sample(shown(key), image, captions, path)
 
     def _places(self, rows: Sequence[Mapping[str, object]]) -> tuple[Path, bool]:
         """The folder that paths start from, and whether `filepath` (COCO's val2014) is a folder in it."""
         with_folder, without = ([_path(row, folder) for row in rows] for folder in (True, False))
-        root = self.images or pictures_root(self.file.parent, with_folder)
+        root = self.images or images_root(self.file.parent, with_folder)
         if any((root / name).is_file() for name in with_folder if name):
             return root, True
-        flat = self.images or pictures_root(self.file.parent, without)
+        flat = self.images or images_root(self.file.parent, without)
         found = any((flat / name).is_file() for name in without if name)
         return (flat, False) if found else (root, True)
 
@@ -158,18 +158,18 @@ def is_karpathy(parsed: object) -> bool:
 
 
 def _path(row: Mapping[str, object], with_folder: bool) -> str:
-    """A picture's path in Karpathy's layout, "" where it has none."""
+    """An image's path in Karpathy's layout, "" where it has none."""
     name, folder = row.get("filename"), row.get("filepath")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         return ""
     return os.path.join(folder, name) if with_folder and isinstance(folder, str) else name
 
 
-def _pictures(file: Path) -> tuple[list[Mapping[str, object]], Mapping[str, object]]:
+def _images(file: Path) -> tuple[list[Mapping[str, object]], Mapping[str, object]]:
     """The rows of `images`, and everything that the file holds."""
     parsed = read_json(file)
     if not isinstance(parsed, Mapping) or not isinstance(rows := parsed.get("images"), list):
         raise SourceError(f"{shown(file)}: no list `images`; expected COCO's annotations or Karpathy's splits")
     if not rows:
-        raise SourceError(f"{shown(file)}: an empty list `images`; expected pictures in it")
+        raise SourceError(f"{shown(file)}: an empty list `images`; expected images in it")
     return [row if isinstance(row, Mapping) else {} for row in rows], parsed

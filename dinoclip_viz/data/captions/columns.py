@@ -1,4 +1,4 @@
-"""The columns of a row by the names that are really in use: picture, captions, key, label."""
+"""The columns of a row by the names that are really in use: image, captions, key, label."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from dinoclip_viz.data.locations import shown
 
-PICTURES = (
+IMAGES = (
     "image",
     "image_path",
     "file_name",
@@ -48,14 +48,14 @@ def is_caption_column(name: str) -> bool:
     return name in CAPTIONS or _NUMBERED.fullmatch(name) is not None
 
 
-def picture_in(row: Mapping[str, object]) -> str:
-    """The path or address of a row's picture, "" where it has none.
+def image_in(row: Mapping[str, object]) -> str:
+    """The path or address of a row's image, "" where it has none.
 
     Examples:
-        >>> picture_in({"image": None, "url": "https://a.org/cat.jpg", "caption": "a cat"})
+        >>> image_in({"image": None, "url": "https://a.org/cat.jpg", "caption": "a cat"})
         'https://a.org/cat.jpg'
     """
-    return next((text.strip() for name in PICTURES if isinstance(text := row.get(name), str) and text.strip()), "")
+    return next((text.strip() for name in IMAGES if isinstance(text := row.get(name), str) and text.strip()), "")
 
 
 def captions_in(row: Mapping[str, object]) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def texts_in(value: object, deepest: int = _DEEPEST) -> tuple[str, ...]:
 
 
 def key_in(row: Mapping[str, object]) -> str:
-    """What a row calls its picture, "" where it does not say.
+    """What a row calls its image, "" where it does not say.
 
     Examples:
         >>> key_in({"id": 0, "image": "a.jpg"}), key_in({"image": "a.jpg"})

@@ -20,7 +20,7 @@ def source_of_file(file: Path, images: Path | None = None, split: str | None = N
 
     Args:
         file: one of `SUFFIXES`.
-        images: folder of its pictures; by default a usual place beside it.
+        images: folder of its images; by default a usual place beside it.
         split: which part of it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Flickr8k and Flickr30k as they were published: token files, split files, a folder of pictures."""
+"""Flickr8k and Flickr30k as they were published: token files, split files, a folder of images."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.rows import is_utf8, lines_of
-from dinoclip_viz.data.locations import pictures_root, placed, shown
+from dinoclip_viz.data.locations import images_root, placed, shown
 
 TOKEN_FILES = ("Flickr8k.token.txt", "results_20130124.token", "Flickr8k.lemma.token.txt")
 """Names of the published caption files, the one that is preferred first."""
 
 _TOKEN = re.compile(r"([^\t]+?)#\d+\t(.*)")
-_ENDING = re.compile(r"\.(jpe?g|png)(\.\d+)?$", re.IGNORECASE)  # Flickr8k names one picture ...jpg.1
+_ENDING = re.compile(r"\.(jpe?g|png)(\.\d+)?$", re.IGNORECASE)  # Flickr8k names one image ...jpg.1
 _SPLITS = {"train": "train", "dev": "dev", "val": "dev", "test": "test"}
 _PEEK = 20  # lines that are looked at
 
 
 @dataclass(frozen=True)
 class FlickrSource:
-    """The pictures of a token file (`name.jpg#0<TAB>caption`), read line by line, captions joined picture by picture.
+    """The images of a token file (`name.jpg#0<TAB>caption`), read line by line, captions joined image by image.
 
     Attributes:
         file: `Flickr8k.token.txt`, `Flickr8k.lemma.token.txt` or `results_20130124.token`.
-        images: folder of the pictures; by default the first of the usual places beside the file.
-        split: train, dev (or val) or test, or several joined by "+": the pictures that `Flickr_8k.trainImages.txt` and
+        images: folder of the images; by default the first of the usual places beside the file.
+        split: train, dev (or val) or test, or several joined by "+": the images that `Flickr_8k.trainImages.txt` and
             its like, beside the token file, name. None is all of them.
     """
 
@@ -47,7 +47,7 @@ class FlickrSource:
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the token file's order; pictures of a split that it leaves out come last, without captions.
+        """The samples in the token file's order; images of a split that it leaves out come last, without captions.
 
         Raises:
             SourceError: a file cannot be read, no line is of this layout, or there is no such split.
@@ -59,7 +59,7 @@ class FlickrSource:
         names = [match[1] for match in matches if match]
         if not names:
             raise SourceError(f"{shown(self.file)}: no line like 'name.jpg#0<TAB>caption' among the first {_PEEK}")
-        root = self.images or pictures_root(self.file.parent, names)
+        root = self.images or images_root(self.file.parent, names)
         wanted = self._wanted()
         left = dict.fromkeys(wanted or ())
         for (name, fault), lines in groupby(self._lines(), key=lambda line: line[:2]):
@@ -72,7 +72,7 @@ class FlickrSource:
         yield from (_sample(root, name, ()) for name in left)
 
     def _lines(self) -> Iterator[tuple[str, str, str]]:
-        """Of each line the picture's name, what is wrong with the line or "", and the caption."""
+        """Of each line the image's name, what is wrong with the line or "", and the caption."""
         for number, line in enumerate(lines_of(self.file), start=1):
             match = _TOKEN.match(line)
             if match and is_utf8(line):

@@ -1,4 +1,4 @@
-"""Folders of pictures: captions from a file in the folder or from texts beside the pictures, classes from folders."""
+"""Folders of images: captions from a file in the folder or from texts beside the images, classes from folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.files import source_of_file
 from dinoclip_viz.data.captions.flickr import TOKEN_FILES
 from dinoclip_viz.data.captions.rows import is_utf8, lines_of
-from dinoclip_viz.data.locations import SUFFIXES, is_picture_name, key_of_name, shown
+from dinoclip_viz.data.locations import SUFFIXES, is_image_name, key_of_name, shown
 
 CAPTION_FILES = (
     "scenes.json",
@@ -34,14 +34,14 @@ NO_CLASSES = frozenset(("train", "val", "valid", "validation", "dev", "test", "i
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The pictures of a folder and of the folders in it, sorted by name; hidden ones are left out.
+    """The images of a folder and of the folders in it, sorted by name; hidden ones are left out.
 
-    With a caption file come its pictures in its order, whether or not they are there, then those that lie beside them
+    With a caption file come its images in its order, whether or not they are there, then those that lie beside them
     and that it leaves out; folders within that have a metadata file of their own are read by it. Without, captions are
-    the lines of a text of the same stem, and where every picture lies in a folder of its class, that is its label.
+    the lines of a text of the same stem, and where every image lies in a folder of its class, that is its label.
 
     Attributes:
-        folder: where the pictures are.
+        folder: where the images are.
     """
 
     folder: Path
@@ -58,10 +58,10 @@ class FolderSource:
         return sum(1 for _ in self.samples()) if captions is None or captions.suffix == ".json" else None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples; the names of listed pictures are held in memory where there is a caption file.
+        """The samples; the names of listed images are held in memory where there is a caption file.
 
         Raises:
-            SourceError: there are no pictures, or the folder or its caption file cannot be read.
+            SourceError: there are no images, or the folder or its caption file cannot be read.
         """
         captions = caption_file(self.folder)
         if captions is not None:
@@ -83,7 +83,7 @@ class FolderSource:
                 yield from self._beside(folder, names)
 
     def _beside(self, place: Path, listed: set[str]) -> Iterator[Sample]:
-        """The pictures of one folder that its caption file leaves out."""
+        """The images of one folder that its caption file leaves out."""
         for found in _found(place, nested=False):
             if found.path.name not in listed:
                 yield Sample(self._key(found), found.path, path=shown(found.path))
@@ -106,10 +106,10 @@ class FolderSource:
             if number >= start:
                 yield self._sample(found, classes)
         if empty:
-            raise SourceError(f"{self.name}: no pictures in this folder; expected {', '.join(SUFFIXES)}")
+            raise SourceError(f"{self.name}: no images in this folder; expected {', '.join(SUFFIXES)}")
 
     def _has_classes(self) -> bool:
-        """Whether every picture lies exactly one folder below."""
+        """Whether every image lies exactly one folder below."""
         folders = set()
         for found in _found(self.folder):
             parts = found.path.relative_to(self.folder).parts
@@ -136,7 +136,7 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class _Found:
-    """A picture in a folder: the text of the same stem, whether another picture shares it, and why it is unreadable."""
+    """An image in a folder: the text of the same stem, whether another image shares it, and why it is unreadable."""
 
     path: Path
     text: Path | None = None
@@ -163,7 +163,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _found(folder: Path, nested: bool = True, above: tuple[str, ...] = ()) -> Iterator[_Found]:
-    """The pictures in a folder, sorted; a link back to a folder above is not followed."""
+    """The images in a folder, sorted; a link back to a folder above is not followed."""
     above = (*above, os.path.realpath(folder))
     try:
         entries = _entries(folder)
@@ -175,20 +175,20 @@ def _found(folder: Path, nested: bool = True, above: tuple[str, ...] = ()) -> It
     texts = {entry.name for entry in entries if entry.name.endswith(".txt")}
     stems: dict[str, int] = {}
     for entry in entries:
-        if is_picture_name(entry.name):
+        if is_image_name(entry.name):
             stem = os.path.splitext(entry.name)[0]
             stems[stem] = stems.get(stem, 0) + 1
     for entry in entries:
         if entry.is_dir():
             if nested and os.path.realpath(entry.path) not in above:
                 yield from _found(Path(entry.path), nested, above)
-        elif is_picture_name(entry.name):
+        elif is_image_name(entry.name):
             stem = os.path.splitext(entry.name)[0]
             text = folder / f"{stem}.txt" if f"{stem}.txt" in texts else None
             yield _Found(Path(entry.path), text, stems[stem] > 1)
 
 
 def _lines(text: Path) -> tuple[str, ...] | None:
-    """The captions of a text beside a picture, one a line; None where it is not UTF-8."""
+    """The captions of a text beside an image, one a line; None where it is not UTF-8."""
     lines = [line.strip() for line in lines_of(text)]
     return tuple(line for line in lines if line) if all(map(is_utf8, lines)) else None

@@ -12,9 +12,9 @@ from PIL import Image
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import (
+    IMAGES,
     KEYS,
     LABELS,
-    PICTURES,
     captions_in,
     is_caption_column,
     key_in,
@@ -27,7 +27,7 @@ from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageSource, load_ima
 _TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}  # columns of tar shards on the hub
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
 _INSTALL = 'pip install "dinoclip-viz[data]"'
-_PICTURES = "one of images, of their bytes, or named image, file_name, path, url or the like"
+_IMAGES = "one of images, of their bytes, or named image, file_name, path, url or the like"
 _FORM = "hub:NAME or hub:NAME:CONFIG, as in hub:lmms-lab/flickr30k"
 
 
@@ -64,7 +64,7 @@ class HubSource:
         """The samples in the data set's order; a key, where no column has one, is the sample's number.
 
         Raises:
-            SourceError: `datasets` is not installed, the data set is out of reach, has no column of pictures, breaks
+            SourceError: `datasets` is not installed, the data set is out of reach, has no column of images, breaks
                 off, or has several splits and none was asked for.
         """
         rows, columns = self._rows(start)
@@ -77,7 +77,7 @@ class HubSource:
             raise SourceError(f"{self.name}: broke off after {number} samples ({_reason(error)}); try again") from error
 
     def _rows(self, start: int) -> tuple[Iterable[Mapping[str, object]], _Columns]:
-        """The rows from number `start` on, pictures as bytes or paths, and what their columns are."""
+        """The rows from number `start` on, images as bytes or paths, and what their columns are."""
         data = self._open()
         import datasets
 
@@ -86,19 +86,19 @@ class HubSource:
             if features is None:  # a stream of text rows: its first row tells
                 features = next(iter(data), {})
             columns = _columns(features)
-            if not columns.picture:
+            if not columns.image:
                 there = shown(", ".join(features)) or "none"
-                raise SourceError(f"{self.name}: no column of pictures among {there}; expected {_PICTURES}")
+                raise SourceError(f"{self.name}: no column of images among {there}; expected {_IMAGES}")
             data = data.select_columns(columns.wanted(features))
             if columns.is_image:
-                data = data.cast_column(columns.picture, datasets.Image(decode=False))
+                data = data.cast_column(columns.image, datasets.Image(decode=False))
             if isinstance(data, _Sized) and start >= len(data):
                 return (), columns
             return data.skip(start) if start else data, columns
         except SourceError:
             raise
         except Exception as error:
-            raise SourceError(f"{self.name}: cannot be read ({_reason(error)}); expected rows with pictures") from error
+            raise SourceError(f"{self.name}: cannot be read ({_reason(error)}); expected rows with images") from error
 
     def _open(self) -> _Data:
         """The data set of one split."""
@@ -141,19 +141,19 @@ class HubSource:
         if columns.label:
             value = row.get(columns.label)
             label = columns.classes[value] if isinstance(value, int) and 0 <= value < len(columns.classes) else None
-        image, path = self._picture(row.get(columns.picture), number)
+        image, path = self._image(row.get(columns.image), number)
         return Sample(key_in(cells) or f"{number:08d}", image, captions, path, label)
 
-    def _picture(self, cell: object, number: int) -> tuple[ImageSource | RemotePicture | Unreadable, str]:
+    def _image(self, cell: object, number: int) -> tuple[ImageSource | RemoteImage | Unreadable, str]:
         """What to load, and how a person would look for it."""
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, cell)
         place = shown(path) if isinstance(path, str) else ""
         if isinstance(data, bytes):
             return data, place
         if not isinstance(path, str) or not path.strip():
-            return Unreadable(f"{self.name}, row {number}: no picture; expected its bytes, path or address"), ""
+            return Unreadable(f"{self.name}, row {number}: no image; expected its bytes, path or address"), ""
         if "://" in path and not is_address(path):
-            return RemotePicture(path), place
+            return RemoteImage(path), place
         if not (is_address(path) or os.path.isabs(path) or os.path.isdir(self.dataset)):
             reason = f"{place}: a path on the machine of those who made {self.name}; expected bytes or an address"
             return Unreadable(reason), place
@@ -161,8 +161,8 @@ class HubSource:
 
 
 @dataclass(frozen=True)
-class RemotePicture:
-    """A picture in a file system that `datasets` reads, such as hf://, read when it is called.
+class RemoteImage:
+    """An image in a file system that `datasets` reads, such as hf://, read when it is called.
 
     Attributes:
         path: the address.
@@ -171,10 +171,10 @@ class RemotePicture:
     path: str
 
     def __call__(self) -> Image.Image:
-        """The RGB picture.
+        """The RGB image.
 
         Raises:
-            ImageError: it is out of reach, too large, or no picture of an accepted kind.
+            ImageError: it is out of reach, too large, or no image of an accepted kind.
         """
         try:
             from datasets.utils.file_utils import xopen
@@ -182,7 +182,7 @@ class RemotePicture:
             with xopen(self.path, "rb") as file:
                 data: bytes = file.read(MAXIMUM_BYTES + 1)
         except Exception as error:  # every file system has its own
-            raise ImageError(f"{shown(self.path)}: out of reach ({_reason(error)}); expected a picture") from error
+            raise ImageError(f"{shown(self.path)}: out of reach ({_reason(error)}); expected an image") from error
         try:
             return load_image(data)
         except ImageError as error:
@@ -191,9 +191,9 @@ class RemotePicture:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the columns of a data set are: picture, label and, where that is a number, its class names."""
+    """What the columns of a data set are: image, label and, where that is a number, its class names."""
 
-    picture: str = ""
+    image: str = ""
     is_image: bool = False
     label: str = ""
     classes: tuple[str, ...] = ()
@@ -204,7 +204,7 @@ class _Columns:
         return [
             name
             for name in names
-            if name in (self.picture, self.label) or name.lower() in known or is_caption_column(name.strip().lower())
+            if name in (self.image, self.label) or name.lower() in known or is_caption_column(name.strip().lower())
         ]
 
 
@@ -251,16 +251,16 @@ def _is_saved(folder: str | Path) -> bool:
 
 
 def _columns(features: Mapping[str, object]) -> _Columns:
-    """Picture and label by their features: images first, then stored bytes, then paths and addresses by name."""
+    """Image and label by their features: images first, then stored bytes, then paths and addresses by name."""
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     stored = [name for name, feature in features.items() if isinstance(feature, Mapping) and "bytes" in feature]
     by_name = {name.strip().lower(): name for name, kind in kinds.items() if kind in ("Value", "str", "bytes")}
-    picture = [*images, *stored, *(by_name[name] for name in PICTURES if name in by_name), ""][0]
+    image = [*images, *stored, *(by_name[name] for name in IMAGES if name in by_name), ""][0]
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
     label = min(labels, key=lambda name: name.lower() not in LABELS, default="")
     classes = tuple(map(str, getattr(features[label], "names", ()))) if label else ()
-    return _Columns(picture, picture in images, label, classes)
+    return _Columns(image, image in images, label, classes)
 
 
 def _reason(error: Exception) -> str:

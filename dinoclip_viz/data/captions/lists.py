@@ -1,4 +1,4 @@
-"""Lists of pictures and captions as files: JSON, JSONL, CSV, TSV, by the column names that are really in use."""
+"""Lists of images and captions as files: JSON, JSONL, CSV, TSV, by the column names that are really in use."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from itertools import chain, islice
 from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
-from dinoclip_viz.data.captions.columns import PICTURES, captions_in, key_in, label_in, picture_in
+from dinoclip_viz.data.captions.columns import IMAGES, captions_in, image_in, key_in, label_in
 from dinoclip_viz.data.captions.rows import Row, rows_of
-from dinoclip_viz.data.locations import key_of_name, pictures_root, placed, shown
+from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
 
-_PEEK = 20  # rows whose pictures are looked for to find the folder that they start from
+_PEEK = 20  # rows whose images are looked for to find the folder that they start from
 
 
 @dataclass(frozen=True)
 class ListSource:
-    """The rows of a list; those of one picture that follow each other are one sample with several captions.
+    """The rows of a list; those of one image that follow each other are one sample with several captions.
 
-    All but .json is read row by row. A row without a picture, or that cannot be read, comes as an unreadable sample.
+    All but .json is read row by row. A row without an image, or that cannot be read, comes as an unreadable sample.
 
     Attributes:
         file: .json, .jsonl, .csv, .tsv or .txt.
@@ -45,7 +45,7 @@ class ListSource:
         """The samples in the list's order.
 
         Raises:
-            SourceError: the file cannot be read, is no list of pictures or empty, or has no such split.
+            SourceError: the file cannot be read, is no list of images or empty, or has no such split.
         """
         return islice(self._samples(), start, None)
 
@@ -53,10 +53,10 @@ class ListSource:
         rows = rows_of(self.file)
         head = list(islice(rows, _PEEK))
         if not head:
-            raise SourceError(f"{self.name}: no rows; expected a picture and its captions in each")
+            raise SourceError(f"{self.name}: no rows; expected an image and its captions in each")
         if self.split and not any("split" in row.values for row in head):
             raise SourceError(f"{self.name}: no split {shown(self.split)}, there is no column `split`; leave split out")
-        root = self.images or pictures_root(self.file.parent, [picture_in(row.values) for row in head])
+        root = self.images or images_root(self.file.parent, [image_in(row.values) for row in head])
         pending: Sample | None = None
         for row in self._of_split(chain(head, rows)):
             sample = self._sample(row, root)
@@ -86,12 +86,12 @@ class ListSource:
             raise SourceError(f"{self.name}: no split {asked}; its splits: {known}, or several joined by '+'")
 
     def _sample(self, row: Row, root: Path) -> Sample:
-        picture = picture_in(row.values)
+        name = image_in(row.values)
         captions, label = captions_in(row.values), label_in(row.values)
-        if row.fault or not picture:
+        if row.fault or not name:
             place = f"{'row' if self.file.suffix.lower() == '.json' else 'line'} {row.number}"
-            fault = row.fault or f"no picture; expected one in a column of {', '.join(PICTURES)}"
+            fault = row.fault or f"no image; expected one in a column of {', '.join(IMAGES)}"
             key = key_in(row.values) or f"{shown(self.file.name)}:{row.number}"
             return Sample(key, Unreadable(f"{self.name}, {place}: {shown(fault)}"), captions, label=label)
-        image, path = placed(root, picture)
-        return Sample(key_in(row.values) or key_of_name(picture), image, captions, path, label)
+        image, path = placed(root, name)
+        return Sample(key_in(row.values) or key_of_name(name), image, captions, path, label)

@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 
 from dinoclip_viz.data.base import SourceError
-from dinoclip_viz.data.captions.columns import PICTURES, named
-from dinoclip_viz.data.locations import is_address, is_picture_name, key_of_name, shown
+from dinoclip_viz.data.captions.columns import IMAGES, named
+from dinoclip_viz.data.locations import is_address, is_image_name, key_of_name, shown
 
 LONGEST_LINE = 1_000_000
 """Bytes of a line; what is longer is cut there."""
@@ -40,16 +40,16 @@ class Row:
 
 
 def rows_of(file: Path) -> Iterator[Row]:
-    """Every row of a list of pictures, by the file's ending and its first lines.
+    """Every row of a list of images, by the file's ending and its first lines.
 
-    A .json file is read whole: a list, a drawn folder's `scenes`, or {picture: captions}. All others are read a line at
-    a time. A file without a header has one column that looks like pictures; the next is taken for the captions.
+    A .json file is read whole: a list, a drawn folder's `scenes`, or {image: captions}. All others are read a line at
+    a time. A file without a header has one column that looks like images; the next is taken for the captions.
 
     Args:
         file: .json, .jsonl, .ndjson; .csv, .tsv, .txt with tabs, bars, commas or semicolons, with a header or without.
 
     Raises:
-        SourceError: the file cannot be read or is no list of pictures.
+        SourceError: the file cannot be read or is no list of images.
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
@@ -106,14 +106,14 @@ def _whole(file: Path) -> Iterator[Row]:
     parsed = read_json(file)
     if isinstance(parsed, dict) and isinstance(scenes := parsed.get("scenes"), list):
         yield from (_named_by_stem(row) for row in _checked(scenes))
-    elif isinstance(parsed, dict) and parsed and all(is_address(name) or is_picture_name(name) for name in parsed):
+    elif isinstance(parsed, dict) and parsed and all(is_address(name) or is_image_name(name) for name in parsed):
         pairs = enumerate(parsed.items(), start=1)
         yield from (Row(number, {"image": name, "captions": value}) for number, (name, value) in pairs)
     elif isinstance(parsed, list):
         yield from _checked(parsed)
     else:
         found = f"an object of {', '.join(map(repr, list(parsed)[:5]))}" if isinstance(parsed, dict) else repr(parsed)
-        raise SourceError(f"{shown(file)}: {shown(found[:200])}; expected a list of rows or {{picture: captions}}")
+        raise SourceError(f"{shown(file)}: {shown(found[:200])}; expected a list of rows or {{image: captions}}")
 
 
 def _checked(values: Sequence[object]) -> Iterator[Row]:
@@ -125,7 +125,7 @@ def _row(number: int, value: object) -> Row:
         return Row(number, named(value))
     if isinstance(value, str):
         return Row(number, {"image": value})
-    return Row(number, {}, f"a {type(value).__name__}; expected an object with a picture and its captions")
+    return Row(number, {}, f"a {type(value).__name__}; expected an object with an image and its captions")
 
 
 def _named_by_stem(row: Row) -> Row:
@@ -187,19 +187,19 @@ def _layout(file: Path, head: Sequence[str]) -> tuple[str, list[str] | None]:
     """What separates the columns, and their names where the first line gives them."""
     for delimiter in _DELIMITERS[:-1]:
         names = [name.strip().strip('"').strip().lower() for name in head[0].split(delimiter)]
-        if not any(map(_looks_like_picture, names)) and any(name in PICTURES for name in names):
+        if not any(map(_looks_like_image, names)) and any(name in IMAGES for name in names):
             return delimiter, names
     for delimiter in _DELIMITERS:
-        if any(_looks_like_picture(cell) for line in head for cell in line.split(delimiter)):
+        if any(_looks_like_image(cell) for line in head for cell in line.split(delimiter)):
             return delimiter, None
-    names_known = ", ".join(PICTURES)
+    names_known = ", ".join(IMAGES)
     found = shown(head[0][:100])
     raise SourceError(f"{shown(file)}: first line {found!r}; expected a header with a column of {names_known}")
 
 
-def _looks_like_picture(cell: str) -> bool:
+def _looks_like_image(cell: str) -> bool:
     text = cell.strip().strip('"')
-    return is_address(text) or is_picture_name(text)
+    return is_address(text) or is_image_name(text)
 
 
 def _by_header(header: Sequence[str], delimiter: str, cells: list[str]) -> dict[str, object]:
@@ -215,11 +215,11 @@ def _by_header(header: Sequence[str], delimiter: str, cells: list[str]) -> dict[
 
 
 def _by_looks(delimiter: str, cells: list[str]) -> dict[str, object]:
-    """Picture and caption of a row without a header, told apart by their looks.
+    """Image and caption of a row without a header, told apart by their looks.
 
     Between tabs and bars the caption is the first of the other cells; commas may be its own, so it is all of them.
     """
-    place = next((place for place, cell in enumerate(cells) if _looks_like_picture(cell)), None)
+    place = next((place for place, cell in enumerate(cells) if _looks_like_image(cell)), None)
     others = [cell for number, cell in enumerate(cells) if number != place]
     caption = others[0] if others and delimiter in "\t|" else delimiter.join(others)
     values: dict[str, object] = {"caption": _unquoted(caption)}

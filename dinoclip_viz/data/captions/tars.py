@@ -1,4 +1,4 @@
-"""Tar shards in webdataset's layout, read as streams: members of one name are a picture and its captions."""
+"""Tar shards in webdataset's layout, read as streams: members of one name are an image and its captions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from dinoclip_viz.images import MAXIMUM_BYTES
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 """How the names of shards end."""
 
-_PICTURES = ("jpg", "jpeg", "png", "webp")
+_IMAGES = ("jpg", "jpeg", "png", "webp")
 _LONGEST_TEXT = 1_000_000  # bytes of captions, and of the headers that tar keeps long names in
-_LONGEST = {**dict.fromkeys(_PICTURES, MAXIMUM_BYTES), **dict.fromkeys(("txt", "json", "cls"), _LONGEST_TEXT)}
+_LONGEST = {**dict.fromkeys(_IMAGES, MAXIMUM_BYTES), **dict.fromkeys(("txt", "json", "cls"), _LONGEST_TEXT)}
 _MOST_SHARDS = 100_000
 _BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError)
 _BRACE = re.compile(r"\{([^{}]*)\}")
@@ -62,7 +62,7 @@ class _Group:
 
     key: str
     parts: dict[str, bytes] = field(default_factory=dict)
-    picture: str = ""
+    image: str = ""
     fault: str = ""
 
 
@@ -153,7 +153,7 @@ def _of_shard(shard: str) -> Iterator[Sample]:
                 group = group or _Group(key)
                 _read(tar, member, ending, group)
     except _BROKEN as error:
-        if group and group.picture:
+        if group and group.image:
             yield _sample(group, shard)
         why = shown(str(error)) or type(error).__name__
         reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({why}); expected a whole one"
@@ -172,27 +172,27 @@ def _split_name(name: str) -> tuple[str, str]:
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, group: _Group) -> None:
-    """Adds a member to its group: a picture, a caption or a label."""
+    """Adds a member to its group: an image, a caption or a label."""
     longest = _LONGEST[ending]
     if member.size > longest:
         group.fault = f"{member.name}: {member.size / 1e6:.1f} MB; expected at most {longest / 1e6:g} MB"
         return
-    if ending in group.parts or (group.picture and ending in _PICTURES):
+    if ending in group.parts or (group.image and ending in _IMAGES):
         group.fault = f"{member.name}: a second member of this kind and name"
         return
     stream = tar.extractfile(member)
     group.parts[ending] = stream.read() if stream else b""
-    if ending in _PICTURES:
-        group.picture = ending
+    if ending in _IMAGES:
+        group.image = ending
 
 
 def _sample(group: _Group, shard: str) -> Sample:
     place = f"{shown(shard)}/{shown(group.key)}"
     captions, label, fault = _words(group)
-    fault = group.fault or fault or ("" if group.picture else "captions without a picture")
+    fault = group.fault or fault or ("" if group.image else "captions without an image")
     if fault:
         return Sample(shown(group.key), Unreadable(f"{place}: {shown(fault)}"), captions, place, label)
-    return Sample(shown(group.key), group.parts[group.picture], captions, f"{place}.{group.picture}", label)
+    return Sample(shown(group.key), group.parts[group.image], captions, f"{place}.{group.image}", label)
 
 
 def _words(group: _Group) -> tuple[tuple[str, ...], str | None, str]:

@@ -124,7 +124,7 @@ def open_pairs(text: str, split: str | None = None, size: int | None = None) -> 
     Args:
         text: "playground:SEED:PAIRS", or SPair-71k's folder.
         split: of SPair-71k, "test" by default; drawn pairs have none.
-        size: side in pixels of drawn scenes; 192 by default. Pictures of SPair-71k stay as they are.
+        size: side in pixels of drawn scenes; 192 by default. Images of SPair-71k stay as they are.
 
     Raises:
         SourceError: nothing of that name is there, or it has no such split.

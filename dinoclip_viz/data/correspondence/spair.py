@@ -1,4 +1,4 @@
-"""SPair-71k in its own files: pairs of pictures of one class, with keypoints that both show (Min et al. 2019)."""
+"""SPair-71k in its own files: pairs of images of one class, with keypoints that both show (Min et al. 2019)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LARGEST = 1 << 24  # bytes of a file of annotations that is read
 
 @dataclass(frozen=True, eq=False)
 class KeypointPair:
-    """Two pictures of one class, and what is known of their correspondence.
+    """Two images of one class, and what is known of their correspondence.
 
     Attributes:
         key: names the pair within its source.
         category: the class.
-        source: the picture that points are carried from.
-        target: the picture that they are carried to.
+        source: the image that points are carried from.
+        target: the image that they are carried to.
         source_points: (N, 2) x and y in the source's pixels, float32.
         target_points: (N, 2) the same points in the target's.
         source_box: (x0, y0, x1, y1) of the object in the source, in pixels.
@@ -60,7 +60,7 @@ class SPairSource:
     """The pairs of SPair-71k's folder, in the order of its layout.
 
     The folder as it is unpacked: `Layout/large/test.txt` with a pair a line, `PairAnnotation/test/<pair>.json`,
-    `JPEGImages/<category>/<picture>.jpg`.
+    `JPEGImages/<category>/<image>.jpg`.
 
     Attributes:
         folder: that holds `Layout`, `PairAnnotation` and `JPEGImages`.
@@ -100,7 +100,7 @@ class SPairSource:
         return len(self._keys())
 
     def pairs(self) -> Iterator[KeypointPair]:
-        """The pairs in order; pictures are opened when they are loaded.
+        """The pairs in order; images are opened when they are loaded.
 
         Raises:
             SourceError: an annotation is missing or is not SPair-71k's; the message names the file.

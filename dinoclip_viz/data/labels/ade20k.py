@@ -39,7 +39,7 @@ _NUMBERS = {0: UNKNOWN, **{index + 1: index for index in range(len(ADE20K_NAMES)
 
 @dataclass(frozen=True)
 class Ade20kSource:
-    """The pictures of one part with their class masks, sorted by name; unlabelled pixels are of unknown class.
+    """The images of one part with their class masks, sorted by name; unlabelled pixels are of unknown class.
 
     Attributes:
         folder: ADEChallengeData2016.
@@ -56,7 +56,7 @@ class Ade20kSource:
 
     @property
     def count(self) -> int | None:
-        """How many pictures are there."""
+        """How many images are there."""
         return len(self._files())
 
     @property
@@ -70,10 +70,10 @@ class Ade20kSource:
         return 0.0, 0.0
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The pictures.
+        """The images.
 
         Raises:
-            SourceError: there is no such part, or no picture in it.
+            SourceError: there is no such part, or no image in it.
         """
         for name in self._files()[start:]:
             path = self.folder / "images" / self.split / name
@@ -100,7 +100,7 @@ class Ade20kSource:
             raise SourceError(f"{self.name}: no part {shown(self.split)}; expected one of {', '.join(_PARTS)}")
         names = sorted(name for name in os.listdir(place) if name.lower().endswith((".jpg", ".jpeg", ".png")))
         if not names:
-            raise SourceError(f"{shown(place)}: no pictures; expected ADE_val_00000001.jpg and so on")
+            raise SourceError(f"{shown(place)}: no images; expected ADE_val_00000001.jpg and so on")
         return names
 
 

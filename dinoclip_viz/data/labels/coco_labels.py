@@ -1,4 +1,4 @@
-"""COCO's pictures with a label file each: COCO-Stuff's 171 classes, and COCO-Object's 80 with the background."""
+"""COCO's images with a label file each: COCO-Stuff's 171 classes, and COCO-Object's 80 with the background."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def coco_stuff(folder: Path, split: str = "val2017") -> LabelFolderSource:
 
 
 def coco_object(folder: Path, split: str = "val2017") -> LabelFolderSource:
-    """COCO-Object: the same pictures with *_instanceTrainIds.png, 0 for the background, then 1 to 80."""
+    """COCO-Object: the same images with *_instanceTrainIds.png, 0 for the background, then 1 to 80."""
     return LabelFolderSource(folder, _OBJECT, split)

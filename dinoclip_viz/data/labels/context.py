@@ -1,4 +1,4 @@
-"""Pascal Context's 59 classes and the background, from its own files beside the pictures of VOC2010."""
+"""Pascal Context's 59 classes and the background, from its own files beside the images of VOC2010."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MASKS, _LISTS = "SegmentationClassContext", Path("ImageSets") / "SegmentationCo
 
 
 def context_source(folder: Path, split: str = "val") -> ListedMaskSource:
-    """The pictures of one list of Pascal Context; label 0 is whatever is none of the 59 classes.
+    """The images of one list of Pascal Context; label 0 is whatever is none of the 59 classes.
 
     Args:
         folder: VOC2010.

@@ -22,11 +22,11 @@ def read_labels(file: Path) -> NDArray[np.int64]:
     """(height, width) the numbers in a mask: of a palette the index, of grey the value.
 
     Raises:
-        ImageError: it is missing, broken, or a picture in colours.
+        ImageError: it is missing, broken, or an image in colours.
     """
     mode, values = _read(file)
     if mode not in ("1", "L", "P", *_DEEP):
-        raise ImageError(f"{shown(file)}: a picture in colours ({mode}); expected a mask of one number a pixel")
+        raise ImageError(f"{shown(file)}: an image in colours ({mode}); expected a mask of one number a pixel")
     return values.astype(np.int64)
 
 
@@ -42,7 +42,7 @@ def read_depth(file: Path, unit: float = 0.001) -> NDArray[np.float32]:
     """
     mode, values = _read(file)
     if mode not in _DEEP:
-        raise ImageError(f"{shown(file)}: a picture of kind {mode}; expected a depth map of 16 bits")
+        raise ImageError(f"{shown(file)}: an image of kind {mode}; expected a depth map of 16 bits")
     return (values.astype(np.float64) * unit).astype(np.float32)
 
 
@@ -74,9 +74,9 @@ def _read(file: Path) -> tuple[str, NDArray[np.generic]]:
                 raise ImageError(f"{shown(file)}: {size} pixels; expected 40 megapixels at most")
             return opened.mode, np.array(opened)
     except FileNotFoundError as error:
-        raise ImageError(f"{shown(file)}: no such file; expected the truth of a picture") from error
+        raise ImageError(f"{shown(file)}: no such file; expected the truth of an image") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{shown(file)}: no PNG; expected the truth of a picture in a format without loss") from error
+        raise ImageError(f"{shown(file)}: no PNG; expected the truth of an image in a format without loss") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ImageError):
             raise

@@ -1,4 +1,4 @@
-"""Data sets whose pictures and label files lie in folders of their own, under names that differ in their endings."""
+"""Data sets whose images and label files lie in folders of their own, under names that differ in their endings."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class LabelLayout:
     Attributes:
         title: the data set's name.
         classes: in the order of the labels.
-        pictures: folder of the pictures; below it a folder a split; picture_ending: how their names end.
+        images: folder of the images; below it a folder a split; image_ending: how their names end.
         labels: likewise for the label files; label_endings: how their names end, the first one there is taken.
         numbers: ending of a label file -> number in it -> label; numbers that are no class become `UNKNOWN`.
     """
 
     title: str
     classes: tuple[str, ...]
-    pictures: str
-    picture_ending: str
+    images: str
+    image_ending: str
     labels: str
     label_endings: tuple[str, ...]
     numbers: Mapping[str, Mapping[int, int]] = field(repr=False)
@@ -37,12 +37,12 @@ class LabelLayout:
 
 @dataclass(frozen=True)
 class LabelFolderSource:
-    """The pictures of one split with their class masks, sorted by name.
+    """The images of one split with their class masks, sorted by name.
 
     Attributes:
         folder: the data set's.
         layout: how it names its files.
-        split: a folder below `layout.pictures`.
+        split: a folder below `layout.images`.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class LabelFolderSource:
 
     @property
     def count(self) -> int | None:
-        """How many pictures are there."""
+        """How many images are there."""
         return len(self._keys())
 
     @property
@@ -70,13 +70,13 @@ class LabelFolderSource:
         return 0.0, 0.0
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The pictures; the key is the path below the split, without the ending.
+        """The images; the key is the path below the split, without the ending.
 
         Raises:
-            SourceError: there is no such split, or no picture in it.
+            SourceError: there is no such split, or no image in it.
         """
         for key in self._keys()[start:]:
-            path = self.folder / self.layout.pictures / self.split / f"{key}{self.layout.picture_ending}"
+            path = self.folder / self.layout.images / self.split / f"{key}{self.layout.image_ending}"
             yield Sample(shown(key), path, path=shown(path))
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class LabelFolderSource:
         return self.layout.classes
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The label file beside the picture."""
+        """The label file beside the image."""
         self._check(kind)
         place = self.folder / self.layout.labels / self.split
         files = [place / f"{key}{ending}" for ending in self.layout.label_endings]
@@ -98,11 +98,11 @@ class LabelFolderSource:
             raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has class")
 
     def _keys(self) -> list[str]:
-        place, ending = self.folder / self.layout.pictures, self.layout.picture_ending
+        place, ending = self.folder / self.layout.images, self.layout.image_ending
         if not place.is_dir():
             raise SourceError(
-                f"{shown(self.folder)}: no folder {self.layout.pictures}/; expected {self.layout.title}: pictures in "
-                f"{self.layout.pictures}/{self.split}, labels in {self.layout.labels}/{self.split}"
+                f"{shown(self.folder)}: no folder {self.layout.images}/; expected {self.layout.title}: images in "
+                f"{self.layout.images}/{self.split}, labels in {self.layout.labels}/{self.split}"
             )
         if Path(self.split).name != self.split or not (place / self.split).is_dir():
             known = ", ".join(sorted(shown(path.name) for path in place.iterdir() if path.is_dir()))
@@ -110,5 +110,5 @@ class LabelFolderSource:
         found = (place / self.split).rglob(f"*{ending}")
         keys = sorted(path.relative_to(place / self.split).as_posix().removesuffix(ending) for path in found)
         if not keys:
-            raise SourceError(f"{shown(place / self.split)}: no pictures; expected names that end in {ending}")
+            raise SourceError(f"{shown(place / self.split)}: no images; expected names that end in {ending}")
         return keys

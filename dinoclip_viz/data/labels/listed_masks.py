@@ -1,4 +1,4 @@
-"""Pascal's way to lay out class masks: pictures in JPEGImages, masks in a folder of their own, keys in lists."""
+"""Pascal's way to lay out class masks: images in JPEGImages, masks in a folder of their own, keys in lists."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dinoclip_viz.data.captions.rows import lines_of
 from dinoclip_viz.data.labels.label_files import UNKNOWN, read_labels, relabelled
 from dinoclip_viz.data.locations import shown
 
-PICTURES = "JPEGImages"
+IMAGES = "JPEGImages"
 
 
 @dataclass(frozen=True)
 class ListedMaskSource:
-    """The pictures of one list with their class masks; 255 in the files is of unknown class.
+    """The images of one list with their class masks; 255 in the files is of unknown class.
 
     Attributes:
         folder: with JPEGImages, the masks and the lists.
@@ -41,7 +41,7 @@ class ListedMaskSource:
 
     @property
     def count(self) -> int | None:
-        """How many pictures are listed."""
+        """How many images are listed."""
         return len(self._keys())
 
     @property
@@ -55,13 +55,13 @@ class ListedMaskSource:
         return 0.0, 0.0
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The pictures in the list's order.
+        """The images in the list's order.
 
         Raises:
             SourceError: there is no such list, or nothing in it.
         """
         for key in self._keys()[start:]:
-            path = self.folder / PICTURES / f"{key}.jpg"
+            path = self.folder / IMAGES / f"{key}.jpg"
             yield Sample(key, path, path=shown(path))
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -86,5 +86,5 @@ class ListedMaskSource:
             raise SourceError(f"{self.name}: no list {shown(self.split)}; its lists: {known or 'none'}")
         keys = [line.split()[0] for line in lines_of(file) if line.strip()]
         if not keys:
-            raise SourceError(f"{shown(file)}: an empty list; expected names of pictures")
+            raise SourceError(f"{shown(file)}: an empty list; expected names of images")
         return keys

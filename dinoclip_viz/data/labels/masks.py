@@ -1,4 +1,4 @@
-"""Folders of pictures with their truth beside: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
+"""Folders of images with their truth beside: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dinoclip_viz.data.base import Sample, SourceError
 from dinoclip_viz.data.captions.rows import is_utf8, lines_of, read_json
 from dinoclip_viz.data.labels.label_files import UNKNOWN, read_depth, read_labels, relabelled
-from dinoclip_viz.data.locations import is_picture_name, shown
+from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.images import ImageError
 
 FOLDERS = {"class": "masks", "parts": "parts", "depth": "depth"}
@@ -32,7 +32,7 @@ _SKY = 39.999  # metres; the playground draws the sky at 40, and it has no dista
 
 @dataclass(frozen=True)
 class MaskFolderSource:
-    """The pictures of images/ that have truth beside them, sorted by name.
+    """The images of images/ that have truth beside them, sorted by name.
 
     Classes are named by the folder's scenes.json (`playground draw`'s, whose masks hold the index + 1, 0 for the
     background), or by classes.json, classes.txt, mask_classes.yaml and the like: a list, a line a class, or
@@ -52,7 +52,7 @@ class MaskFolderSource:
 
     @property
     def count(self) -> int | None:
-        """How many pictures have truth of any kind."""
+        """How many images have truth of any kind."""
         return len(self._stems)
 
     @property
@@ -66,7 +66,7 @@ class MaskFolderSource:
         return (1.0, _SKY) if (self.folder / "scenes.json").is_file() else (0.001, 65.535)
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The pictures.
+        """The images.
 
         Raises:
             SourceError: none has truth beside it.
@@ -85,13 +85,13 @@ class MaskFolderSource:
         return () if kind == "depth" else self._classes[kind][0]
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The mask or depth map of the picture's name."""
+        """The mask or depth map of the image's name."""
         self._check(kind)
         if key not in self._stems:
-            raise SourceError(f"{self.name}: no picture {shown(key)[:100]}; expected a file's stem")
+            raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a file's stem")
         file = self.folder / FOLDERS[kind] / f"{key}.png"
         if not file.is_file():
-            raise ImageError(f"{shown(file)}: no such file; the picture has no truth of kind {kind}")
+            raise ImageError(f"{shown(file)}: no such file; the image has no truth of kind {kind}")
         return read_depth(file) if kind == "depth" else relabelled(read_labels(file), self._classes[kind][1], file)
 
     def _check(self, kind: str) -> None:
@@ -100,12 +100,12 @@ class MaskFolderSource:
 
     @cached_property
     def _stems(self) -> dict[str, str]:
-        """Stem -> file name of each picture with truth."""
+        """Stem -> file name of each image with truth."""
         beside = [name for kind in self.kinds for name in _names(self.folder / FOLDERS[kind])]
         there = {Path(name).stem for name in beside if name.endswith(".png")}
         stems = {Path(name).stem: name for name in _names(self.folder / "images") if Path(name).stem in there}
         if not stems:
-            raise SourceError(f"{self.name}: no picture in images/ has truth of its name; expected masks/NAME.png")
+            raise SourceError(f"{self.name}: no image in images/ has truth of its name; expected masks/NAME.png")
         return stems
 
     @cached_property
@@ -115,7 +115,7 @@ class MaskFolderSource:
 
 
 def is_mask_folder(folder: Path) -> bool:
-    """Whether pictures and truth lie beside each other in a folder."""
+    """Whether images and truth lie beside each other in a folder."""
     return (folder / "images").is_dir() and any((folder / place).is_dir() for place in FOLDERS.values())
 
 
@@ -180,6 +180,6 @@ def _of_json(parsed: object) -> dict[int, str]:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(folder) if is_picture_name(name) and not name.startswith("."))
+        return sorted(name for name in os.listdir(folder) if is_image_name(name) and not name.startswith("."))
     except OSError as error:
         raise SourceError(f"{shown(folder)}: cannot be read ({error.strerror}); expected a folder") from error

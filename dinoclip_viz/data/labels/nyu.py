@@ -1,11 +1,11 @@
-"""NYU Depth v2 as linear depth is measured on it: a list of pictures and depth maps, 16-bit PNG in millimetres.
+"""NYU Depth v2 as linear depth is measured on it: a list of images and depth maps, 16-bit PNG in millimetres.
 
 The split is that of Eigen et al. 2014 in the files that BTS (Lee et al. 2019) made of it and that AdaBins and DINOv2
-take: about 24,000 training frames and the 654 official test pictures of 640 x 480. Each line of a list is
+take: about 24,000 training frames and the 654 official test images of 640 x 480. Each line of a list is
 
     bathroom/rgb_00045.jpg bathroom/sync_depth_00045.png 518.8579
 
-the picture, its depth map, and the focal length (not used), with or without a slash before the paths.
+the image, its depth map, and the focal length (not used), with or without a slash before the paths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dinoclip_viz.data.base import Sample, SourceError
 from dinoclip_viz.data.captions.rows import lines_of
 from dinoclip_viz.data.labels.label_files import read_depth
-from dinoclip_viz.data.locations import is_picture_name, shown
+from dinoclip_viz.data.locations import is_image_name, shown
 
 NYU_RANGE = (1e-3, 10.0)
 """Metres above the first and up to the second count."""
@@ -32,7 +32,7 @@ _PEEK = 20
 
 @dataclass(frozen=True)
 class NyuSource:
-    """The pictures of one list with their depth.
+    """The images of one list with their depth.
 
     Attributes:
         file: the list.
@@ -65,7 +65,7 @@ class NyuSource:
         return NYU_RANGE
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The pictures in the list's order.
+        """The images in the list's order.
 
         Raises:
             SourceError: it cannot be read, or a line is no pair of files.
@@ -83,7 +83,7 @@ class NyuSource:
         """The depth map of a line."""
         self._check(kind)
         if key not in self._rows:
-            raise SourceError(f"{self.name}: no picture {shown(key)[:100]}; expected a path as the list has it")
+            raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a path as the list has it")
         return read_depth(self._root / self._rows[key], self.unit)
 
     def _check(self, kind: str) -> None:
@@ -92,20 +92,19 @@ class NyuSource:
 
     @cached_property
     def _rows(self) -> dict[str, str]:
-        """Picture -> depth map, as paths without a slash in front."""
+        """Image -> depth map, as paths without a slash in front."""
         rows: dict[str, str] = {}
         for number, line in enumerate(lines_of(self.file), start=1):
             words = line.split()
-            if not words or words[1:2] == ["None"]:  # BTS' lists have a few pictures without depth
+            if not words or words[1:2] == ["None"]:  # BTS' lists have a few images without depth
                 continue
             if not _is_row(words):
                 raise SourceError(
-                    f"{self.name}, line {number}: {shown(line.strip())[:60]!r}; "
-                    "expected picture, depth map, focal length"
+                    f"{self.name}, line {number}: {shown(line.strip())[:60]!r}; expected image, depth map, focal length"
                 )
             rows[words[0].lstrip("/")] = words[1].lstrip("/")
         if not rows:
-            raise SourceError(f"{self.name}: an empty list; expected lines of picture, depth map and focal length")
+            raise SourceError(f"{self.name}: an empty list; expected lines of image, depth map and focal length")
         return rows
 
     @cached_property
@@ -118,7 +117,7 @@ class NyuSource:
 
 
 def is_nyu_list(file: Path) -> bool:
-    """Whether a text file's first line names a picture and a depth map."""
+    """Whether a text file's first line names an image and a depth map."""
     if file.suffix.lower() != ".txt":
         return False
     first = next((line.split() for line in lines_of(file) if line.strip()), [])
@@ -131,4 +130,4 @@ def nyu_lists(folder: Path) -> list[Path]:
 
 
 def _is_row(words: list[str]) -> bool:
-    return len(words) in (2, 3) and is_picture_name(words[0]) and (is_picture_name(words[1]) or words[1] == "None")
+    return len(words) in (2, 3) and is_image_name(words[0]) and (is_image_name(words[1]) or words[1] == "None")

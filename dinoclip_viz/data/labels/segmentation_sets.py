@@ -128,7 +128,7 @@ def segmentation_set(name: str, source: TruthSource | None = None) -> Segmentati
 
 
 def open_segmentation(name: str, path: str | os.PathLike[str], split: str | None = None) -> TruthSource:
-    """The source of a benchmark's pictures and truth.
+    """The source of a benchmark's images and truth.
 
     Args:
         name: one of `SEGMENTATION_SETS`, or "folder".

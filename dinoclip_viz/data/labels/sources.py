@@ -32,7 +32,7 @@ TRUTH_KINDS: tuple[TruthKind, ...] = ("class", "parts", "depth")
 
 ACCEPTED = (
     "playground[:SEED:COUNT[:SIZE[:OBJECTS]]], a folder of Pascal VOC, of ADE20k, or with images/ and masks/, parts/ "
-    "or depth/, or a list of NYU Depth (lines of picture, depth map, focal length)"
+    "or depth/, or a list of NYU Depth (lines of image, depth map, focal length)"
 )
 _TRAINING, _TESTING = ("train", "training"), ("val", "validation", "test")
 _SKY = FAR - 1e-3  # the drawn sky, and all beyond what a camera can tell, lies at FAR
@@ -42,7 +42,7 @@ _SCENE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 @runtime_checkable
 class TruthSource(Source, Protocol):
-    """A source that also knows the truth about every pixel of its pictures.
+    """A source that also knows the truth about every pixel of its images.
 
     Attributes:
         kinds: which truths it has.
@@ -64,7 +64,7 @@ class TruthSource(Source, Protocol):
         ...
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The truth about one picture, (height, width).
+        """The truth about one image, (height, width).
 
         Args:
             key: the sample's.
@@ -85,7 +85,7 @@ class DrawnTruth:
     Depth counts from 1 m to below 40 m: there the drawn sky stands, which has no distance.
 
     Attributes:
-        pictures: the source of the pictures.
+        images: the source of the images.
 
     Examples:
         >>> source = DrawnTruth(PlaygroundSource(seed=2000, count=2))
@@ -93,17 +93,17 @@ class DrawnTruth:
         ((96, 96), ('background', 'cat'))
     """
 
-    pictures: PlaygroundSource
+    images: PlaygroundSource
 
     @property
     def name(self) -> str:
         """The source's name."""
-        return self.pictures.name
+        return self.images.name
 
     @property
     def count(self) -> int | None:
         """How many scenes."""
-        return self.pictures.count
+        return self.images.count
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ class DrawnTruth:
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The scenes from number `start` on."""
-        return self.pictures.samples(start)
+        return self.images.samples(start)
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Class or part names after the background."""
@@ -127,7 +127,7 @@ class DrawnTruth:
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
         """The scene's mask, parts or depth."""
-        scene, world = _SCENE.fullmatch(key), self.pictures
+        scene, world = _SCENE.fullmatch(key), self.images
         check_kind(self, kind)
         if not scene or int(scene[1]) != world.seed or int(scene[2]) >= world.count:
             raise SourceError(f"{self.name}: no scene {shown(key)[:40]}; expected {world.seed}-000000 and so on")
@@ -164,7 +164,7 @@ def open_truths(text: str | os.PathLike[str], split: str | None = None, training
 def pairs(
     source: TruthSource, kind: str, limit: int | None = None
 ) -> Iterator[tuple[Sample, tuple[Image.Image, NDArray[np.generic]] | str]]:
-    """Each sample with its picture and truth, or with the reason why it cannot be used.
+    """Each sample with its image and truth, or with the reason why it cannot be used.
 
     Args:
         source: where they are from.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinoclip_viz.data.labels.listed_masks import PICTURES, ListedMaskSource
+from dinoclip_viz.data.labels.listed_masks import IMAGES, ListedMaskSource
 
 VOC_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -16,7 +16,7 @@ _LISTS = Path("ImageSets") / "Segmentation"
 
 
 def voc_source(folder: Path, split: str = "val") -> ListedMaskSource:
-    """The pictures of one list of VOC with their class masks; contours are of unknown class.
+    """The images of one list of VOC with their class masks; contours are of unknown class.
 
     Args:
         folder: VOC2012, or another year's.
@@ -29,7 +29,7 @@ def voc_root(folder: Path) -> Path | None:
     """Where VOC's files are in a folder: itself, VOC2012 or VOCdevkit/VOC2012 in it, or another year; None without."""
     below = [sorted(folder.glob(pattern), reverse=True) for pattern in ("VOC2*", "VOCdevkit/VOC2*")]
     places = [folder, *below[0], *below[1]]
-    return next((place for place in places if (place / PICTURES).is_dir() and (place / _LISTS).is_dir()), None)
+    return next((place for place in places if (place / IMAGES).is_dir() and (place / _LISTS).is_dir()), None)
 
 
 def voc_palette() -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Data sets for instance retrieval: queries, a gallery, and which of its pictures show each query's very object."""
+"""Data sets for instance retrieval: queries, a gallery, and which of its images show each query's very object."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class InstanceSet:
 
     Attributes:
         name: as a person would name it.
-        queries: Q pictures, one object each, cropped as the data set has it.
-        gallery: N pictures.
+        queries: Q images, one object each, cropped as the data set has it.
+        gallery: N images.
         truth: Q times the lists of the gallery's samples.
     """
 
@@ -76,9 +76,9 @@ class DrawnView:
     view: str
 
     def __call__(self) -> Image.Image:
-        """The RGB picture, as large as the source's scenes."""
+        """The RGB image, as large as the source's scenes."""
         layout, look = sample(self.scene.seed, self.index, self.scene.objects)
-        picture = render(layout, look, 2 * self.scene.size)[0]
+        image = render(layout, look, 2 * self.scene.size)[0]
         chance = np.random.default_rng([self.scene.seed, self.index, VIEWS.index(self.view)])
         side = chance.uniform(*_SIDES[self.view])
         thing = layout.things[0]
@@ -86,9 +86,9 @@ class DrawnView:
         for centre in (thing.x, thing.y):
             at = centre - side * chance.uniform(_INSIDE, 1 - _INSIDE)
             corner.append(min(max(at, 0.0), 1 - side))
-        pixels = [value * picture.width for value in (*corner, corner[0] + side, corner[1] + side)]
+        pixels = [value * image.width for value in (*corner, corner[0] + side, corner[1] + side)]
         square = (self.scene.size, self.scene.size)
-        seen = picture.resize(square, Image.Resampling.LANCZOS, (pixels[0], pixels[1], pixels[2], pixels[3]))
+        seen = image.resize(square, Image.Resampling.LANCZOS, (pixels[0], pixels[1], pixels[2], pixels[3]))
         for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             shake = _SHAKES[self.view]
             seen = change(seen).enhance(chance.uniform(1 - shake, 1 + shake))

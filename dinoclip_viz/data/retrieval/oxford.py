@@ -1,4 +1,4 @@
-"""Revisited Oxford and Paris in their own files: ground truth as JSON, pictures in jpg/ beside it."""
+"""Revisited Oxford and Paris in their own files: ground truth as JSON, images in jpg/ beside it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _FORM = "expected {imlist: [name, ...], qimlist: [name, ...], gnd: [{bbx: [x0, y
 
 
 @dataclass(frozen=True)
-class CroppedPicture:
-    """A part of a picture, read when it is called.
+class CroppedImage:
+    """A part of an image, read when it is called.
 
     Attributes:
-        path: the picture's file.
+        path: the image's file.
         box: (x0, y0, x1, y1) in its pixels.
     """
 
@@ -36,16 +36,14 @@ class CroppedPicture:
         """The part, RGB.
 
         Raises:
-            ImageError: the picture cannot be read, or the box does not lie in it.
+            ImageError: the image cannot be read, or the box does not lie in it.
         """
-        picture = load_image(self.path)
+        image = load_image(self.path)
         left, top = (max(0, round(value)) for value in self.box[:2])
-        right, bottom = (min(side, round(value)) for side, value in zip(picture.size, self.box[2:], strict=True))
+        right, bottom = (min(side, round(value)) for side, value in zip(image.size, self.box[2:], strict=True))
         if left >= right or top >= bottom:
-            raise ImageError(
-                f"{shown(self.path)}: the query's box {self.box} does not lie in its {picture.size} pixels"
-            )
-        return picture.crop((left, top, right, bottom))
+            raise ImageError(f"{shown(self.path)}: the query's box {self.box} does not lie in its {image.size} pixels")
+        return image.crop((left, top, right, bottom))
 
 
 def open_oxford(path: str | PathLike[str]) -> InstanceSet:
@@ -55,7 +53,7 @@ def open_oxford(path: str | PathLike[str]) -> InstanceSet:
     when it is opened and therefore never is; the same as JSON is read.
 
     Args:
-        path: the JSON file, such as gnd_roxford5k.json, with the pictures in jpg/ beside it; or its folder.
+        path: the JSON file, such as gnd_roxford5k.json, with the images in jpg/ beside it; or its folder.
 
     Raises:
         SourceError: it is a pickle (the message says how to convert it), it is missing, or of another form.
@@ -67,17 +65,17 @@ def open_oxford(path: str | PathLike[str]) -> InstanceSet:
     parsed = read_json(file)
     folder = file.parent / "jpg"
     if not folder.is_dir():
-        raise SourceError(f"{shown(folder)}: no such folder; expected the data set's pictures there")
+        raise SourceError(f"{shown(folder)}: no such folder; expected the data set's images there")
     names = [_names(file, parsed, key) for key in ("imlist", "qimlist")]
     known = parsed.get("gnd") if isinstance(parsed, Mapping) else None
     if not isinstance(known, list) or len(known) != len(names[1]):
         raise SourceError(f"{shown(file)}: {len(names[1])} queries, and gnd does not list as many; {_FORM}")
-    gallery = tuple(Sample(name, _picture(folder, name), path=shown(_picture(folder, name))) for name in names[0])
+    gallery = tuple(Sample(name, _image(folder, name), path=shown(_image(folder, name))) for name in names[0])
     queries, truth = [], []
     for number, (name, one) in enumerate(zip(names[1], known, strict=True)):
         box, lists = _query(file, number, one, len(gallery))
-        path_of = _picture(folder, name)
-        queries.append(Sample(name, CroppedPicture(path_of, box), path=shown(path_of)))
+        path_of = _image(folder, name)
+        queries.append(Sample(name, CroppedImage(path_of, box), path=shown(path_of)))
         truth.append(lists)
     title = shown(file)
     return InstanceSet(title, SampleList(title, tuple(queries)), SampleList(title, gallery), tuple(truth))
@@ -114,7 +112,7 @@ def _names(file: Path, parsed: object, key: str) -> list[str]:
     return names
 
 
-def _picture(folder: Path, name: str) -> Path:
+def _image(folder: Path, name: str) -> Path:
     return folder / (name if Path(name).suffix.lower() in (".jpg", ".jpeg", ".png") else f"{name}.jpg")
 
 

@@ -1,1 +1,1 @@
-"""How the embedded models were trained: pictures drawn once, then `clip`, `dino` and `projectors`, each resumable."""
+"""How the embedded models were trained: images drawn once, then `clip`, `dino` and `projectors`, each resumable."""

@@ -34,14 +34,14 @@ by `dinoclip playground measure --seed {seed} --count {count}`, once.
 
 _CLIP = """`CLIPModel`, 1.9 M parameters: vision width 128, 6 layers, 4 heads, patch 8, 96 px; text width 128, 3 layers, its own
 byte-pair tokeniser; joint space of 128."""
-_CLIP_TRAINING = """Drawn pictures and their captions: CLIP's loss, and a binary loss a word on the picture and, as
+_CLIP_TRAINING = """Drawn images and their captions: CLIP's loss, and a binary loss a word on the image and, as
 multiple-instance learning, on the patches of MaskCLIP's value path; no mask, box or part. `dinoclip_viz/playground/recipe/clip.py`.
 
 `dinoiser.safetensors`, float16, holds CLIP-DINOiser's two convolutions on the tokens of the fourth block, taught by
 playground-dino on 1,200 scenes of seed 14 at 192 px (1,200 steps of 8; correlations of its values above .2, FOUND's background).
 Patches mix from a similarity of .85, chosen on seeds 1601 to 1605. `dinoclip_viz/playground/recipe/words.py`."""
 _DINO = "`Dinov2Model`, 1.2 M parameters: width 128, 6 layers, 4 heads, patch 8, 96 px."
-_DINO_TRAINING = """Self-supervised, from pictures alone; **not DINOv2's own training**. Every layout is drawn in two looks; patches
+_DINO_TRAINING = """Self-supervised, from images alone; **not DINOv2's own training**. Every layout is drawn in two looks; patches
 and CLS tokens are matched across them (InfoNCE, SwAV clusters), shared edges are predicted (also where patches are masked
 or dropped), CLS keeps colours and textures, what patches carry of their position is penalised. No label of any kind.
 `dinoclip_viz/playground/recipe/dino.py`."""
@@ -55,7 +55,7 @@ the patches that DINO finds alike, by cosine and by how they stand to captions. 
 
 _MAP = """A linear layer, tanh and a linear layer (33 k parameters) from `playground-clip`'s text vectors to `playground-dino`'s own patches:
 heat maps native to DINO's grid."""
-_MAP_TRAINING = """Talk2DINO's loss, both encoders frozen: 4,000 scenes of seed 14 at 192 px with their captions; a picture is its patches
+_MAP_TRAINING = """Talk2DINO's loss, both encoders frozen: 4,000 scenes of seed 14 at 192 px with their captions; an image is its patches
 averaged by each head's attention of CLS, and scores as its best head. `dinoclip_viz/playground/recipe/words.py`.
 DINO's patches hold less of the class than CLIP's do (a linear layer with labels: see `dinoclip evaluate frozen`), which bounds it."""
 

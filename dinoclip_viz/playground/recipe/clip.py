@@ -1,7 +1,7 @@
-"""How playground-clip was trained: a CLIP of 1.9 M parameters on drawn pictures and their captions.
+"""How playground-clip was trained: a CLIP of 1.9 M parameters on drawn images and their captions.
 
-Three losses: CLIP's own; a binary one per word that captions use, on the picture's vector; and the same on the patches
-of MaskCLIP's value path, where a picture has a word if some patch has it (multiple-instance learning). Words are
+Three losses: CLIP's own; a binary one per word that captions use, on the image's vector; and the same on the patches
+of MaskCLIP's value path, where an image has a word if some patch has it (multiple-instance learning). Words are
 scored against the text tower's vectors of prompts such as "cat" or "a photo of a cat", so that prompts typed as people
 type them work. No mask, box or part is ever seen.
 """
@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoclip_viz.playground.recipe import views
+from dinoclip_viz.playground.recipe.images import Images
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import Optimiser
-from dinoclip_viz.playground.recipe.pictures import Pictures
 from dinoclip_viz.playground.recipe.tokenizer import CONTEXT, train_tokenizer
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, plural
 
@@ -48,7 +48,7 @@ CLASS_PROMPTS = (
     "a {}",
     "the {}",
     "a photo of a {}",
-    "a picture of a {}",
+    "an image of a {}",
     "a drawing of a {}",
     "an image of a {}",
 )
@@ -60,7 +60,7 @@ class ClipRecipe:
     """Settings of the training.
 
     Attributes:
-        steps: updates; batch: pictures an update.
+        steps: updates; batch: images an update.
         rate: learning rate of Muon and AdamW; decay: weight decay; clip: largest gradient norm.
         seed: of weights, order and views.
         phases: (share of the run, side in pixels, share of patch tokens kept) from that share on.
@@ -102,7 +102,7 @@ class Towers:
         self.model, self.tokenizer = model, tokenizer
 
     def images(self, pixels: Tensor, keep: float, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Unit vectors of the pictures (B, D) and of their kept patches (B, N, D), MaskCLIP's way."""
+        """Unit vectors of the images (B, D) and of their kept patches (B, N, D), MaskCLIP's way."""
         vision = self.model.vision_model
         tokens = vision.embeddings(pixels, interpolate_pos_encoding=pixels.shape[-1] != vision.config.image_size)
         if keep < 1:
@@ -129,7 +129,7 @@ class Towers:
 
 
 class WordScores(nn.Module):
-    """Cosines with word prompts -> logits that the picture, or some patch of it, is described by the word."""
+    """Cosines with word prompts -> logits that the image, or some patch of it, is described by the word."""
 
     def __init__(self, frequency: Tensor) -> None:
         super().__init__()
@@ -138,14 +138,14 @@ class WordScores(nn.Module):
         self.whole_scale, self.patch_scale = nn.Parameter(torch.tensor(2.3)), nn.Parameter(torch.tensor(2.5))
 
     def forward(self, images: Tensor, patches: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the whole pictures and of their patches, each (B, W)."""
+        """Logits of the whole images and of their patches, each (B, W)."""
         whole = self.whole_scale.exp() * images @ words.T + self.whole_bias
         each = self.patch_scale.exp() * patches @ words.T + self.patch_bias  # (B, N, W)
         return whole, each.logsumexp(1) - math.log(each.shape[1]) / 2
 
 
 def word_targets(captions: list[list[list[str]]]) -> Tensor:
-    """(N, 2, W) 1 where the first caption of a picture uses a word of `WORDS`, plural or singular."""
+    """(N, 2, W) 1 where the first caption of an image uses a word of `WORDS`, plural or singular."""
     numbers = {word: index for index, word in enumerate(WORDS)}
     numbers |= {plural(name): numbers[name] for name in CLASSES}
     targets = np.zeros((len(captions), 2, len(WORDS)), np.uint8)
@@ -172,11 +172,11 @@ def word_prompts(chance: torch.Generator) -> list[str]:
     return [*names, *COLOURS, *(choose(BACKGROUND_PROMPTS[name]) for name in BACKGROUNDS)]
 
 
-def train_clip(pictures: Pictures, folder: Path, recipe: ClipRecipe) -> Path:
+def train_clip(scenes: Images, folder: Path, recipe: ClipRecipe) -> Path:
     """Train, or go on training, in `folder`; the folder of the finished model, in transformers' format and fp16."""
-    tokenizer = train_tokenizer([text for looks in pictures.captions[:12000] for texts in looks for text in texts])
+    tokenizer = train_tokenizer([text for looks in scenes.captions[:12000] for texts in looks for text in texts])
     model = new_model(tokenizer, recipe.seed)
-    targets = word_targets(pictures.captions)
+    targets = word_targets(scenes.captions)
     frequency = targets.float().mean((0, 1)).clamp(min=1e-3)
     scores = WordScores(frequency)
     named = [*model.named_parameters(), *((f"scores.{name}", p) for name, p in scores.named_parameters())]
@@ -187,12 +187,12 @@ def train_clip(pictures: Pictures, folder: Path, recipe: ClipRecipe) -> Path:
     for step in loop.run():
         chance = loop.generator()
         side, keep = next((side, keep) for start, side, keep in reversed(recipe.phases) if loop.progress >= start)
-        rows = torch.randint(len(pictures), (recipe.batch,), generator=chance).sort().values
+        rows = torch.randint(len(scenes), (recipe.batch,), generator=chance).sort().values
         looks = torch.randint(2, (recipe.batch,), generator=chance)
         choices = torch.rand(recipe.batch, generator=chance)
-        texts = [pictures.captions[r][k] for r, k in zip(rows.tolist(), looks.tolist(), strict=True)]
+        texts = [scenes.captions[r][k] for r, k in zip(rows.tolist(), looks.tolist(), strict=True)]
         said = [options[int(share * len(options))] for options, share in zip(texts, choices.tolist(), strict=True)]
-        pixels = torch.from_numpy(pictures.pixels[rows.numpy(), looks.numpy()]).float().div_(255)
+        pixels = torch.from_numpy(scenes.pixels[rows.numpy(), looks.numpy()]).float().div_(255)
         pixels = views.crop(pixels, views.random_boxes(recipe.batch, 0.7, 1.0, 0.1, chance), side)
         pixels = views.normalise(views.jitter(pixels, chance, 0.4), views.CLIP)
         images, patches = towers.images(pixels, keep, chance)

@@ -1,8 +1,8 @@
-"""How playground-dino was trained: a DINOv2-shaped encoder of 1.2 M parameters, from pictures alone, without any label.
+"""How playground-dino was trained: a DINOv2-shaped encoder of 1.2 M parameters, from images alone, without any label.
 
 This is not DINOv2's own training. It draws every layout twice in different clothes and learns what the two share:
 
-- patches at the same place of the same object are found again among those of other pictures (dense InfoNCE), and the
+- patches at the same place of the same object are found again among those of other images (dense InfoNCE), and the
   parts fall into clusters that two views must agree on (SwAV);
 - the CLS tokens of two crops of one layout are found again among other layouts (InfoNCE), and cluster likewise;
 - every patch, masked or dropped ones of the first view included, predicts the edges that both clothes share
@@ -31,9 +31,9 @@ from torch import Tensor, nn
 
 from dinoclip_viz.playground.recipe import views
 from dinoclip_viz.playground.recipe.edges import CELL, appearance, common_edges, edge_energy
+from dinoclip_viz.playground.recipe.images import Images
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import Optimiser
-from dinoclip_viz.playground.recipe.pictures import Pictures
 
 if TYPE_CHECKING:
     from transformers import Dinov2Model
@@ -52,7 +52,7 @@ class DinoRecipe:
         seed: of weights, order and views.
         phases: (share of the run, side of the crops in pixels, share of the first view's tokens kept) from there on.
         temperature: of both InfoNCE losses.
-        points: patches a picture that the dense loss follows.
+        points: patches an image that the dense loss follows.
         position: starting amplitude of the position embedding.
         edge_weight, look_weight, cluster_weight, position_weight: of the losses beside the two InfoNCE.
         cluster_from: share of the run after which clusters are learnt.
@@ -155,7 +155,7 @@ class Tokens:
 
 
 def embed(model: Dinov2Model, pixels: Tensor, mask: Tensor | None, chance: torch.Generator) -> Tokens:
-    """Tokens with positions read through a random window, so that no place of a picture has a position of its own."""
+    """Tokens with positions read through a random window, so that no place of an image has a position of its own."""
     count, side = len(pixels), pixels.shape[-1] // PATCH
     patches = model.embeddings.patch_embeddings(pixels)
     if mask is not None:
@@ -189,7 +189,7 @@ def matched_places(first: Tensor, second: Tensor, side: int) -> tuple[Tensor, Te
 
 
 def block_mask(count: int, side: int, chance: torch.Generator) -> Tensor:
-    """(B, N) True on 15 to 50 % of the patches, in blocks, for six pictures of ten."""
+    """(B, N) True on 15 to 50 % of the patches, in blocks, for six images of ten."""
     coarse = torch.rand(count, 1, (side + 1) // 2, (side + 1) // 2, generator=chance)
     noise = F.interpolate(coarse, size=(side, side), mode="nearest").flatten(1)
     noise = noise + 0.15 * torch.rand(count, side * side, generator=chance)
@@ -198,10 +198,10 @@ def block_mask(count: int, side: int, chance: torch.Generator) -> Tensor:
 
 
 def crop_pair(energy: Tensor, side: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two boxes a picture, centred where both looks have edges, of sizes and places of their own, mirrored by chance.
+    """Two boxes an image, centred where both looks have edges, of sizes and places of their own, mirrored by chance.
 
     Args:
-        energy: (B, 256) edge energy of each picture on a grid of 16 x 16.
+        energy: (B, 256) edge energy of each image on a grid of 16 x 16.
         side: of the crops, in pixels.
         chance: where the numbers come from.
     """
@@ -231,13 +231,13 @@ def info_nce(left: Tensor, right: Tensor, temperature: float, bias: Tensor | flo
     return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
 
 
-def dense_bias(picture: Tensor, cell: Tensor, side: int) -> Tensor:
-    """(M, M) log weights of the negatives: patches of the same picture count half, neighbours not at all."""
-    same = picture[:, None] == picture[None]
+def dense_bias(image: Tensor, cell: Tensor, side: int) -> Tensor:
+    """(M, M) log weights of the negatives: patches of the same image count half, neighbours not at all."""
+    same = image[:, None] == image[None]
     near = ((cell[:, None] // side - cell[None] // side).abs() < 2) & (
         (cell[:, None] % side - cell[None] % side).abs() < 2
     )
-    bias = torch.zeros(len(picture), len(picture))
+    bias = torch.zeros(len(image), len(image))
     bias[same] = math.log(0.5)
     bias[same & near] = -1e4
     return bias.fill_diagonal_(0.0)
@@ -285,13 +285,13 @@ def position_share(patches: Tensor, places: Tensor) -> Tensor:
     return share
 
 
-def picture_energy(pictures: Pictures, folder: Path) -> Tensor:
+def image_energy(images: Images, folder: Path) -> Tensor:
     """(N, 256) where both looks of each layout have edges, on a grid of 16 x 16, computed once."""
     file = folder / "energy.npy"
     if not file.exists():
         parts = []
-        for start in range(0, len(pictures), 200):
-            pixels = torch.from_numpy(pictures.pixels[start : start + 200]).float().div_(255)
+        for start in range(0, len(images), 200):
+            pixels = torch.from_numpy(images.pixels[start : start + 200]).float().div_(255)
             half = F.avg_pool2d(pixels.flatten(0, 1), 2).unflatten(0, (-1, 2))
             parts.append(edge_energy(half[:, 0], half[:, 1]))
         np.save(file, torch.cat(parts).numpy())
@@ -299,18 +299,18 @@ def picture_energy(pictures: Pictures, folder: Path) -> Tensor:
     return energy / energy.sum(1, keepdim=True) + 0.15 / 256
 
 
-def train_dino(pictures: Pictures, folder: Path, recipe: DinoRecipe) -> Path:
+def train_dino(images: Images, folder: Path, recipe: DinoRecipe) -> Path:
     """Train, or go on training, in `folder`; the folder of the finished model, in transformers' format and fp16."""
     folder.mkdir(parents=True, exist_ok=True)
-    energy = picture_energy(pictures, folder)
-    sample = views.normalise(torch.from_numpy(pictures.pixels[:400, 0]).float().div(255), views.IMAGENET)
+    energy = image_energy(images, folder)
+    sample = views.normalise(torch.from_numpy(images.pixels[:400, 0]).float().div(255), views.IMAGENET)
     patches = F.unfold(F.avg_pool2d(sample, 2), PATCH, stride=PATCH).mT.reshape(-1, 3 * PATCH * PATCH)
     model, heads = new_model(patches[:20000], recipe), Heads()
     named = [*model.named_parameters(), *((f"heads.{name}", p) for name, p in heads.named_parameters())]
     optimiser = Optimiser(named, recipe.rate, recipe.decay, recipe.clip)
     loop = Loop(folder, {"model": model, "heads": heads}, optimiser, recipe.steps, recipe.seed)
     for step in loop.run():
-        losses = pair_losses(loop, model, heads, pictures, energy, recipe)
+        losses = pair_losses(loop, model, heads, images, energy, recipe)
         clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
         weights = {
             "cls": 1.0, "dense": 1.0, "edges": recipe.edge_weight, "look": recipe.look_weight,
@@ -325,15 +325,15 @@ def train_dino(pictures: Pictures, folder: Path, recipe: DinoRecipe) -> Path:
 
 
 def pair_losses(
-    loop: Loop, model: Dinov2Model, heads: Heads, pictures: Pictures, energy: Tensor, recipe: DinoRecipe
+    loop: Loop, model: Dinov2Model, heads: Heads, images: Images, energy: Tensor, recipe: DinoRecipe
 ) -> dict[str, Tensor]:
     """The losses of one batch of pairs, by name, unweighted."""
     chance, batch = loop.generator(), recipe.batch
     size, keep = next((size, keep) for start, size, keep in reversed(recipe.phases) if loop.progress >= start)
     side = size // PATCH
-    rows = torch.randint(len(pictures), (batch,), generator=chance).sort().values
+    rows = torch.randint(len(images), (batch,), generator=chance).sort().values
     swap = torch.randint(2, (batch,), generator=chance)
-    pixels = torch.from_numpy(pictures.pixels[rows.numpy()]).float().div_(255)  # (B, 2, 3, 128, 128)
+    pixels = torch.from_numpy(images.pixels[rows.numpy()]).float().div_(255)  # (B, 2, 3, 128, 128)
     mine, theirs = pixels[torch.arange(batch), swap], pixels[torch.arange(batch), 1 - swap]
     first, second = crop_pair(energy[rows], size, chance)
     a, a_redressed = views.crop(mine, first, size), views.crop(theirs, first, size)
@@ -361,8 +361,8 @@ def pair_losses(
     maps = out_b[:, 1:].mT.unflatten(2, (side, side))
     found = F.grid_sample(maps, spots, align_corners=False, padding_mode="border")[..., 0].mT[valid]
     patch_a, patch_b = (F.normalize(heads.patch(tokens), dim=-1) for tokens in (here, found))
-    picture = torch.arange(batch)[:, None].expand_as(cell)[valid]
-    bias = dense_bias(picture, cell[valid], side)
+    image = torch.arange(batch)[:, None].expand_as(cell)[valid]
+    bias = dense_bias(image, cell[valid], side)
 
     losses = {
         "cls": info_nce(cls_a, cls_b, recipe.temperature),

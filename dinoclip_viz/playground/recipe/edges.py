@@ -1,4 +1,4 @@
-"""What a re-dressed picture keeps, and what it changes: shared edges, and the colours on and off them."""
+"""What a re-dressed image keeps, and what it changes: shared edges, and the colours on and off them."""
 
 from __future__ import annotations
 

@@ -120,6 +120,6 @@ def measured(head: PatchHead, encoder: ImageEncoder, truth: str, seed: int, coun
 
 
 def scenes(truth: str, seed: int, count: int) -> Iterator[tuple[Image.Image, NDArray[np.generic]]]:
-    """Pictures of a seed, each with one of its truths: mask, parts or depth."""
+    """Images of a seed, each with one of its truths: mask, parts or depth."""
     for scene in stream(seed, count, SIZE):
         yield scene.image, getattr(scene, truth)

@@ -84,7 +84,7 @@ def zero_shot(model: ImageTextModel, scenes: Sequence[Scene]) -> Numbers:
 
 
 def retrieval(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:
-    """Recall of caption 0 by the picture, and of the picture by caption 0."""
+    """Recall of caption 0 by the image, and of the image by caption 0."""
     images = model.encode_images([scene.image for scene in scenes], methods=()).pooled
     texts = model.encode_texts([scene.captions[0] for scene in scenes]).pooled
     return recall(images, texts, range(len(scenes)))

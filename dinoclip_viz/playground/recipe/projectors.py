@@ -1,7 +1,7 @@
 """How the projector between playground-dino and playground-clip was trained, both frozen: stores, then a recipe.
 
 Nothing here is special to the playground but its sources: `dinoclip embed` and `dinoclip train` do the same with any
-pictures, captions and encoders.
+images, captions and encoders.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class ProjectorRecipe:
 
     Attributes:
         recipe: name of the recipe in `dinoclip_viz.training`.
-        pictures: scenes for the first head, at 96 px, of `seed`.
-        patch_pictures: scenes for the patch head, at `patch_size` pixels, of `patch_seed`.
+        images: scenes for the first head, at 96 px, of `seed`.
+        patch_images: scenes for the patch head, at `patch_size` pixels, of `patch_seed`.
     """
 
     recipe: str = "best"
-    pictures: int = 36_000
+    images: int = 36_000
     seed: int = 11
-    patch_pictures: int = 2_500
+    patch_images: int = 2_500
     patch_seed: int = 12
     patch_size: int = 192
 
@@ -52,12 +52,12 @@ def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path,
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
     images = [named(load_encoder(dino_name), DINO), named(load_encoder(clip_name), CLIP)]
     texts = called(load_text_encoder(clip_name), CLIP)
-    scenes = PlaygroundSource(recipe.seed, recipe.pictures)
+    scenes = PlaygroundSource(recipe.seed, recipe.images)
     embed(scenes, images, folder / "stores", texts)
-    log.info("%d pictures are encoded", recipe.pictures)
-    patched = PlaygroundSource(recipe.patch_seed, recipe.patch_pictures, recipe.patch_size)
+    log.info("%d images are encoded", recipe.images)
+    patched = PlaygroundSource(recipe.patch_seed, recipe.patch_images, recipe.patch_size)
     embed(patched, images, folder / "patches", texts, size=recipe.patch_size, patches="full")
-    log.info("the patches of %d pictures are encoded", recipe.patch_pictures)
+    log.info("the patches of %d images are encoded", recipe.patch_images)
     pooled, patches = (pick_stores(place, place) for place in (folder / "stores", folder / "patches"))
     target = folder / "model"
     fit_projector(*pooled, recipe=find_recipe(recipe.recipe), folder=target, patches=patches)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 START, END, CONTEXT = "<|startoftext|>", "<|endoftext|>", 32
 _SPLIT = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 _COMMON = (
-    "a photo of a {}", "a photo of the {}", "a picture of a {}", "a drawing of a {}", "an image of a {}",
+    "a photo of a {}", "a photo of the {}", "an image of a {}", "a drawing of a {}", "an image of a {}",
     "a blurry photo of many {}", "a close-up of the small {}", "a cropped photo of my big {}",
     "there is one {} in the scene", "this is a dark bright clean good bad nice large little tiny toy {}", "grey {}",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from dinoclip_viz.encoders.catalog import PLAYGROUND
-from dinoclip_viz.playground.recipe.pictures import Pictures, draw_pictures
+from dinoclip_viz.playground.recipe.images import Images, draw_images
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str
     there.
 
     Args:
-        folder: where pictures (4.7 GB), checkpoints and finished models are kept.
+        folder: where images (4.7 GB), checkpoints and finished models are kept.
         threads: of each of the two trainings.
         install: copy the finished models into the package, in place of the embedded ones.
 
@@ -39,10 +39,10 @@ def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str
         Model name -> folder of the finished model.
 
     Raises:
-        ValueError: the folder holds pictures drawn with other settings.
+        ValueError: the folder holds images drawn with other settings.
     """
     log.info("this takes %s", DURATION)
-    draw_pictures(folder / "pictures", SEED, LAYOUTS, workers=2)
+    draw_images(folder / "pictures", SEED, LAYOUTS, workers=2)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(_run, stage, folder, threads) for stage in (_clip, _dino)]
         finished = {"playground-clip": jobs[0].result(), "playground-dino": jobs[1].result()}
@@ -64,13 +64,13 @@ def _run(stage: Callable[[Path], str], folder: Path, threads: int) -> str:
 def _clip(folder: Path) -> str:
     from dinoclip_viz.playground.recipe.clip import ClipRecipe, train_clip
 
-    return str(train_clip(Pictures(folder / "pictures"), folder / "clip", ClipRecipe()))
+    return str(train_clip(Images(folder / "pictures"), folder / "clip", ClipRecipe()))
 
 
 def _dino(folder: Path) -> str:
     from dinoclip_viz.playground.recipe.dino import DinoRecipe, train_dino
 
-    return str(train_dino(Pictures(folder / "pictures"), folder / "dino", DinoRecipe()))
+    return str(train_dino(Images(folder / "pictures"), folder / "dino", DinoRecipe()))
 
 
 def _projector(folder: Path) -> str:

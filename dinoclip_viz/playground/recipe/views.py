@@ -53,7 +53,7 @@ def jitter(images: Tensor, chance: torch.Generator, strength: float, hue: bool =
         images: (B, 3, H, W) in [0, 1].
         chance: where the numbers come from.
         strength: 0 changes nothing; 1 scales brightness and contrast by 0.6 to 1.4.
-        hue: turn hues by up to 108 degrees, and take the colour from one picture in seven.
+        hue: turn hues by up to 108 degrees, and take the colour from one image in seven.
     """
     count, reach = len(images), 0.4 * strength
 

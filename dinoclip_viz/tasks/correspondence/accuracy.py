@@ -27,7 +27,7 @@ def pck(
         predicted: (N, 2) x and y in pixels, N >= 1.
         truth: (N, 2) likewise.
         threshold_px: in pixels, one for all or (N,). SPair-71k's PCK@.10 is .10 times the longer side of the object's
-            box in the second picture.
+            box in the second image.
 
     Raises:
         ValueError: no points, shapes that differ, or values that are not finite.
@@ -58,7 +58,7 @@ class PartHits:
         matches: how many there were.
         on_object: how many begin on the object.
         same_part: how many begin on a part of the object and end on the same part.
-        chance: how many would, had each ended at a random pixel of the object in the second picture.
+        chance: how many would, had each ended at a random pixel of the object in the second image.
     """
 
     matches: int
@@ -71,8 +71,8 @@ def part_hits(found: Correspondences, parts_a: NDArray[np.integer], parts_b: NDA
     """Counts of the matches on the same part; those that begin off the object are no hits.
 
     Args:
-        found: matches between two pictures.
-        parts_a: (height, width) the first picture's parts, 0 background.
+        found: matches between two images.
+        parts_a: (height, width) the first image's parts, 0 background.
         parts_b: likewise the second's.
 
     Examples:
@@ -105,12 +105,12 @@ def part_shares(hits: Sequence[PartHits]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class PointHits:
-    """Points of one pair that were carried from one picture to the other.
+    """Points of one pair that were carried from one image to the other.
 
     Attributes:
-        predicted: (N, 2) x and y in the second picture's pixels.
+        predicted: (N, 2) x and y in the second image's pixels.
         truth: (N, 2) where they are.
-        side: the longer side of the object's box in the second picture, in pixels.
+        side: the longer side of the object's box in the second image, in pixels.
     """
 
     predicted: Tensor
@@ -138,7 +138,7 @@ def pck_over_pairs(pairs: Sequence[PointHits], alphas: Sequence[float] = ALPHAS)
     """
     counted = [pair for pair in pairs if len(pair.truth)]
     if not counted:
-        raise ValueError("no pair has a point to carry over; expected keypoints, or parts that both pictures show")
+        raise ValueError("no pair has a point to carry over; expected keypoints, or parts that both images show")
     predicted, truth = (torch.cat([getattr(pair, name) for pair in counted]) for name in ("predicted", "truth"))
     sides = torch.tensor([pair.side for pair in counted]).repeat_interleave(
         torch.tensor([len(pair.truth) for pair in counted])

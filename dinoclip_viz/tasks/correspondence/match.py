@@ -1,4 +1,4 @@
-"""Correspondences: which place of one picture is which place of another, by nearest neighbours among patch tokens."""
+"""Correspondences: which place of one image is which place of another, by nearest neighbours among patch tokens."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from dinoclip_viz.tasks.pca.patch_pca import PatchPCA, Subject
 
 COUNT = 30
 TOLERANCE = 1
-"""Patches that a way to the other picture and back may end beside its start."""
+"""Patches that a way to the other image and back may end beside its start."""
 MATCH_KERNEL, TRANSFER_KERNEL = 1.0, 3.0
 """Deviation of the soft-argmax's window in patches: for matches, which are sure, and for points, which all get one."""
 TEMPERATURE = 0.05
 CROWDING = 0.1
 """Cosine that a match loses where another stands already; it falls with the distance."""
-_ROWS = 2048  # patches of one picture that are compared with all of the other's at once
+_ROWS = 2048  # patches of one image that are compared with all of the other's at once
 
 
 @dataclass(frozen=True)
 class Correspondences:
-    """Places of two pictures that show the same, best first.
+    """Places of two images that show the same, best first.
 
     Attributes:
-        a: (N, 2) x and y in the first picture's pixels.
+        a: (N, 2) x and y in the first image's pixels.
         b: (N, 2) the same places in the second's.
         similarity: (N,) cosine of each pair's patch tokens, falling.
         asked: how many were asked for; N may be less, and `shortfall` says why.
-        compared: patches that took part, in the first picture and in the second.
+        compared: patches that took part, in the first image and in the second.
     """
 
     a: Tensor
@@ -53,17 +53,17 @@ class Correspondences:
 
         Examples:
             >>> Correspondences(torch.zeros(0, 2), torch.zeros(0, 2), torch.zeros(0), 30, (12, 0)).shortfall
-            'no match: the foreground of the second picture is empty; match all patches in place of the foreground'
+            'no match: the foreground of the second image is empty; match all patches in place of the foreground'
         """
         if len(self) >= self.asked:
             return ""
         for number, which in zip(self.compared, ("first", "second"), strict=True):
             if not number:
                 other = "match all patches in place of the foreground"
-                return f"no match: the foreground of the {which} picture is empty; {other}"
+                return f"no match: the foreground of the {which} image is empty; {other}"
         first, second = self.compared
         return (
-            f"{len(self)} of the {self.asked} matches asked for: of {first} patches in the first picture and {second} "
+            f"{len(self)} of the {self.asked} matches asked for: of {first} patches in the first image and {second} "
             "in the second no others are each other's nearest"
         )
 
@@ -77,21 +77,21 @@ def match(
     foreground: bool | PatchPCA = True,
     debias: int | None = None,
 ) -> Correspondences:
-    """The best matches between two pictures, spread over what they show.
+    """The best matches between two images, spread over what they show.
 
     Args:
         encoder: an image encoder, or the name of one.
-        a: a picture, or its features (B = 1) by this encoder.
+        a: an image, or its features (B = 1) by this encoder.
         b: another.
         count: how many at most, 1 or more.
-        size: longer side in pixels at which pictures are encoded; None leaves it to the encoder.
-        foreground: True matches the foreground alone, found by a PCA fitted on both pictures; a fitted PCA finds it by
+        size: longer side in pixels at which images are encoded; None leaves it to the encoder.
+        foreground: True matches the foreground alone, found by a PCA fitted on both images; a fitted PCA finds it by
             its own; False matches all patches.
         debias: directions of position to take out of the patches first, as in `without_position`; None takes out none.
             A few (`default_directions`) make the foreground cleaner too, for one more pass of the encoder.
 
     Raises:
-        ValueError: count below 1, features of several pictures, a size for features, patches that are not finite.
+        ValueError: count below 1, features of several images, a size for features, patches that are not finite.
         SpaceError: features of another encoder.
 
     Examples:
@@ -112,15 +112,15 @@ def encoded(
     size: int | None = None,
     debias: int | None = None,
 ) -> tuple[ImageFeatures, ImageFeatures]:
-    """Features of both pictures, ready to be compared; arguments and errors as in `match`."""
-    pictures = [item for item in (a, b) if not isinstance(item, ImageFeatures)]
-    if size is not None and not pictures:
-        raise ValueError(f"size is {size}, but both pictures are encoded already; encode them at that size")
-    if isinstance(encoder, str) and (pictures or debias is not None):
+    """Features of both images, ready to be compared; arguments and errors as in `match`."""
+    images = [item for item in (a, b) if not isinstance(item, ImageFeatures)]
+    if size is not None and not images:
+        raise ValueError(f"size is {size}, but both images are encoded already; encode them at that size")
+    if isinstance(encoder, str) and (images or debias is not None):
         from dinoclip_viz.encoders import load_encoder
 
         encoder = load_encoder(encoder)
-    fresh = iter([] if isinstance(encoder, str) else encoder.encode_each(pictures, size))
+    fresh = iter([] if isinstance(encoder, str) else encoder.encode_each(images, size))
     first, second = (item if isinstance(item, ImageFeatures) else next(fresh) for item in (a, b))
     if debias is not None and not isinstance(encoder, str):
         return without_position(encoder, first, debias), without_position(encoder, second, debias)
@@ -137,7 +137,7 @@ def match_features(
     """The matches of `match`, from features.
 
     Args:
-        a: features of one picture (B = 1).
+        a: features of one image (B = 1).
         b: another's, by the same encoder.
         count: how many at most, 1 or more.
         foreground: as in `match`.
@@ -169,7 +169,7 @@ def mutual_nearest(a: Tensor, b: Tensor, cells: Tensor, tolerance: int = 0) -> t
     """Pairs of nearest neighbours both ways: indices (P,) into a and (P,) into b, and their cosines (P,).
 
     A row of a goes to its nearest in b, and that one to its nearest in a: the pair stays if this ends where it began
-    (mutual nearest neighbours), or no more than `tolerance` patches beside it, as a thing that is larger in one picture
+    (mutual nearest neighbours), or no more than `tolerance` patches beside it, as a thing that is larger in one image
     than in the other has several patches for one. Then a row of b may stand in several pairs.
 
     Args:
@@ -208,7 +208,7 @@ def spread(places: Tensor, similarity: Tensor, count: int) -> Tensor:
     of these places would have if they were spread evenly.
 
     Args:
-        places: (P, 2) where each pair stands in the first picture, centres of patches in pixels.
+        places: (P, 2) where each pair stands in the first image, centres of patches in pixels.
         similarity: (P,) cosines.
         count: 1 or more.
 
@@ -271,17 +271,17 @@ def transfer(
     kernel: float = TRANSFER_KERNEL,
     temperature: float = TEMPERATURE,
 ) -> Tensor:
-    """(N, 2) where each point of the first picture is in the second, x and y in its pixels.
+    """(N, 2) where each point of the first image is in the second, x and y in its pixels.
 
     Args:
-        features_a: of the picture that the points are in (B = 1).
+        features_a: of the image that the points are in (B = 1).
         features_b: of the other, by the same encoder.
-        points: (N, 2) x and y in the first picture's pixels; its patch tokens are interpolated there.
-        kernel: deviation of the soft-argmax's window, in patches of the second picture.
+        points: (N, 2) x and y in the first image's pixels; its patch tokens are interpolated there.
+        kernel: deviation of the soft-argmax's window, in patches of the second image.
         temperature: of the soft-argmax.
 
     Raises:
-        ValueError: a point outside the part of the picture that its patches cover, features of several pictures, a
+        ValueError: a point outside the part of the image that its patches cover, features of several images, a
             kernel or temperature that is not above 0.
         SpaceError: features of two encoders.
     """
@@ -294,7 +294,7 @@ def transfer(
 def point_similarity(
     features_a: ImageFeatures, features_b: ImageFeatures, points: Tensor | Sequence[Sequence[float]]
 ) -> Tensor:
-    """(N, H, W) cosine of the first picture's patch tokens at each point with each patch of the second.
+    """(N, H, W) cosine of the first image's patch tokens at each point with each patch of the second.
 
     Args:
         features_a, features_b, points: as in `transfer`.
@@ -318,17 +318,17 @@ def point_similarity(
 def dense_colours(
     a: ImageFeatures, b: ImageFeatures, subject: Subject = "all"
 ) -> tuple[list[Tensor], list[Tensor], PatchPCA]:
-    """Dense correspondence: (H, W, 3) colours of both pictures by one PCA, (H, W) foregrounds, and that PCA.
+    """Dense correspondence: (H, W, 3) colours of both images by one PCA, (H, W) foregrounds, and that PCA.
 
-    Alike colours mean alike patches, in either picture (as in DINOv2's paper).
+    Alike colours mean alike patches, in either image (as in DINOv2's paper).
 
     Args:
-        a: features of one picture (B = 1).
+        a: features of one image (B = 1).
         b: another's, by the same encoder.
         subject: "foreground" fits the colours on the foreground alone, so that parts stand apart.
 
     Raises:
-        ValueError: features of several pictures, or fewer patches than three components need.
+        ValueError: features of several images, or fewer patches than three components need.
         SpaceError: features of two encoders.
     """
     _check_pair(a, b)
@@ -337,7 +337,7 @@ def dense_colours(
 
 
 def _foregrounds(a: ImageFeatures, b: ImageFeatures, foreground: bool | PatchPCA) -> list[Tensor]:
-    """(H, W) bool of each picture, True where patches take part."""
+    """(H, W) bool of each image, True where patches take part."""
     if foreground is False:
         return [torch.ones(part.grid, dtype=torch.bool) for part in (a, b)]
     pca = PatchPCA(1).fit([a, b]) if foreground is True else foreground
@@ -347,7 +347,7 @@ def _foregrounds(a: ImageFeatures, b: ImageFeatures, foreground: bool | PatchPCA
 def _check_pair(a: ImageFeatures, b: ImageFeatures) -> None:
     for part in (a, b):
         if len(part) != 1:
-            raise ValueError(f"the features are of {len(part)} pictures; expected one: take features[i]")
+            raise ValueError(f"the features are of {len(part)} images; expected one: take features[i]")
         if not part.patches.isfinite().all():
             raise ValueError("some patches are not finite; check the encoder's dtype")
     same_space(a.patch_space, b.patch_space)
@@ -359,7 +359,7 @@ def _unit(features: ImageFeatures) -> Tensor:
 
 
 def _side(features: ImageFeatures) -> float:
-    """Side of a patch in the picture's pixels; the geometric mean where its sides differ."""
+    """Side of a patch in the image's pixels; the geometric mean where its sides differ."""
     rows, columns = features.grid
     left, top, right, bottom = features.boxes[0].tolist()
     return float(((right - left) / columns * (bottom - top) / rows) ** 0.5)

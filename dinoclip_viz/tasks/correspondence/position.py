@@ -1,7 +1,7 @@
 """Position in patch tokens: the directions that tell where a patch lies rather than what it shows, and tokens without.
 
-A frozen vision transformer gives patches at the same place of two pictures something in common, whatever they show,
-and correspondences suffer. What a picture without content still tells patches apart by is position (INSID3).
+A frozen vision transformer gives patches at the same place of two images something in common, whatever they show,
+and correspondences suffer. What an image without content still tells patches apart by is position (INSID3).
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def default_directions(dimension: int) -> int:
 
 
 def position_directions(encoder: ImageEncoder, grid: tuple[int, int], count: int | None = None) -> Tensor:
-    """(K, D) orthonormal directions along which patches of an all-zero picture differ most, float32.
+    """(K, D) orthonormal directions along which patches of an all-zero image differ most, float32.
 
-    Features of a picture whose pixels are all zero, centred; the right singular vectors of the largest singular values.
+    Features of an image whose pixels are all zero, centred; the right singular vectors of the largest singular values.
 
     Args:
         encoder: an image encoder.
@@ -61,8 +61,8 @@ def position_directions(encoder: ImageEncoder, grid: tuple[int, int], count: int
     features = encoder.encode([empty], max(empty.size), "whole")
     if features.grid != (rows, columns):
         raise ValueError(
-            f"{encoder.name} makes {features.grid[0]} x {features.grid[1]} patches of an empty picture where "
-            f"{rows} x {columns} were expected; encode the pictures whole, at a multiple of {encoder.patch} px"
+            f"{encoder.name} makes {features.grid[0]} x {features.grid[1]} patches of an empty image where "
+            f"{rows} x {columns} were expected; encode the images whole, at a multiple of {encoder.patch} px"
         )
     tokens = features.patches[0].flatten(0, 1).double()  # (H * W, D)
     _, values, directions = torch.linalg.svd(tokens - tokens.mean(0), full_matrices=False)
@@ -78,7 +78,7 @@ def without_position(encoder: ImageEncoder, features: ImageFeatures, count: int 
 
     Args:
         encoder: the one that made the features.
-        features: of one picture or several.
+        features: of one image or several.
         count: as in `position_directions`.
 
     Raises:

@@ -15,7 +15,7 @@ from dinoclip_viz.dense.reader import MIDDLE
 from dinoclip_viz.encoders.base import ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE
 from dinoclip_viz.models import ImageTextModel
-from dinoclip_viz.tasks.open_vocabulary.heatmap import at_picture_size
+from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, VocabularyVectors, class_scores, vocabulary_vectors
 from dinoclip_viz.tasks.probes.confusion import Confusion
 
@@ -28,18 +28,18 @@ SCALE, SURE = 100.0, 0.99
 
 Pair = tuple[Image.Image, NDArray[np.generic]]
 
-_AT_ONCE = 16  # classes whose maps are in memory at the picture's size
+_AT_ONCE = 16  # classes whose maps are in memory at the image's size
 
 
 @dataclass(frozen=True)
 class WordsTask:
-    """What is asked of a picture, and how its truth is numbered.
+    """What is asked of an image, and how its truth is numbered.
 
     Attributes:
         vocabulary: the classes in the order of the labels, then words of the background, if there are any.
         first: label of the first class in the truth: 1 where label 0 is the background, else 0.
         templates: prompt templates with one {} each; None takes the prompts as they are.
-        size: longer side in pixels at which pictures are encoded, as in `ImageEncoder.encode`.
+        size: longer side in pixels at which images are encoded, as in `ImageEncoder.encode`.
 
     Raises:
         ValueError: a first label that is neither, or a word of the background before a class.
@@ -72,7 +72,7 @@ class WordsAccuracy:
         whole: every pixel, the background as class 0; None where it was not asked for.
         threshold: cosine below which a place is background in `whole`; None where words of the background alone tell.
         by_rule: every pixel, the background by CLIP-DINOiser's published rule; None where it was not asked for.
-        pictures: how many were measured.
+        images: how many were measured.
     """
 
     method: str
@@ -80,11 +80,11 @@ class WordsAccuracy:
     whole: Confusion | None = None
     threshold: float | None = None
     by_rule: Confusion | None = None
-    pictures: int = 0
+    images: int = 0
 
 
 class LevelTables:
-    """Confusion tables with the background, one for each of many thresholds, filled picture by picture.
+    """Confusion tables with the background, one for each of many thresholds, filled image by image.
 
     Args:
         names: of the classes after the background.
@@ -145,15 +145,15 @@ def measure_words(
     methods: Sequence[str] | None = None,
     by_rule: bool = False,
 ) -> dict[str, WordsAccuracy]:
-    """Method -> what its maps find in pictures of known truth, all methods from one encoding of each picture.
+    """Method -> what its maps find in images of known truth, all methods from one encoding of each image.
 
-    Memory does not grow with the number of pictures.
+    Memory does not grow with the number of images.
 
     Args:
         model: an image-text model.
         task: the classes, and how the truth is numbered.
-        pairs: pictures with their labels (height, width); `IGNORED` is of no class.
-        known: further pictures, never those that are measured, on which each method's threshold is chosen: the one of
+        pairs: images with their labels (height, width); `IGNORED` is of no class.
+        known: further images, never those that are measured, on which each method's threshold is chosen: the one of
             `LEVELS` with the highest mIoU. Without, only words of the background tell what it is, if there are any.
         methods: heat-map methods; None takes all that the model serves.
         by_rule: count CLIP-DINOiser's background rule too, which costs a further pass of the CLIP: a place is
@@ -161,7 +161,7 @@ def measure_words(
             sees no object (Wysoczańska et al., ECCV 2024). It is published for Pascal VOC and COCO-Object alone.
 
     Raises:
-        ValueError: no picture, a truth of another size, a method that is not served, a background where label 0 is
+        ValueError: no image, a truth of another size, a method that is not served, a background where label 0 is
             none, or the rule without CLIP-DINOiser's layers.
     """
     wanted = dict.fromkeys(map(model.check_method, model.methods if methods is None else methods))
@@ -178,8 +178,8 @@ def measure_words(
     found = {method: _empty(method, task, chosen[method], by_rule) for method in words}
     for seen in _seen(model, task, pairs, words, by_rule):
         _count(found[seen.method], seen, task)
-    if not any(one.pictures for one in found.values()):
-        raise ValueError("no picture was given; expected at least one with truth")
+    if not any(one.images for one in found.values()):
+        raise ValueError("no image was given; expected at least one with truth")
     return found
 
 
@@ -200,7 +200,7 @@ def chance_miou(table: Confusion) -> float:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A picture by one method, pixels of known class alone, in a row.
+    """An image by one method, pixels of known class alone, in a row.
 
     Attributes:
         truth: (N,) 0 for the background, then the classes; hottest: (N,) number of the hottest class from 1 on.
@@ -219,12 +219,12 @@ class _Seen:
 def _thresholds(
     model: ImageTextModel, task: WordsTask, known: Iterable[Pair], words: Mapping[str, VocabularyVectors]
 ) -> Mapping[str, float | None]:
-    """Method -> the level of highest mIoU on the known pictures."""
+    """Method -> the level of highest mIoU on the known images."""
     tables = {method: LevelTables(task.names) for method in words}
     for seen in _seen(model, task, known, words):
         tables[seen.method].add(seen.truth, seen.label, seen.score)
     if not all(table.at(0).pixels for table in tables.values()):
-        raise ValueError("no picture to choose the threshold on; expected at least one with truth")
+        raise ValueError("no image to choose the threshold on; expected at least one with truth")
     return {method: LEVELS[table.best()[0]] for method, table in tables.items()}
 
 
@@ -243,7 +243,7 @@ def _count(found: WordsAccuracy, seen: _Seen, task: WordsTask) -> None:
         found.whole.add(torch.where(seen.score >= low, seen.label, 0), seen.truth, ignore=None)
     if found.by_rule is not None and seen.by_rule is not None:
         found.by_rule.add(seen.by_rule, seen.truth, ignore=None)
-    found.pictures += 1
+    found.images += 1
 
 
 def _seen(
@@ -253,7 +253,7 @@ def _seen(
     words: Mapping[str, VocabularyVectors],
     by_rule: bool = False,
 ) -> Iterator[_Seen]:
-    """Each picture by each method."""
+    """Each image by each method."""
     for image, labels in pairs:
         truth, counted = _truth(image, labels, task)
         features = model.encode_images([image], task.size, "whole", list(words))
@@ -279,7 +279,7 @@ def _truth(image: Image.Image, labels: NDArray[np.generic], task: WordsTask) -> 
     if tuple(known.shape) != (image.height, image.width):
         found = " x ".join(map(str, reversed(known.shape)))
         raise ValueError(
-            f"a picture of {image.width} x {image.height} pixels with a truth of {found}; expected the same"
+            f"an image of {image.width} x {image.height} pixels with a truth of {found}; expected the same"
         )
     counted = known != IGNORED
     truth = known[counted] + (1 - task.first)
@@ -310,9 +310,9 @@ def _surest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Tens
 
 
 def _enlarged(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
-    """The number of the first of some classes, and their maps at the picture's size, all of which the box covers."""
+    """The number of the first of some classes, and their maps at the image's size, all of which the box covers."""
     for start in range(0, len(scores), _AT_ONCE):
-        yield start, at_picture_size(scores[start : start + _AT_ONCE], box, *size)
+        yield start, at_image_size(scores[start : start + _AT_ONCE], box, *size)
 
 
 def _objects(model: ImageTextModel, image: Image.Image, features: ImageFeatures) -> Tensor:
@@ -320,8 +320,8 @@ def _objects(model: ImageTextModel, image: Image.Image, features: ImageFeatures)
     clip, head = model.clip, model.dinoiser
     if clip is None or head is None:
         raise ValueError(f"{model.name} has no CLIP-DINOiser layers; load them")
-    longer = max(features.grid) * clip.patch  # as the method that pools by these layers sees the picture
+    longer = max(features.grid) * clip.patch  # as the method that pools by these layers sees the image
     own = clip.encode([image], min(longer, MAXIMUM_SIDE), "whole", [MIDDLE])
     with torch.no_grad():
         logits = head.objects(own.dense[MIDDLE])  # (1, H, W)
-    return at_picture_size(logits, own.boxes[0].tolist(), *image.size)[0]
+    return at_image_size(logits, own.boxes[0].tolist(), *image.size)[0]

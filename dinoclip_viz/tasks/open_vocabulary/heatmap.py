@@ -1,4 +1,4 @@
-"""Text-prompted heat maps: how close each place of a picture is to each prompt, as raw cosines."""
+"""Text-prompted heat maps: how close each place of an image is to each prompt, as raw cosines."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def heatmap(
     size: int | None = None,
     templates: Sequence[str] | None = None,
 ) -> Tensor:
-    """(T, height, width) raw cosine of each place with each prompt, float32, at the picture's size.
+    """(T, height, width) raw cosine of each place with each prompt, float32, at the image's size.
 
-    The values are comparable from prompt to prompt and from picture to picture: nothing is rescaled, no hidden prompt
+    The values are comparable from prompt to prompt and from image to image: nothing is rescaled, no hidden prompt
     is added, and a single prompt is never turned into a probability.
 
     Args:
         model: an image-text model.
-        image: a picture, or its features from `model.encode_images` or `model.encode_each`; with features, only the
+        image: an image, or its features from `model.encode_images` or `model.encode_each`; with features, only the
             prompts are computed. Places that cropped features do not cover are NaN.
         prompts: T >= 1 texts, taken as typed.
         method: one of `HEATMAP_METHODS`; None takes the best measured for the model.
-        size: for a picture: longer side in pixels at which it is encoded, as in `ImageEncoder.encode`.
+        size: for an image: longer side in pixels at which it is encoded, as in `ImageEncoder.encode`.
         templates: if given, each prompt stands for the mean over these templates, as a label does.
 
     Raises:
-        ValueError: no prompt, an empty one, a method that the model does not serve, or features of several pictures.
+        ValueError: no prompt, an empty one, a method that the model does not serve, or features of several images.
         SpaceError: the features come from another model.
     """
     chosen = model.check_method(method)
@@ -45,13 +45,13 @@ def heatmap(
     if not isinstance(features, ImageFeatures):
         features = model.encode_images([features], size, "whole", [chosen])
     if len(features) != 1:
-        raise ValueError(f"the features are of {len(features)} pictures; expected one: take features[i]")
+        raise ValueError(f"the features are of {len(features)} images; expected one: take features[i]")
     same_space(features.space, model.space)
     if chosen not in features.dense:
-        raise ValueError(f"the features hold no {chosen!r} patches; encode the picture with methods=[{chosen!r}]")
+        raise ValueError(f"the features hold no {chosen!r} patches; encode the image with methods=[{chosen!r}]")
     maps = similarity(features.dense[chosen][0], vectors)
     width, height = (round(side) for side in features.sizes[0].tolist())
-    return at_picture_size(maps, features.boxes[0].tolist(), width, height)
+    return at_image_size(maps, features.boxes[0].tolist(), width, height)
 
 
 def prompt_vectors(
@@ -86,13 +86,13 @@ def similarity(patches: Tensor, texts: Tensor) -> Tensor:
     return torch.einsum("hwd,td->thw", F.normalize(patches, dim=-1), F.normalize(texts, dim=-1))
 
 
-def at_picture_size(maps: Tensor, box: Sequence[float], width: int, height: int) -> Tensor:
+def at_image_size(maps: Tensor, box: Sequence[float], width: int, height: int) -> Tensor:
     """(T, height, width) maps laid over the box that they cover, bilinear between patches, NaN outside.
 
     Args:
         maps: (T, H, W) values on a patch grid.
-        box: (x0, y0, x1, y1) the part of the picture that the grid covers, in pixels.
-        width, height: of the picture in pixels.
+        box: (x0, y0, x1, y1) the part of the image that the grid covers, in pixels.
+        width, height: of the image in pixels.
     """
     x0, y0, x1, y1 = (round(edge) for edge in box)
     scaled = F.interpolate(maps[None], size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)[0]

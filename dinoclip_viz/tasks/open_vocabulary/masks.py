@@ -1,4 +1,4 @@
-"""Hard masks as files: COCO's run lengths, boxes and areas of each class, and pictures whose pixels are labels."""
+"""Hard masks as files: COCO's run lengths, boxes and areas of each class, and images whose pixels are labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary
 
 MOST_COLOURS = 255
-"""Classes that a picture of labels can hold beside none of them."""
+"""Classes that an image of labels can hold beside none of them."""
 
 _SHIFT = 48  # the letter of 0: "0"
 _BITS, _MORE, _SIGN = 5, 0x20, 0x10
@@ -20,9 +20,9 @@ _BITS, _MORE, _SIGN = 5, 0x20, 0x10
 def mask_record(
     labels: ArrayLike, vocabulary: Vocabulary, method: str, threshold: float | None = None
 ) -> dict[str, object]:
-    """The masks of a picture as JSON takes them, an annotation for each class that covers anything.
+    """The masks of an image as JSON takes them, an annotation for each class that covers anything.
 
-    Areas are in pixels, shares of the picture 0 to 1, boxes [x, y, width, height] in pixels, and the segmentation is
+    Areas are in pixels, shares of the image 0 to 1, boxes [x, y, width, height] in pixels, and the segmentation is
     COCO's compressed run lengths, so that its tools read it.
 
     Args:
@@ -62,7 +62,7 @@ def mask_record(
 
 
 def label_image(labels: ArrayLike, colours: Sequence[Sequence[int]]) -> Image.Image:
-    """A picture with a palette whose pixels hold label + 1, and 0 where there is none of the classes.
+    """An image with a palette whose pixels hold label + 1, and 0 where there is none of the classes.
 
     Args:
         labels: (height, width) class of each pixel, negative for none of them.
@@ -72,16 +72,16 @@ def label_image(labels: ArrayLike, colours: Sequence[Sequence[int]]) -> Image.Im
         ValueError: more classes than `MOST_COLOURS`, labels of another shape, or beyond the colours.
 
     Examples:
-        >>> picture = label_image([[0, -1]], [(230, 159, 0)])
-        >>> picture.mode, [picture.getpixel((x, 0)) for x in (0, 1)], picture.convert("RGB").getpixel((0, 0))
+        >>> image = label_image([[0, -1]], [(230, 159, 0)])
+        >>> image.mode, [image.getpixel((x, 0)) for x in (0, 1)], image.convert("RGB").getpixel((0, 0))
         ('P', [1, 0], (230, 159, 0))
     """
     if len(colours) > MOST_COLOURS:
-        raise ValueError(f"{len(colours)} classes; a picture of labels holds at most {MOST_COLOURS}: ask for fewer")
+        raise ValueError(f"{len(colours)} classes; an image of labels holds at most {MOST_COLOURS}: ask for fewer")
     numbers = _labels(labels, len(colours))
-    picture = Image.fromarray((np.maximum(numbers, -1) + 1).astype(np.uint8), mode="L")
-    picture.putpalette([0, 0, 0, *(int(value) for colour in colours for value in colour)])
-    return picture
+    image = Image.fromarray((np.maximum(numbers, -1) + 1).astype(np.uint8), mode="L")
+    image.putpalette([0, 0, 0, *(int(value) for colour in colours for value in colour)])
+    return image
 
 
 def run_lengths(mask: ArrayLike) -> list[int]:

@@ -1,4 +1,4 @@
-"""From prompts to regions: class scores of every place, hard masks, and how much of a picture each class covers."""
+"""From prompts to regions: class scores of every place, hard masks, and how much of an image each class covers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures, same_space
 from dinoclip_viz.models import ImageTextModel
-from dinoclip_viz.tasks.open_vocabulary.heatmap import at_picture_size, prompt_vectors
+from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size, prompt_vectors
 
 NONE = -1
 """The label of a place that is none of the classes."""
@@ -19,7 +19,7 @@ NONE = -1
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The classes that a picture is divided into, each with the prompts that stand for it.
+    """The classes that an image is divided into, each with the prompts that stand for it.
 
     Attributes:
         names: of the C classes.
@@ -136,26 +136,26 @@ def class_scores(patches: Tensor, words: VocabularyVectors) -> Tensor:
 
 
 def score_maps(model: ImageTextModel, features: ImageFeatures, words: VocabularyVectors, method: str) -> Tensor:
-    """(C, height, width) raw cosine of each place with each class, at the picture's size; NaN where no patch lies.
+    """(C, height, width) raw cosine of each place with each class, at the image's size; NaN where no patch lies.
 
     Args:
         model: that made the features.
-        features: of one picture, with the method's patches.
+        features: of one image, with the method's patches.
         words: of that method.
         method: a heat-map method.
 
     Raises:
-        ValueError: features of several pictures, or without the method's patches.
+        ValueError: features of several images, or without the method's patches.
         SpaceError: features of another model.
     """
     if len(features) != 1:
-        raise ValueError(f"the features are of {len(features)} pictures; expected one: take features[i]")
+        raise ValueError(f"the features are of {len(features)} images; expected one: take features[i]")
     same_space(features.space, model.space)
     if method not in features.dense:
-        raise ValueError(f"the features hold no {method!r} patches; encode the picture with methods=[{method!r}]")
+        raise ValueError(f"the features hold no {method!r} patches; encode the image with methods=[{method!r}]")
     width, height = (round(side) for side in features.sizes[0].tolist())
     maps = class_scores(features.dense[method][0], words)
-    return at_picture_size(maps, features.boxes[0].tolist(), width, height)
+    return at_image_size(maps, features.boxes[0].tolist(), width, height)
 
 
 def hard_labels(maps: Tensor, threshold: float | None = None, background: Sequence[int] = ()) -> Tensor:
@@ -179,7 +179,7 @@ def hard_labels(maps: Tensor, threshold: float | None = None, background: Sequen
 
 
 def areas(labels: Tensor, classes: int) -> list[float]:
-    """Share of the picture that each class covers, 0 to 1.
+    """Share of the image that each class covers, 0 to 1.
 
     Args:
         labels: (height, width) as `hard_labels` gives them; classes: C.

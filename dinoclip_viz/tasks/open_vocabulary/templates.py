@@ -1,4 +1,4 @@
-"""FLOSS: which prompt templates suit which class, chosen on unlabelled pictures without any training."""
+"""FLOSS: which prompt templates suit which class, chosen on unlabelled images without any training."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def choose_templates(
 ) -> dict[str, tuple[str, ...]]:
     """Class -> its templates of least entropy, best first; a class that no template finds anywhere is left out.
 
-    Each template alone divides the pictures among the classes; it suits a class if the patches that go to the class
+    Each template alone divides the images among the classes; it suits a class if the patches that go to the class
     do so surely: by the mean entropy of their probabilities. `vocabulary_vectors(..., by_class=...)` takes the result.
     Benigmim et al., FLOSS: Free Lunch in Open-vocabulary Semantic Segmentation, ICCV 2025.
 
     Args:
         model: an image-text model.
-        features: of unlabelled pictures, with the method's patches; read once, so that it may be a stream.
+        features: of unlabelled images, with the method's patches; read once, so that it may be a stream.
         vocabulary: the classes, two or more.
         method: a heat-map method; None takes the model's best.
         templates: to choose from, with one {} each; None takes the model's own.
         keep: templates of each class at most, 1 or more.
 
     Raises:
-        ValueError: fewer than two classes, no picture, features without the method's patches, no template, one without
+        ValueError: fewer than two classes, no image, features without the method's patches, no template, one without
             {}, or keep below 1.
     """
     chosen, texts = model.check_method(method), model.texts_for(model.check_method(method))
@@ -54,7 +54,7 @@ def choose_templates(
     total, count = torch.zeros(len(names), classes, dtype=torch.float64), torch.zeros(len(names), classes)
     for each in features:
         if chosen not in each.dense:
-            raise ValueError(f"the features hold no {chosen!r} patches; encode the pictures with methods=[{chosen!r}]")
+            raise ValueError(f"the features hold no {chosen!r} patches; encode the images with methods=[{chosen!r}]")
         for patches in each.dense[chosen]:
             for number, words in enumerate(alone):
                 shares = (texts.logit_scale * class_scores(patches, words)).softmax(0).flatten(1)  # (C, H * W)
@@ -63,7 +63,7 @@ def choose_templates(
                 total[number].index_add_(0, predicted, entropy)
                 count[number] += torch.bincount(predicted, minlength=classes)
     if not count.any():
-        raise ValueError("no picture was given; expected features of at least one unlabelled picture")
+        raise ValueError("no image was given; expected features of at least one unlabelled image")
     mean = (total / count).masked_fill(count == 0, float("inf"))  # (T, C)
     found: dict[str, tuple[str, ...]] = {}
     for number, name in enumerate(vocabulary.names):

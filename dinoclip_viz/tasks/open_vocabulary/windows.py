@@ -1,4 +1,4 @@
-"""Scores of pictures too large for one pass: windows that slide over them, their cosines averaged."""
+"""Scores of images too large for one pass: windows that slide over them, their cosines averaged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders.tiles import LARGEST, plan_tiles
 from dinoclip_viz.models import ImageTextModel
-from dinoclip_viz.tasks.open_vocabulary.heatmap import at_picture_size
+from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size
 from dinoclip_viz.tasks.open_vocabulary.scores import VocabularyVectors, class_scores
 
 WINDOW, STRIDE = 448, 224
@@ -25,11 +25,11 @@ def window_scores(
     window: int = WINDOW,
     stride: int = STRIDE,
 ) -> Tensor:
-    """(C, height, width) raw cosine of each place with each class at the picture's size, averaged over windows.
+    """(C, height, width) raw cosine of each place with each class at the image's size, averaged over windows.
 
-    The picture is stretched to whole patches, never padded; windows lie evenly, no further apart than the stride, and
-    the last ones end with the picture. One window at a time goes through the model, and cosines are added up on the
-    grid of patches, so that memory is that of one window and of the map. A picture that fits into one window is
+    The image is stretched to whole patches, never padded; windows lie evenly, no further apart than the stride, and
+    the last ones end with the image. One window at a time goes through the model, and cosines are added up on the
+    grid of patches, so that memory is that of one window and of the map. An image that fits into one window is
     encoded as it is.
 
     Args:
@@ -37,7 +37,7 @@ def window_scores(
         image: of any shape.
         words: of the method.
         method: a heat-map method; None takes the model's best.
-        size: longer side in pixels at which the picture is encoded, from one patch to `LARGEST`; None takes its own,
+        size: longer side in pixels at which the image is encoded, from one patch to `LARGEST`; None takes its own,
             from the model's published size to `LARGEST`.
         window: side in pixels, from one patch to 1024; rounded down to whole patches.
         stride: distance of windows in pixels at most, from a tenth of the window to all of it.
@@ -71,7 +71,7 @@ def window_scores(
     finer = sums.shape[1] // len(count)
     sums /= count.repeat_interleave(finer, 0).repeat_interleave(finer, 1)
     width, height = image.size
-    return at_picture_size(sums, (0, 0, width, height), width, height)
+    return at_image_size(sums, (0, 0, width, height), width, height)
 
 
 def _times_finer(scores: Tensor, rows: int, columns: int) -> int:

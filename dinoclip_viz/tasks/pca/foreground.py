@@ -20,7 +20,7 @@ from dinoclip_viz.encoders.base import ImageFeatures, same_space
 from dinoclip_viz.tasks.grids import patch_at
 
 Point = tuple[float, float]
-"""(x, y) in the picture's pixels."""
+"""(x, y) in the image's pixels."""
 _MARK = "foreground_head"
 
 
@@ -155,17 +155,17 @@ def clicked_foreground(
     index: int = 0,
     median: int = 3,
 ) -> ForegroundHead:
-    """The head that clicks in one picture stand for; it serves all pictures of the encoder.
+    """The head that clicks in one image stand for; it serves all images of the encoder.
 
     Args:
-        features: of the picture, or of several.
-        foreground: places in the picture's pixels that belong to the subject, at least one; background: places that
+        features: of the image, or of several.
+        foreground: places in the image's pixels that belong to the subject, at least one; background: places that
             do not, at least one. Clicks on the same patch count once.
-        index: which picture was clicked.
+        index: which image was clicked.
         median: as in `ForegroundHead`.
 
     Raises:
-        ValueError: clicks on one side alone, outside the picture, or of both sides on one patch.
+        ValueError: clicks on one side alone, outside the image, or of both sides on one patch.
     """
     sides = [[patch_at(features, x, y, index) for x, y in points] for points in (foreground, background)]
     both = set(sides[0]) & set(sides[1])

@@ -1,4 +1,4 @@
-"""A legend of parts: what the colours of a basis stand for in some pictures."""
+"""A legend of parts: what the colours of a basis stand for in some images."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ class Part:
         name: that a person gave it, or "part 1" for the largest.
         colour: mean red, green and blue of its patches in the basis, each 0 to 1.
         share: of all foreground patches, 0 to 1.
-        picture: index of the picture that its most typical patch is in.
-        box: (x0, y0, x1, y1) around that patch in the picture's pixels.
+        image: index of the image that its most typical patch is in.
+        box: (x0, y0, x1, y1) around that patch in the image's pixels.
     """
 
     name: str
     colour: tuple[float, float, float]
     share: float
-    picture: int
+    image: int
     box: tuple[int, int, int, int]
 
 
 def parts(
     pca: PatchPCA, features: Sequence[ImageFeatures], count: int = 6, names: Sequence[str] = (), seed: int = 0
 ) -> list[Part]:
-    """The parts that the foreground of pictures falls into, the largest first.
+    """The parts that the foreground of images falls into, the largest first.
 
-    k-means on the tokens of the foreground patches of all pictures; the example is the patch nearest to the centre.
+    k-means on the tokens of the foreground patches of all images; the example is the patch nearest to the centre.
 
     Args:
         pca: a fitted basis of three components.
-        features: of the pictures, in order.
+        features: of the images, in order.
         count: how many parts, from 1 to 64.
         names: for the first parts, the largest first; the others are numbered.
         seed: of k-means.
@@ -58,7 +58,7 @@ def parts(
         raise ValueError(f"the basis has {pca.components} components; expected 3, which make a colour")
     if len(names) > count:
         raise ValueError(f"{len(names)} names for {count} parts; expected at most one each")
-    pieces = [part[index] for part in features for index in range(len(part))]  # a picture each
+    pieces = [part[index] for part in features for index in range(len(part))]  # an image each
     fronts = pca.foreground(pieces)
     front = torch.cat([mask.flatten() for mask in fronts]) if fronts else torch.zeros(0, dtype=torch.bool)
     if int(front.sum()) < count:
@@ -76,13 +76,13 @@ def parts(
         if not len(here):
             continue
         typical = int(here[(rows[here] - clusters.centres_[index]).norm(dim=1).argmin()])
-        picture = int(torch.searchsorted(starts, typical, right=True))
-        within = typical - (int(starts[picture - 1]) if picture else 0)
+        image = int(torch.searchsorted(starts, typical, right=True))
+        within = typical - (int(starts[image - 1]) if image else 0)
         red, green, blue = colours[here].mean(0).tolist()
         name = names[index].strip() if index < len(names) else ""
         share = len(here) / int(front.sum())
-        box = _around(pieces[picture], within)
-        found.append(Part(name or f"part {index + 1}", (red, green, blue), share, picture, box))
+        box = _around(pieces[image], within)
+        found.append(Part(name or f"part {index + 1}", (red, green, blue), share, image, box))
     return found
 
 
@@ -102,7 +102,7 @@ def described(found: Sequence[Part]) -> dict[str, list[dict[str, object]]]:
 
 
 def _around(features: ImageFeatures, place: int) -> tuple[int, int, int, int]:
-    """The box about a patch, cut at the picture's edges."""
+    """The box about a patch, cut at the image's edges."""
     rows, columns = features.grid
     row, column = divmod(place, columns)
     left, top, right, bottom = features.boxes[0].tolist()

@@ -1,4 +1,4 @@
-"""PCA of patch tokens: colours that stay the same from picture to picture, and the foreground."""
+"""PCA of patch tokens: colours that stay the same from image to image, and the foreground."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _ARRAYS = ("mean_", "components_", "deviations_", "explained_variance_", "axis_m
 
 
 class PatchPCA:
-    """Principal components of patch tokens, fitted once and applied to any picture of the same encoder.
+    """Principal components of patch tokens, fitted once and applied to any image of the same encoder.
 
     Every step is fixed after `fit`: a patch has one colour, whatever else is shown beside it. Components are whitened
-    and squashed by a sigmoid (as in DINOv3's notebooks) rather than stretched picture by picture; the first points to
-    the foreground, by the vote of the patches along the pictures' borders, which are mostly background.
+    and squashed by a sigmoid (as in DINOv3's notebooks) rather than stretched image by image; the first points to
+    the foreground, by the vote of the patches along the images' borders, which are mostly background.
 
     Args:
         components: how many, 1 or more; three make a colour.
         subject: "all" fits the colours on all patches; "foreground" fits them again on the foreground alone, as in
             DINOv2's paper (Oquab et al. 2023, section 7.5), so that parts stand apart from each other.
         flip: turn the polarity of the first component round by hand, where the vote went wrong.
-        encoder: what `fit` and `transform` encode pictures with, if pictures come in place of features.
+        encoder: what `fit` and `transform` encode images with, if images come in place of features.
 
     Attributes:
         space_: the encoder's space that the components belong to.
@@ -72,13 +72,13 @@ class PatchPCA:
         self.components, self.subject, self.flip, self.encoder = components, subject, flip, encoder
 
     def fit(self, features: Fittable | FeatureStore) -> PatchPCA:
-        """Learn components, polarity and threshold from pictures, jointly, whatever their grids.
+        """Learn components, polarity and threshold from images, jointly, whatever their grids.
 
         Past `LARGEST_FIT` patches, and for a store, the patches are read in chunks, two times or three: the components
         are the same, and the threshold is within deviation / 2048 of that of a fit in memory (`BinnedOtsu`).
 
         Args:
-            features: features of one or several pictures, a list of them, or pictures, which are encoded whole; or a
+            features: features of one or several images, a list of them, or images, which are encoded whole; or a
                 store that keeps patches.
 
         Raises:
@@ -118,7 +118,7 @@ class PatchPCA:
         return self._each(features, lambda part: self._colours(self._patches(part)))
 
     def transform_store(self, store: FeatureStore) -> Iterator[Tensor]:
-        """The colours of a store's pictures in order, as `transform` gives them: (B, H, W, K) runs of them.
+        """The colours of a store's images in order, as `transform` gives them: (B, H, W, K) runs of them.
 
         Raises:
             ValueError: not fitted yet, or the store keeps no patches.
@@ -127,7 +127,7 @@ class PatchPCA:
         self._check_fitted()
         stream = PatchStream.of_store(store)
         same_space(self.space_, stream.space)
-        return (self._colours(run.astype(np.float64)) for run in stream.pictures())
+        return (self._colours(run.astype(np.float64)) for run in stream.images())
 
     @overload
     def foreground(self, features: ImageFeatures | Image.Image, threshold: float | None = None) -> Tensor: ...

@@ -1,4 +1,4 @@
-"""The patches of many pictures, a bounded number at a time, as often as they are asked for."""
+"""The patches of many images, a bounded number at a time, as often as they are asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dinoclip_viz.encoders.base import ImageFeatures, same_space
 from dinoclip_viz.store import FeatureStore, Sharded
 
 AT_ONCE = 8192
-"""Patches in a chunk, but never less than those of one picture."""
+"""Patches in a chunk, but never less than those of one image."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class PatchStream:
 
     @classmethod
     def of_features(cls, features: Sequence[ImageFeatures]) -> PatchStream:
-        """The patches of pictures.
+        """The patches of images.
 
         Raises:
             ValueError: there are none.
             SpaceError: they come from different encoders.
         """
         if not features:
-            raise ValueError("no features were given; expected at least one picture")
+            raise ValueError("no features were given; expected at least one image")
         for part in features[1:]:
             same_space(features[0].patch_space, part.patch_space)
         return cls(features[0].patch_space, [part.patches for part in features])
@@ -63,8 +63,8 @@ class PatchStream:
         """D."""
         return int(self.parts[0].shape[3])
 
-    def pictures(self) -> Iterator[NDArray[np.generic]]:
-        """All patches as (B, H, W, D) runs of pictures of one grid, as they are kept."""
+    def images(self) -> Iterator[NDArray[np.generic]]:
+        """All patches as (B, H, W, D) runs of images of one grid, as they are kept."""
         for part in self.parts:
             step = max(1, AT_ONCE // max(1, part.shape[1] * part.shape[2]))
             for start in range(0, len(part), step):
@@ -72,8 +72,8 @@ class PatchStream:
                 yield run.numpy() if isinstance(run, Tensor) else run
 
     def chunks(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.bool_]]]:
-        """All patches (n, D), and which of them (n,) lie along the edges of their picture."""
-        for run in self.pictures():
+        """All patches (n, D), and which of them (n,) lie along the edges of their image."""
+        for run in self.images():
             count, rows, columns, width = run.shape
             edge = np.broadcast_to(border(rows, columns), (count, rows, columns))
             yield run.reshape(-1, width), edge.reshape(-1)
@@ -92,5 +92,5 @@ def border(rows: int, columns: int) -> NDArray[np.bool_]:
 
 
 def flat_patches(features: Sequence[ImageFeatures]) -> Tensor:
-    """(N, D) the patches of pictures one after the other, row by row."""
+    """(N, D) the patches of images one after the other, row by row."""
     return torch.cat([part.patches.flatten(0, 2) for part in features])

@@ -1,4 +1,4 @@
-"""Segments without labels: k-means and normalised cuts on patch tokens, jointly over pictures."""
+"""Segments without labels: k-means and normalised cuts on patch tokens, jointly over images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Features = ImageFeatures | Sequence[ImageFeatures]
 
 
 class PatchClusters:
-    """k-means on the directions of patch tokens: fitted once, the same segments for any picture of the same encoder.
+    """k-means on the directions of patch tokens: fitted once, the same segments for any image of the same encoder.
 
     Tokens are brought to length 1, so that k-means goes by their cosine. Segments are numbered by their size in the
-    pictures of the fit, the largest first; of equals, the one seen first.
+    images of the fit, the largest first; of equals, the one seen first.
 
     Args:
         count: how many segments, from 1 to 64.
-        seed: of the starts; the same seed, pictures and machine give the same segments.
+        seed: of the starts; the same seed, images and machine give the same segments.
 
     Attributes:
         space_: the encoder's space; centres_: (K, D) float32 centres of the unit tokens.
@@ -50,10 +50,10 @@ class PatchClusters:
         self.count, self.seed = count, seed
 
     def fit(self, features: Features, masks: Sequence[Tensor] | None = None) -> Self:
-        """Learn the centres from pictures, jointly, whatever their grids.
+        """Learn the centres from images, jointly, whatever their grids.
 
         Args:
-            features: of one or several pictures, or a list of them.
+            features: of one or several images, or a list of them.
             masks: (B, H, W) bool for each item of the list, the patches to learn from; None for all.
 
         Raises:
@@ -89,10 +89,10 @@ class PatchClusters:
 
 
 def kmeans_segments(features: Features, count: int, seed: int = 0) -> list[Tensor]:
-    """(B, H, W) int64 segments for each item, numbered alike in all pictures, the largest 0.
+    """(B, H, W) int64 segments for each item, numbered alike in all images, the largest 0.
 
     Args:
-        features: of one or several pictures, or a list of them, segmented jointly.
+        features: of one or several images, or a list of them, segmented jointly.
         count: how many segments, from 1 to 64.
         seed: of the starts.
 
@@ -113,7 +113,7 @@ def spectral_segments(features: Features, count: int, temperature: float = TEMPE
     graph is whole; of more, ncut-pytorch takes a sample and carries it over (Yang et al. 2024, "AlignedCut").
 
     Args:
-        features: of one or several pictures, or a list of them, segmented jointly.
+        features: of one or several images, or a list of them, segmented jointly.
         count: how many segments, from 2 to 64.
         temperature: above 0; a smaller one lets only closer patches join.
         seed: of the starts of k-means, and of the sample.
@@ -166,7 +166,7 @@ def _sampled(rows: Tensor, count: int, temperature: float, seed: int) -> NDArray
     except ImportError as error:
         raise ValueError(
             f"{len(rows)} patches are more than the {LARGEST_EXACT} whose graph is cut exactly; give fewer or smaller "
-            "pictures, or run: pip install ncut-pytorch"
+            "images, or run: pip install ncut-pytorch"
         ) from error
 
     def joined(left: Tensor, right: Tensor | None = None, sigma: float = 1.0) -> Tensor:
@@ -182,7 +182,7 @@ def _sampled(rows: Tensor, count: int, temperature: float, seed: int) -> NDArray
 def _parts(features: Features) -> list[ImageFeatures]:
     parts = [features] if isinstance(features, ImageFeatures) else list(features)
     if not parts:
-        raise ValueError("no features were given; expected at least one picture")
+        raise ValueError("no features were given; expected at least one image")
     for part in parts[1:]:
         same_space(parts[0].patch_space, part.patch_space)
     return parts

@@ -1,4 +1,4 @@
-"""The confusion table of a segmentation, filled picture by picture: mIoU and the accuracies are read off it."""
+"""The confusion table of a segmentation, filled image by image: mIoU and the accuracies are read off it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Labels = Tensor | NDArray[np.generic]
 """Whole numbers of any shape: the label of each pixel."""
 
 NOTHING = -1
-"""What a prediction holds where it says nothing, as outside the part of a picture that was looked at."""
+"""What a prediction holds where it says nothing, as outside the part of an image that was looked at."""
 
 
 class Confusion:
-    """How many pixels of each class were given to each class; memory does not grow with the pictures.
+    """How many pixels of each class were given to each class; memory does not grow with the images.
 
-    Figures are over all pixels added, as the benchmarks of Pascal VOC and ADE20k count them, not means over pictures.
+    Figures are over all pixels added, as the benchmarks of Pascal VOC and ADE20k count them, not means over images.
 
     Args:
         classes: their names in the order of the labels, or how many there are.
@@ -68,7 +68,7 @@ class Confusion:
         return made
 
     def add(self, predicted: Labels, truth: Labels, ignore: int | None = 255) -> Confusion:
-        """Count the pixels of a picture, or of several.
+        """Count the pixels of an image, or of several.
 
         Args:
             predicted: labels 0 to C - 1 in the shape of `truth`; -1 says nothing, which is never right.

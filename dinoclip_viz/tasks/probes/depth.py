@@ -13,7 +13,7 @@ Depths = Tensor | NDArray[np.generic]
 """(height, width) metres; 0 or NaN where it is not known."""
 
 EIGEN_CROP = (41, 45, 601, 471)
-"""(x0, y0, x1, y1) of NYU Depth v2's 640 x 480 pictures that Eigen et al. 2014 count: without the sensor's border."""
+"""(x0, y0, x1, y1) of NYU Depth v2's 640 x 480 images that Eigen et al. 2014 count: without the sensor's border."""
 
 NEAREST = 1e-3
 """Metres; predictions below are taken as this."""
@@ -56,16 +56,16 @@ def patch_depths(
 
 
 class DepthErrors:
-    """The error measures of depth benchmarks, picture by picture.
+    """The error measures of depth benchmarks, image by image.
 
     As in Eigen et al. 2014 and in AdaBins' protocol for NYU, which DINOv2's figures follow, a measure is taken over the
-    counted pixels of a picture and then averaged over the pictures: root mean square error in metres, mean absolute
+    counted pixels of an image and then averaged over the images: root mean square error in metres, mean absolute
     error as a share of the truth, mean absolute difference of log10, and the share of pixels off by less than 1.25.
 
     Args:
         low: pixels whose true depth is above this count, in metres; so 0 leaves unknown pixels out.
         high: pixels whose true depth is at most this count; predictions are cut to it.
-        crop: (x0, y0, x1, y1) in pixels: what of a picture counts, as `EIGEN_CROP`; None for all of it.
+        crop: (x0, y0, x1, y1) in pixels: what of an image counts, as `EIGEN_CROP`; None for all of it.
 
     Raises:
         ValueError: low is not below high.
@@ -80,11 +80,11 @@ class DepthErrors:
         if not 0 <= low < high:
             raise ValueError(f"depths from {low:g} to {high:g} m; expected 0 or more, the first below the second")
         self.low, self.high, self.crop = low, high, crop
-        self.pictures, self.left_out = 0, 0
+        self.images, self.left_out = 0, 0
         self._sums = dict.fromkeys(MEASURES, 0.0)
 
     def add(self, predicted: Depths, truth: Depths) -> DepthErrors:
-        """Count one picture; one without a pixel that counts is only noted in `left_out`.
+        """Count one image; one without a pixel that counts is only noted in `left_out`.
 
         Args:
             predicted: (height, width) metres. NaN, where nothing was predicted, takes a pixel out.
@@ -110,7 +110,7 @@ class DepthErrors:
             "log10": (metres.log10() - actual.log10()).abs().mean(),
             "delta1": (ratio < 1.25).double().mean(),
         }
-        self.pictures += 1
+        self.images += 1
         for name, value in found.items():
             self._sums[name] += float(value)
         return self
@@ -126,21 +126,21 @@ class DepthErrors:
         return counts
 
     def figures(self) -> dict[str, float]:
-        """`rmse`, `absrel`, `log10` and `delta1`, means over the pictures.
+        """`rmse`, `absrel`, `log10` and `delta1`, means over the images.
 
         Raises:
-            ValueError: no picture had a pixel that counts.
+            ValueError: no image had a pixel that counts.
         """
-        if not self.pictures:
+        if not self.images:
             raise ValueError(f"no pixel has a depth above {self.low:g} and up to {self.high:g} m; check unit and range")
-        return {name: value / self.pictures for name, value in self._sums.items()}
+        return {name: value / self.images for name, value in self._sums.items()}
 
 
 def aligned(inverse: Depths, truth: Depths, counts: Tensor) -> Tensor:
     """(height, width) metres of a map that only orders pixels by nearness, with the scale and shift that suit it best.
 
     Models trained on mixed data predict inverse depth up to a scale and a shift. MiDaS' protocol (Ranftl et al. 2020)
-    finds both by least squares against the true inverse depth, picture by picture: the truth helps, so such figures
+    finds both by least squares against the true inverse depth, image by image: the truth helps, so such figures
     stand apart from those of models that predict metres.
 
     Args:

@@ -147,7 +147,7 @@ def vote(query: Tensor, vectors: Rows, labels: Sequence[str | None], k: int, tem
     known = torch.tensor([label is not None for label in labels])
     count = int(known.sum())
     if not 1 <= k <= count:
-        raise ValueError(f"k is {k}, but {count} of {len(labels)} pictures have a label; expected 1 to {count}")
+        raise ValueError(f"k is {k}, but {count} of {len(labels)} images have a label; expected 1 to {count}")
     wanted = k
     while True:  # unlabelled ones stand between: look further until k are found
         scores, rows = nearest(query, vectors, wanted)
@@ -203,7 +203,7 @@ def numbers_among(classes: NDArray[np.generic], labels: Labels) -> NDArray[np.in
 def _array(labels: Labels) -> NDArray[np.generic]:
     given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if given.ndim != 1 or not len(given):
-        raise ValueError(f"labels of shape {given.shape}; expected (N,), one label a picture, N 1 or more")
+        raise ValueError(f"labels of shape {given.shape}; expected (N,), one label an image, N 1 or more")
     if given.dtype.kind not in "iuU":
         raise ValueError(f"labels of type {given.dtype}, {given[0]!r} first; expected names or whole numbers")
     return given

@@ -1,4 +1,4 @@
-"""Linear classification on frozen features: a logistic regression whose strength is chosen on held-out pictures."""
+"""Linear classification on frozen features: a logistic regression whose strength is chosen on held-out images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dinoclip_viz.tasks.retrieval.vectors import Vectors, block
 
 Inputs = Literal["pooled", "mean", "pooled+mean"]
 INPUTS: tuple[Inputs, ...] = ("pooled", "mean", "pooled+mean")
-"""What of a picture's features a probe reads."""
+"""What of an image's features a probe reads."""
 GRID = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Values of C, the inverse of the L2 penalty's weight."""
 
@@ -32,7 +32,7 @@ _MOST_STEPS = 2000
 
 
 class Seen(Protocol):
-    """Features of N pictures: `ImageFeatures`, a `FeatureStore`, or what else has these."""
+    """Features of N images: `ImageFeatures`, a `FeatureStore`, or what else has these."""
 
     @property
     def pooled(self) -> Vectors:
@@ -58,25 +58,25 @@ class Seen(Protocol):
 class LinearProbe:
     """Multinomial logistic regression on standardised features, as CLIP and DINOv2 are measured.
 
-    C is chosen by accuracy on a part of the TRAINING pictures that is held out class by class (Radford et al. 2021,
+    C is chosen by accuracy on a part of the TRAINING images that is held out class by class (Radford et al. 2021,
     appendix A.3, https://arxiv.org/abs/2103.00020; Oquab et al. 2023, https://arxiv.org/abs/2304.07193), of equals the
-    smallest; then all training pictures are fitted with it. Test pictures play no part. The solver is scikit-learn's
+    smallest; then all training images are fitted with it. Test images play no part. The solver is scikit-learn's
     L-BFGS; all features are held in memory.
 
     Args:
         inputs: what of the features is read: "pooled", "mean" or both side by side.
         grid: values of C, one or more; with one nothing is held out.
-        held_out: share of each class's training pictures that C is chosen on, above 0 and below 1.
-        seed: of which pictures those are.
+        held_out: share of each class's training images that C is chosen on, above 0 and below 1.
+        seed: of which images those are.
 
     Attributes:
         classes_: (C,) names or numbers, sorted.
         mean_, scale_: (D,) float32 of the standardisation.
         weight_, bias_: (C, D) and (C,) float32.
         c_: the C that was chosen.
-        held_out_: {C: accuracy on the held-out pictures}, empty where the grid has one value.
+        held_out_: {C: accuracy on the held-out images}, empty where the grid has one value.
         spaces_: {input: space that it belongs to}, empty where bare vectors were fitted.
-        pictures_: how many were fitted.
+        images_: how many were fitted.
         figures: what was measured with it, for whoever reads the file.
 
     Raises:
@@ -105,28 +105,28 @@ class LinearProbe:
         self.figures: dict[str, float] = {}
 
     def fit(self, seen: Seen | Vectors, labels: Labels) -> LinearProbe:
-        """Choose C, and learn the weights from all pictures.
+        """Choose C, and learn the weights from all images.
 
         Args:
-            seen: features of N pictures, or (N, D) vectors, which are taken as they are.
+            seen: features of N images, or (N, D) vectors, which are taken as they are.
             labels: (N,) classes, names or whole numbers; two different ones or more.
 
         Raises:
             ValueError: shapes that do not fit, values that are not finite, one class alone, `mean` where the store has
-                none, or classes of one picture each, which leave none to choose C on.
+                none, or classes of one image each, which leave none to choose C on.
         """
         spaces = self._spaces(seen)
         features = self._matrix(seen)
         classes, numbers = class_numbers(labels)
         if len(numbers) != len(features):
-            raise ValueError(f"{len(numbers)} labels for {len(features)} pictures; expected one each")
+            raise ValueError(f"{len(numbers)} labels for {len(features)} images; expected one each")
         if len(classes) < 2:
-            raise ValueError(f"every picture is of class {classes[0]!s}; expected two classes or more")
+            raise ValueError(f"every image is of class {classes[0]!s}; expected two classes or more")
         self.held_out_ = self._choose(features, numbers) if len(self.grid) > 1 else {}
         self.c_ = max(self.held_out_, key=self.held_out_.__getitem__) if self.held_out_ else self.grid[0]
         mean, scale = _standard(features)
         coefficients, intercepts = _regression((features - mean) / scale, numbers, [self.c_])[0]
-        self.classes_, self.spaces_, self.pictures_ = classes, spaces, len(features)
+        self.classes_, self.spaces_, self.images_ = classes, spaces, len(features)
         self.mean_, self.scale_ = torch.from_numpy(mean), torch.from_numpy(scale)
         self.weight_, self.bias_ = torch.from_numpy(coefficients), torch.from_numpy(intercepts)
         return self
@@ -156,15 +156,15 @@ class LinearProbe:
         return chosen
 
     def score(self, seen: Seen | Vectors, labels: Labels) -> float:
-        """Share of pictures whose most probable class is theirs, 0 to 1; one unknown to the fit is never found.
+        """Share of images whose most probable class is theirs, 0 to 1; one unknown to the fit is never found.
 
         Raises:
-            ValueError: another number of labels than of pictures, or as in `predict_proba`.
+            ValueError: another number of labels than of images, or as in `predict_proba`.
         """
         found = self.predict_proba(seen).argmax(1).numpy()
         truth = numbers_among(self.classes_, labels)
         if len(truth) != len(found):
-            raise ValueError(f"{len(truth)} labels for {len(found)} pictures; expected one each")
+            raise ValueError(f"{len(truth)} labels for {len(found)} images; expected one each")
         return float((found == truth).mean())
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -178,7 +178,7 @@ class LinearProbe:
         about = {
             "kind": KIND, "inputs": self.inputs, "spaces": self.spaces_, "classes": self.classes_.tolist(),
             "c": self.c_, "grid": self.grid, "held_out": self.held_out, "seed": self.seed,
-            "held_out_accuracy": list(self.held_out_.values()), "pictures": self.pictures_, "figures": self.figures,
+            "held_out_accuracy": list(self.held_out_.values()), "pictures": self.images_, "figures": self.figures,
         }  # fmt: skip
         tensors = {name: getattr(self, f"{name}_").contiguous() for name in ("mean", "scale", "weight", "bias")}
         Path(path).expanduser().parent.mkdir(parents=True, exist_ok=True)
@@ -200,7 +200,7 @@ class LinearProbe:
                 values = {name: opened.get_tensor(name).float() for name in ("mean", "scale", "weight", "bias")}
             probe = cls(about["inputs"], about["grid"], about["held_out"], about["seed"])
             probe.classes_, _ = class_numbers(about["classes"])
-            probe.spaces_, probe.pictures_ = dict(about["spaces"]), int(about["pictures"])
+            probe.spaces_, probe.images_ = dict(about["spaces"]), int(about["pictures"])
             probe.figures, probe.c_ = dict(about["figures"]), float(about["c"])
             probe.held_out_ = dict(zip(probe.grid, about["held_out_accuracy"], strict=False))
         except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -235,11 +235,11 @@ class LinearProbe:
         return np.concatenate(parts, axis=1)
 
     def _choose(self, features: NDArray[np.float32], numbers: NDArray[np.int64]) -> dict[float, float]:
-        """{C: accuracy on held-out pictures}, fitted on the others."""
+        """{C: accuracy on held-out images}, fitted on the others."""
         aside = _held_out(numbers, self.held_out, self.seed)
         if not aside.any():
             raise ValueError(
-                "every class has one picture, which leaves none to choose C on; give more, or a grid of one C"
+                "every class has one image, which leaves none to choose C on; give more, or a grid of one C"
             )
         mean, scale = _standard(features[~aside])
         scaled = (features - mean) / scale
@@ -250,7 +250,7 @@ class LinearProbe:
 
 
 def _held_out(numbers: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
-    """(N,) True for about that share of each class's pictures, at least one of two or more, never all."""
+    """(N,) True for about that share of each class's images, at least one of two or more, never all."""
     chance = np.random.default_rng(seed)
     aside = np.zeros(len(numbers), bool)
     for number in np.unique(numbers):

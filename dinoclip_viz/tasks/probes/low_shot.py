@@ -1,4 +1,4 @@
-"""Low-shot curves: how accurate a classifier on frozen features is that knows a few pictures of each class."""
+"""Low-shot curves: how accurate a classifier on frozen features is that knows a few images of each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dinoclip_viz.tasks.retrieval.vectors import Vectors, block
 SHOTS = (1, 2, 4, 8, 16)
 SEEDS = (0, 1, 2, 3, 4)
 PENALTY_C = 0.1
-"""C of the linear probe: so few pictures leave none to choose it on."""
+"""C of the linear probe: so few images leave none to choose it on."""
 NEIGHBOURS = 20
 
 Method = Literal["knn", "class_mean", "linear"]
@@ -32,7 +32,7 @@ class Shot:
 
     Attributes:
         method: "knn", "class_mean" or "linear".
-        shots: known pictures of each class.
+        shots: known images of each class.
         mean: accuracy, 0 to 1, over the draws.
         deviation: its standard deviation over the draws (n - 1).
         draws: how many.
@@ -56,20 +56,20 @@ def low_shot(
 ) -> list[Shot]:
     """The points of every method's curve: methods in order, and within them the shots.
 
-    "knn" lets the 20 nearest of all drawn pictures vote, or all where there are fewer; "class_mean" takes the class
+    "knn" lets the 20 nearest of all drawn images vote, or all where there are fewer; "class_mean" takes the class
     whose mean of unit vectors is closest (nearest class mean); "linear" is a `LinearProbe` of C = .1. A draw with more
-    shots holds the pictures of the same seed's draw with fewer.
+    shots holds the images of the same seed's draw with fewer.
 
     Args:
-        gallery: (N, D) raw vectors to draw known pictures from.
+        gallery: (N, D) raw vectors to draw known images from.
         labels: (N,) their classes.
         queries: (Q, D) raw vectors of the same space; truth: (Q,) their classes.
-        shots: pictures of each class that are known.
+        shots: images of each class that are known.
         seeds: one draw each, two or more.
         methods: which classifiers.
 
     Raises:
-        ValueError: a class of the gallery has fewer pictures than shots are asked for, fewer than two seeds, or shapes
+        ValueError: a class of the gallery has fewer images than shots are asked for, fewer than two seeds, or shapes
             or labels that do not fit.
 
     Examples:
@@ -83,7 +83,7 @@ def low_shot(
     if not shots or min(shots) < 1 or max(shots) > counts.min():
         fewest = int(counts.argmin())
         raise ValueError(
-            f"shots are {list(shots)}; expected 1 to {counts[fewest]}, the pictures that class {classes[fewest]!s} has"
+            f"shots are {list(shots)}; expected 1 to {counts[fewest]}, the images that class {classes[fewest]!s} has"
         )
     if len(set(seeds)) < 2:
         raise ValueError(f"{len(set(seeds))} seeds; expected two or more, for a deviation")

@@ -1,4 +1,4 @@
-"""Linear heads on frozen patch tokens: segmentation and depth, fitted once, saved as one file, used on any picture."""
+"""Linear heads on frozen patch tokens: segmentation and depth, fitted once, saved as one file, used on any image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dinoclip_viz.tasks.probes.patch_table import IN_MEMORY, PatchTable
 HeadKind = Literal["segmentation", "depth"]
 Spacing = Literal["uniform", "log"]
 Truths = Iterable[tuple[ImageFeatures, Sequence[NDArray[np.generic]]]]
-"""Features of pictures, and for each picture its (height, width) labels (255: not known) or metres (0: not known)."""
+"""Features of images, and for each image its (height, width) labels (255: not known) or metres (0: not known)."""
 
 BINS = 256
 LEAST_STEPS = 300
@@ -70,14 +70,14 @@ class PatchHead:
         depth: nearest and farthest metres that can be told; this makes a depth head instead.
         bins: of a depth head; 0 for regression.
         spacing: of the bins: "uniform" in metres, as AdaBins has them, or "log", which serves near and far alike.
-        cls: put the picture's `pooled` vector (DINO's CLS) beside each patch.
+        cls: put the image's `pooled` vector (DINO's CLS) beside each patch.
         recipe: how it is fitted.
 
     Attributes:
         weight_, bias_: (K, D) and (K,) of the layer.
         space_: the encoder's space of patches; encoder_: its name, as given to `fit`.
-        size_: the picture size in pixels at which it was fitted, as given to `fit`.
-        pictures_, patches_: how many it was fitted on.
+        size_: the image size in pixels at which it was fitted, as given to `fit`.
+        images_, patches_: how many it was fitted on.
         palette: a colour (red, green, blue, 0 to 255) for each class, where the data set has its own; None where not.
         figures: what was measured with it, for whoever reads the file.
 
@@ -116,7 +116,7 @@ class PatchHead:
         self.bins = bins if depth is not None else 0
         self.spacing: Spacing = spacing
         self.palette: list[list[int]] | None = None
-        self.encoder_, self.size_, self.pictures_, self.patches_ = "", 0, 0, 0
+        self.encoder_, self.size_, self.images_, self.patches_ = "", 0, 0, 0
         self.figures: dict[str, float] = {}
 
     @property
@@ -125,11 +125,11 @@ class PatchHead:
         return "segmentation" if self.depth is None else "depth"
 
     def fit(self, batches: Truths, encoder: str = "", size: int = 0) -> PatchHead:
-        """Learn the layer from pictures with their truth; they are gone through once.
+        """Learn the layer from images with their truth; they are gone through once.
 
         Args:
-            batches: features with the truth of each of their pictures; memory does not grow with their number.
-            encoder, size: the encoder's name and the picture size in pixels, kept for the record.
+            batches: features with the truth of each of their images; memory does not grow with their number.
+            encoder, size: the encoder's name and the image size in pixels, kept for the record.
 
         Raises:
             ValueError: nothing to fit on, or labels that are no class.
@@ -147,9 +147,9 @@ class PatchHead:
                 table.add(features.patches[row].flatten(0, 1)[there], targets[there], len(pooled))
                 pooled.append(features.pooled[row].float() if self.cls else torch.empty(0))
         if not len(table):
-            raise ValueError("no patch with a known truth was given; expected pictures with their truth")
+            raise ValueError("no patch with a known truth was given; expected images with their truth")
         self.space_, self.encoder_, self.size_ = space, encoder or space, size or 0
-        self.pictures_, self.patches_ = len(pooled), len(table)
+        self.images_, self.patches_ = len(pooled), len(table)
         self.weight_, self.bias_ = self._layer(table, torch.stack(pooled))
         return self
 
@@ -173,7 +173,7 @@ class PatchHead:
         return scores.argmax(-1) if self.depth is None else self._metres(scores)
 
     def predict(self, features: ImageFeatures) -> list[Tensor]:
-        """(height, width) labels (int64) or metres (float32) of each picture, at its own size.
+        """(height, width) labels (int64) or metres (float32) of each image, at its own size.
 
         What the layer says of patches is interpolated between them first; the class, or the mean of the depths, is
         taken at each pixel. Pixels that the patches do not cover are -1, or NaN. Errors as in `scores`.
@@ -200,7 +200,7 @@ class PatchHead:
         about = {
             "kind": self.kind, "space": self.space_, "encoder": self.encoder_, "names": self.names,
             "depth": self.depth, "bins": self.bins, "spacing": self.spacing, "cls": self.cls, "palette": self.palette,
-            "size": self.size_, "pictures": self.pictures_, "patches": self.patches_, "figures": self.figures,
+            "size": self.size_, "pictures": self.images_, "patches": self.patches_, "figures": self.figures,
             "recipe": asdict(self.recipe),
         }  # fmt: skip
         tensors = {"weight": self.weight_.half().contiguous(), "bias": self.bias_.float().contiguous()}
@@ -310,13 +310,13 @@ def encoded(
     size: int | None = None,
     batch: int = 16,
 ) -> Iterator[tuple[ImageFeatures, list[NDArray[np.generic]]]]:
-    """Features of whole pictures beside their truth, a picture at a time; memory does not grow with their number.
+    """Features of whole images beside their truth, an image at a time; memory does not grow with their number.
 
     Args:
-        encoder: what sees the pictures.
-        pairs: pictures, each with its truth of the same size.
+        encoder: what sees the images.
+        pairs: images, each with its truth of the same size.
         size: longer side in pixels at which they are encoded, as in `ImageEncoder.encode`.
-        batch: pictures that are encoded together.
+        batch: images that are encoded together.
     """
     held: list[tuple[Image.Image, NDArray[np.generic]]] = []
 
@@ -378,7 +378,7 @@ def _described(cls: type[PatchHead], about: Mapping[str, object]) -> PatchHead:
     head = cls(names, span, bins, spacing, bool(about["cls"]), HeadRecipe(**recipe))
     head.palette = None if palette is None else _colours(palette, len(names))
     head.space_, head.encoder_ = str(about["space"]), str(about["encoder"])
-    head.size_, head.pictures_, head.patches_ = (int(str(about[name])) for name in ("size", "pictures", "patches"))
+    head.size_, head.images_, head.patches_ = (int(str(about[name])) for name in ("size", "pictures", "patches"))
     head.figures = {str(name): float(value) for name, value in about["figures"].items()}
     return head
 

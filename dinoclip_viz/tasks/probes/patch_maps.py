@@ -1,4 +1,4 @@
-"""What a layer says of patches, interpolated to every pixel of a picture, a few rows of pixels at a time."""
+"""What a layer says of patches, interpolated to every pixel of an image, a few rows of pixels at a time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def label_map(scores: Tensor, box: Sequence[float], shape: tuple[int, int]) -> T
 
     Args:
         scores: (H, W, K) of the patches.
-        box: (x0, y0, x1, y1) the part of the picture that the patches cover, in pixels.
-        shape: height and width of the picture.
+        box: (x0, y0, x1, y1) the part of the image that the patches cover, in pixels.
+        shape: height and width of the image.
 
     Examples:
         >>> label_map(torch.tensor([[[0.0, 1.0], [3.0, 0.0]]]), (0, 0, 4, 1), (1, 4)).tolist()

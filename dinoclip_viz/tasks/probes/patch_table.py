@@ -15,7 +15,7 @@ IN_MEMORY = 512 * 2**20
 
 
 class PatchTable:
-    """Rows of patch tokens with a target and the number of the picture that each is of.
+    """Rows of patch tokens with a target and the number of the image that each is of.
 
     Args:
         limit: bytes of patches that are held in memory. Beyond it all rows lie in an unnamed temporary file, which is
@@ -43,7 +43,7 @@ class PatchTable:
         Args:
             rows: (n, D) patches.
             targets: (n,) what each should give.
-            owner: number of the picture that they are of.
+            owner: number of the image that they are of.
 
         Raises:
             ValueError: D differs from that of the rows before, or a value is not finite.

@@ -1,4 +1,4 @@
-"""How alike two encoders see the same pictures, before anything is trained between them."""
+"""How alike two encoders see the same images, before anything is trained between them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dinoclip_viz.tasks.retrieval.vectors import Indices, Vectors, block, indice
 
 @dataclass(frozen=True)
 class ModalityGap:
-    """How far pictures and texts of one space lie apart.
+    """How far images and texts of one space lie apart.
 
     Attributes:
-        distance: between the centroid of the pictures' unit vectors and that of the texts', 0 to 2.
-        paired_cosine: mean cosine of a text with its picture, -1 to 1.
+        distance: between the centroid of the images' unit vectors and that of the texts', 0 to 2.
+        paired_cosine: mean cosine of a text with its image, -1 to 1.
     """
 
     distance: float
@@ -27,15 +27,15 @@ class ModalityGap:
 
 
 def linear_cka(a: Vectors, b: Vectors, chunk: int = 8192) -> float:
-    """Linear centred kernel alignment of two encoders' vectors of the same pictures, 0 to 1 (Kornblith et al. 2019).
+    """Linear centred kernel alignment of two encoders' vectors of the same images, 0 to 1 (Kornblith et al. 2019).
 
     It stays the same when either is rotated, mirrored, moved or scaled. Computed in float64 from the D x D, E x E and
-    D x E products, chunk by chunk. With fewer pictures than dimensions it is high even for unrelated vectors.
+    D x E products, chunk by chunk. With fewer images than dimensions it is high even for unrelated vectors.
 
     Args:
         a: (N, D) raw vectors.
-        b: (N, E) raw vectors of the same pictures in the same order.
-        chunk: pictures at once.
+        b: (N, E) raw vectors of the same images in the same order.
+        chunk: images at once.
 
     Raises:
         ValueError: the numbers of vectors differ or are below 2, all vectors of one are equal, or some are not finite.
@@ -66,15 +66,15 @@ def linear_cka(a: Vectors, b: Vectors, chunk: int = 8192) -> float:
 
 
 def mutual_neighbours(a: Vectors, b: Vectors, k: int = 10, chunk: int = 2048) -> float:
-    """Share of a picture's k nearest neighbours that both encoders agree on, 0 to 1 (Huh et al. 2024, section 2).
+    """Share of an image's k nearest neighbours that both encoders agree on, 0 to 1 (Huh et al. 2024, section 2).
 
-    Neighbours are by cosine, without the picture itself. By chance it is k / (N - 1).
+    Neighbours are by cosine, without the image itself. By chance it is k / (N - 1).
 
     Args:
         a: (N, D) raw vectors.
-        b: (N, E) raw vectors of the same pictures in the same order.
+        b: (N, E) raw vectors of the same images in the same order.
         k: neighbours, 1 to N - 1.
-        chunk: pictures at once; memory is chunk x chunk and the neighbours' numbers.
+        chunk: images at once; memory is chunk x chunk and the neighbours' numbers.
 
     Raises:
         ValueError: the numbers of vectors differ, k is out of its range, or some vectors are not finite.
@@ -86,7 +86,7 @@ def mutual_neighbours(a: Vectors, b: Vectors, k: int = 10, chunk: int = 2048) ->
     """
     count = _check_paired(a, b, 2)
     if not 1 <= k < count:
-        raise ValueError(f"k is {k}; expected 1 to {count - 1}, as there are {count} pictures")
+        raise ValueError(f"k is {k}; expected 1 to {count - 1}, as there are {count} images")
     for name, vectors in (("a", a), ("b", b)):
         lengths(vectors, name)
     shared = 0
@@ -98,12 +98,12 @@ def mutual_neighbours(a: Vectors, b: Vectors, k: int = 10, chunk: int = 2048) ->
 
 
 def modality_gap(images: Vectors, texts: Vectors, text_to_image: Indices | None = None) -> ModalityGap:
-    """How far pictures and texts of one space lie apart (Liang et al. 2022, section 2).
+    """How far images and texts of one space lie apart (Liang et al. 2022, section 2).
 
     Args:
         images: (B, D) raw vectors.
         texts: (T, D) raw vectors of the same space.
-        text_to_image: (T,) index of the picture that each text describes; None pairs them one by one.
+        text_to_image: (T,) index of the image that each text describes; None pairs them one by one.
 
     Raises:
         ValueError: shapes that do not fit, an index out of range, nothing to compare, or vectors that are not finite.
@@ -125,9 +125,9 @@ def modality_gap(images: Vectors, texts: Vectors, text_to_image: Indices | None 
     paired = 0.0
     for start in range(0, len(texts), 8192):
         stop = min(start + 8192, len(texts))
-        pictures = F.normalize(block(images, start, stop, owners).double(), dim=-1)
-        said = F.normalize(block(texts, start, stop).double(), dim=-1).to(pictures.device)
-        paired += float((pictures * said).sum())
+        seen = F.normalize(block(images, start, stop, owners).double(), dim=-1)
+        said = F.normalize(block(texts, start, stop).double(), dim=-1).to(seen.device)
+        paired += float((seen * said).sum())
     distance = float(torch.linalg.vector_norm(centroids[0] - centroids[1].to(centroids[0].device)))
     return ModalityGap(distance, paired / len(texts))
 
@@ -135,9 +135,9 @@ def modality_gap(images: Vectors, texts: Vectors, text_to_image: Indices | None 
 def _check_paired(a: Vectors, b: Vectors, least: int) -> int:
     if len(a.shape) != 2 or len(b.shape) != 2 or len(a) != len(b):
         shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
-        raise ValueError(f"the shapes are {shapes}; expected (N, D) and (N, E), a row for each of the same pictures")
+        raise ValueError(f"the shapes are {shapes}; expected (N, D) and (N, E), a row for each of the same images")
     if len(a) < least:
-        raise ValueError(f"there are {len(a)} pictures; expected {least} or more")
+        raise ValueError(f"there are {len(a)} images; expected {least} or more")
     return len(a)
 
 

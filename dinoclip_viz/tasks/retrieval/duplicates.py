@@ -1,4 +1,4 @@
-"""Near duplicates: groups of pictures whose features are almost the same, and which of each to keep."""
+"""Near duplicates: groups of images whose features are almost the same, and which of each to keep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dinoclip_viz.tasks.retrieval.search import Rows, unit_chunks, unit_rows
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Pictures that are near duplicates of one another.
+    """Images that are near duplicates of one another.
 
     Attributes:
         keep: the row to keep, the lowest of the group.
@@ -25,7 +25,7 @@ class DuplicateGroup:
 
 
 def near_duplicates(vectors: Rows, above: float, chunk: int = 2048) -> list[DuplicateGroup]:
-    """The connected components of the graph that joins pictures whose cosine is above a threshold.
+    """The connected components of the graph that joins images whose cosine is above a threshold.
 
     As in the deduplication of DINOv2's training set (Oquab et al. 2023, appendix A, https://arxiv.org/abs/2304.07193),
     with every pair compared instead of nearest neighbours alone. Time grows with N squared; memory is a number a row
@@ -60,7 +60,7 @@ def near_duplicates(vectors: Rows, above: float, chunk: int = 2048) -> list[Dupl
 
 
 def _join(parents: NDArray[np.int64], close: NDArray[np.bool_], left: int, right: int) -> None:
-    """Unites what is close, one partner a row and round, so that a thousand copies of one picture cost little."""
+    """Unites what is close, one partner a row and round, so that a thousand copies of one image cost little."""
     rows = np.flatnonzero(close.any(1))
     while len(rows):
         here = _roots(parents, left + rows)

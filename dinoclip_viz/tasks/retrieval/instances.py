@@ -11,7 +11,7 @@ from torch import Tensor
 from dinoclip_viz.tasks.retrieval.search import CHUNK, Rows, unit_chunks, unit_rows
 
 PROTOCOLS: dict[str, tuple[str, ...]] = {"easy": ("easy",), "medium": ("easy", "hard"), "hard": ("hard",)}
-"""Protocol -> the lists whose pictures answer a query. The pictures of its other lists are ignored."""
+"""Protocol -> the lists whose images answer a query. The images of its other lists are ignored."""
 LISTS = ("easy", "hard", "junk")
 CUTS = (1, 5, 10)
 
@@ -28,7 +28,7 @@ def instance_retrieval(
 
     Radenović et al. 2018, "Revisiting Oxford and Paris", https://arxiv.org/abs/1803.11285: the gallery is ranked by
     cosine, nothing is trained, and what a protocol ignores is taken out of the ranking. A query without an answer by a
-    protocol is left out of its means. A tie counts against the query: of equal cosines the wrong pictures come first.
+    protocol is left out of its means. A tie counts against the query: of equal cosines the wrong images come first.
 
     Args:
         queries: (Q, D) raw vectors.

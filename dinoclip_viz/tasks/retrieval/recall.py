@@ -1,4 +1,4 @@
-"""Retrieval: how often a picture finds its caption, and a caption its picture."""
+"""Retrieval: how often an image finds its caption, and a caption its image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search in a feature store: the pictures closest to a text, to a picture, or to any of some examples.
+"""Search in a feature store: the images closest to a text, to an image, or to any of some examples.
 
 Exact and in memory that does not grow with the store: rows are read a chunk at a time, and only the best k so far stay.
 """
@@ -43,12 +43,12 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class Carried:
-    """A store's pictures as a projector's texts are compared with them, projected where they are read.
+    """A store's images as a projector's texts are compared with them, projected where they are read.
 
     Attributes:
         store: (N, D) features of the projector's image encoder.
         projector: computes in float64, so that a row's vector does not depend on its neighbours. One on the text side
-            leaves pictures as they are.
+            leaves images as they are.
     """
 
     store: FeatureStore
@@ -73,7 +73,7 @@ class Carried:
 
 @dataclass(frozen=True)
 class Hit:
-    """A picture that was found.
+    """An image that was found.
 
     Attributes:
         rank: 1 for the best.
@@ -141,7 +141,7 @@ def best_of_any(scores: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def carried(store: FeatureStore, model: ImageTextModel) -> Rows:
-    """(N, D) vectors of a store's pictures in a model's space: its own, or projected where they are read.
+    """(N, D) vectors of a store's images in a model's space: its own, or projected where they are read.
 
     Args:
         store: features of the model's image encoder, or pooled features of the very space of its texts.
@@ -177,16 +177,16 @@ def text_queries(store: FeatureStore, texts: Sequence[str], model: ImageTextMode
 def image_queries(
     store: FeatureStore, images: Sequence[Image.Image], by: ImageEncoder | ImageTextModel
 ) -> tuple[Tensor, Rows]:
-    """(B, D) vectors of pictures, and the store's (N, D) to compare them with.
+    """(B, D) vectors of images, and the store's (N, D) to compare them with.
 
     Args:
         store: the store.
-        images: B pictures.
-        by: the store's own encoder, or a model in whose space pictures are then compared.
+        images: B images.
+        by: the store's own encoder, or a model in whose space images are then compared.
 
     Raises:
         SpaceError: the encoder or model is not the store's.
-        ValueError: there is no picture, or as in `carried`.
+        ValueError: there is no image, or as in `carried`.
     """
     size = store.settings.size or None
     if not isinstance(by, ImageTextModel):
@@ -200,25 +200,25 @@ def image_queries(
 def search_texts(
     store: FeatureStore, texts: Sequence[str], model: ImageTextModel, k: int = 10
 ) -> tuple[Tensor, Tensor]:
-    """(T, k) cosines and rows of the pictures closest to each text; arguments and errors as in `text_queries`."""
+    """(T, k) cosines and rows of the images closest to each text; arguments and errors as in `text_queries`."""
     return nearest(*text_queries(store, texts, model), k)
 
 
 def search_images(
     store: FeatureStore, images: Sequence[Image.Image], by: ImageEncoder | ImageTextModel, k: int = 10
 ) -> tuple[Tensor, Tensor]:
-    """(B, k) cosines and rows of the pictures closest to each picture; arguments and errors as in `image_queries`."""
+    """(B, k) cosines and rows of the images closest to each image; arguments and errors as in `image_queries`."""
     return nearest(*image_queries(store, images, by), k)
 
 
 def search_like(store: FeatureStore, examples: Tensor, k: int = 10) -> tuple[Tensor, Tensor]:
-    """(k,) cosines and rows of the pictures closest to any of the examples, best first.
+    """(k,) cosines and rows of the images closest to any of the examples, best first.
 
-    So a collection grows from a few pictures of its kind, as DINOv2's training set did: "Retrieval" in section 3 of
+    So a collection grows from a few images of its kind, as DINOv2's training set did: "Retrieval" in section 3 of
     Oquab et al. 2023, https://arxiv.org/abs/2304.07193.
 
     Args:
-        store: pictures to choose from.
+        store: images to choose from.
         examples: (M, D) raw vectors of the store's encoder.
         k: how many; where the store has fewer, all of them.
 
@@ -293,7 +293,7 @@ def _checked(queries: Tensor, vectors: Rows, k: int) -> Tensor:
     if k < 1:
         raise ValueError(f"k is {k}; expected 1 or more")
     if not vectors.shape[0]:
-        raise ValueError("there are no vectors to search in; expected at least one picture")
+        raise ValueError("there are no vectors to search in; expected at least one image")
     if queries.ndim != 2 or not len(queries) or queries.shape[1] != vectors.shape[1]:
         raise ValueError(
             f"queries of shape {tuple(queries.shape)} for vectors of shape {tuple(vectors.shape)}; "

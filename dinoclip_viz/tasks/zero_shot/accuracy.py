@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def top_k_accuracy(scores: Tensor, truth: Tensor, k: int = 1) -> float:
-    """Share of pictures whose class is among the k best, 0 to 1.
+    """Share of images whose class is among the k best, 0 to 1.
 
     Of classes with the same score the one listed first counts as the better, as argmax has it.
 
     Args:
         scores: (B, C) a score for each class; higher is closer.
-        truth: (B,) number of the class that each picture is of.
+        truth: (B,) number of the class that each image is of.
         k: how many classes to look at, 1 to C.
 
     Raises:
-        ValueError: shapes that do not fit, no picture, a class number or a k out of range.
+        ValueError: shapes that do not fit, no image, a class number or a k out of range.
 
     Examples:
         >>> top_k_accuracy(torch.tensor([[0.9, 0.1], [0.8, 0.2]]), torch.tensor([0, 1]))
@@ -27,7 +27,7 @@ def top_k_accuracy(scores: Tensor, truth: Tensor, k: int = 1) -> float:
 
 
 def top_k_accuracy_by_class(scores: Tensor, truth: Tensor, k: int = 1) -> Tensor:
-    """(C,) float64 share of each class's pictures whose class is among the k best; NaN for a class without pictures.
+    """(C,) float64 share of each class's images whose class is among the k best; NaN for a class without images.
 
     Args:
         scores, truth, k: as in `top_k_accuracy`.

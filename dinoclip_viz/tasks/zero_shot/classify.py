@@ -1,4 +1,4 @@
-"""Zero-shot classification: which of these labels fits a picture best, and whether any does."""
+"""Zero-shot classification: which of these labels fits an image best, and whether any does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageFeatures, TextEncoder, same_space
 from dinoclip_viz.models import ImageTextModel
 
-Pictures = Sequence[Image.Image] | ImageFeatures
+Images = Sequence[Image.Image] | ImageFeatures
 
 
 def label_vectors(texts: TextEncoder, labels: Sequence[str], templates: Sequence[str] | None = None) -> Tensor:
@@ -58,7 +58,7 @@ def check_labels(labels: Sequence[str]) -> list[str]:
 
 
 def cosines(images: Tensor, labels: Tensor) -> Tensor:
-    """(B, T) cosine of each picture with each label.
+    """(B, T) cosine of each image with each label.
 
     Args:
         images: (B, D) raw vectors.
@@ -94,16 +94,16 @@ def probabilities(scores: Tensor, scale: float, temperature: float = 1.0) -> Ten
 
 def classify(
     model: ImageTextModel,
-    images: Pictures,
+    images: Images,
     labels: Sequence[str],
     templates: Sequence[str] | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
-    """(B, T) probability of each label for each picture; rows sum to 1.
+    """(B, T) probability of each label for each image; rows sum to 1.
 
     Args:
         model: an image-text model.
-        images: B pictures, or their features from `model.encode_images`.
+        images: B images, or their features from `model.encode_images`.
         labels: T >= 2 names.
         templates: prompts with one "{}" each; by default the model's own.
         temperature: above 1 evens the probabilities out, below 1 sharpens them.
@@ -118,7 +118,7 @@ def classify(
 
 def classify_or_none(
     model: ImageTextModel,
-    images: Pictures,
+    images: Images,
     labels: Sequence[str],
     templates: Sequence[str] | None = None,
     temperature: float = 1.0,
@@ -145,7 +145,7 @@ def classify_or_none(
     return probabilities(torch.cat([scores, none], dim=1), model.texts.logit_scale, temperature)
 
 
-def _scores(model: ImageTextModel, images: Pictures, labels: Sequence[str], templates: Sequence[str] | None) -> Tensor:
+def _scores(model: ImageTextModel, images: Images, labels: Sequence[str], templates: Sequence[str] | None) -> Tensor:
     features = images if isinstance(images, ImageFeatures) else model.encode_images(images, methods=())
     same_space(features.space, model.space)
     return cosines(features.pooled, label_vectors(model.texts, labels, templates))

@@ -1,14 +1,14 @@
-"""Hover over a patch and see its similarity to every patch of every picture, in a notebook, an app or a plain page.
+"""Hover over a patch and see its similarity to every patch of every image, in a notebook, an app or a plain page.
 
 The similarities are computed in the browser, by the one `hover.js`, from features that are sent once.
 """
 
 from dinoclip_viz.viz.hover.page import hover_code, hover_module, hover_page
-from dinoclip_viz.viz.hover.payload import MOST_PICTURES, HoverPayload, hover_payload, quantise
+from dinoclip_viz.viz.hover.payload import MOST_IMAGES, HoverPayload, hover_payload, quantise
 from dinoclip_viz.viz.hover.widget import HoverWidget, check_anywidget, hover_widget
 
 __all__ = [
-    "MOST_PICTURES",
+    "MOST_IMAGES",
     "HoverPayload",
     "HoverWidget",
     "check_anywidget",

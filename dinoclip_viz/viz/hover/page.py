@@ -68,8 +68,8 @@ def hover_page(payload: HoverPayload, title: str = "Patch similarity") -> str:
     Examples:
         >>> import numpy as np
         >>> from dinoclip_viz.viz.hover.payload import hover_payload
-        >>> page = hover_page(hover_payload([np.zeros((8, 8))], [np.ones((2, 2, 3))]), title="One picture")
-        >>> "<h1>One picture</h1>" in page, "https://" in page
+        >>> page = hover_page(hover_payload([np.zeros((8, 8))], [np.ones((2, 2, 3))]), title="One image")
+        >>> "<h1>One image</h1>" in page, "https://" in page
         (True, False)
     """
     inside = payload.to_json().replace("<", "\\u003c")

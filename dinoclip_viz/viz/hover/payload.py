@@ -1,4 +1,4 @@
-"""Pictures and their patches -> what the browser is sent once: small pictures, int8 features, colours."""
+"""Images and their patches -> what the browser is sent once: small images, int8 features, colours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from dinoclip_viz.viz.colours import colour_table
-from dinoclip_viz.viz.inputs import Picture, as_picture, check_range
+from dinoclip_viz.viz.inputs import AnyImage, as_image, check_range
 
-MOST_PICTURES = 6
+MOST_IMAGES = 6
 LONGEST = 768
-"""Pixels of the longer side of a picture that is sent."""
+"""Pixels of the longer side of an image that is sent."""
 LEVELS = 127
 LEAST_DIMENSION = 64
 """Shorter features are turned into as many: the error of rounding shrinks with the number of dimensions."""
 _SEED = 0
 _ROWS = 8192  # patches that are turned at once
-_OUTSIDE = 1e-3  # how far a box may stick out of its picture, as a share of its side
+_OUTSIDE = 1e-3  # how far a box may stick out of its image, as a share of its side
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class HoverPayload:
     """What the browser is sent.
 
     Attributes:
-        meta: what is no array: `pictures` (src, name, width, height, rows, columns, box as shares of the sides), the
+        meta: what is no array: `images` (src, name, width, height, rows, columns, box as shares of the sides), the
             features' `dimension`, the colour scale's `low` and `high`, its `colours`, the `style`, and `size` in words.
-        features: int8 (N, D'), the patches of all pictures, row by row, picture after picture.
+        features: int8 (N, D'), the patches of all images, row by row, image after image.
         scales: float32 (N,), little-endian; the cosine of two patches is the dot product of their bytes times both.
-        nbytes: bytes of the "features", their "scales" and the "pictures".
+        nbytes: bytes of the "features", their "scales" and the "images".
     """
 
     meta: dict[str, object]
@@ -53,7 +53,7 @@ class HoverPayload:
 
 
 def hover_payload(
-    pictures: Sequence[Picture],
+    images: Sequence[AnyImage],
     patches: Sequence[ArrayLike],
     boxes: Sequence[Sequence[float] | None] | None = None,
     names: Sequence[str] | None = None,
@@ -61,35 +61,35 @@ def hover_payload(
     high: float = 1.0,
     colours: str = "magma",
 ) -> HoverPayload:
-    """What the browser needs to show every patch's cosine similarity to every patch of all pictures.
+    """What the browser needs to show every patch's cosine similarity to every patch of all images.
 
     Args:
-        pictures: one to six; those above 768 pixels are sent smaller.
-        patches: an array (H, W, D) a picture, not normalised; H and W may differ, D not. A patch of zeros has no
+        images: one to six; those above 768 pixels are sent smaller.
+        patches: an array (H, W, D) an image, not normalised; H and W may differ, D not. A patch of zeros has no
             direction: its similarity to everything is shown as 0.
-        boxes: the part of each picture that its grid covers, (x0, y0, x1, y1) in its pixels; None for all of it.
-        names: what the pictures are called; by default "picture 1" and so on.
+        boxes: the part of each image that its grid covers, (x0, y0, x1, y1) in its pixels; None for all of it.
+        names: what the images are called; by default "image 1" and so on.
         low: the cosine of the first colour.
         high: the cosine of the last colour.
         colours: a colour map's name, as in `colour_map`.
 
     Raises:
-        ValueError: no picture or more than six, lists of different lengths, patches of another shape, of different D,
-            NaN or infinite, a box outside its picture, an unknown colour map, or low not below high.
+        ValueError: no image or more than six, lists of different lengths, patches of another shape, of different D,
+            NaN or infinite, a box outside its image, an unknown colour map, or low not below high.
 
     Examples:
         >>> payload = hover_payload([np.zeros((8, 12))], [np.ones((2, 3, 4))])
         >>> payload.meta["pictures"][0]["rows"], payload.nbytes["features"], payload.nbytes["scales"]
         (2, 384, 24)
     """
-    count = len(pictures)
-    if not 1 <= count <= MOST_PICTURES:
-        raise ValueError(f"{count} pictures; expected 1 to {MOST_PICTURES} that are compared at once")
+    count = len(images)
+    if not 1 <= count <= MOST_IMAGES:
+        raise ValueError(f"{count} images; expected 1 to {MOST_IMAGES} that are compared at once")
     for what, given in (("arrays of patches", patches), ("boxes", boxes), ("names", names)):
         if given is not None and len(given) != count:
-            raise ValueError(f"{count} pictures and {len(given)} {what}; give one for each picture")
+            raise ValueError(f"{count} images and {len(given)} {what}; give one for each image")
     check_range(low, high)
-    grids = [_grid(values, f"patches of picture {index + 1}") for index, values in enumerate(patches)]
+    grids = [_grid(values, f"patches of image {index + 1}") for index, values in enumerate(patches)]
     dimensions = list(dict.fromkeys(grid.shape[-1] for grid in grids))
     if len(dimensions) > 1:
         found = " and ".join(map(str, dimensions))
@@ -97,10 +97,10 @@ def hover_payload(
     parts = [quantise(grid.reshape(-1, dimensions[0])) for grid in grids]
     features = b"".join(levels.tobytes() for levels, _ in parts)
     scales = b"".join(scale.astype("<f4").tobytes() for _, scale in parts)
-    called = names or [f"picture {index + 1}" for index in range(count)]
+    called = names or [f"image {index + 1}" for index in range(count)]
     shown = [
-        _shown(as_picture(picture), grid, boxes[index] if boxes is not None else None, str(called[index]))
-        for index, (picture, grid) in enumerate(zip(pictures, grids, strict=True))
+        _shown(as_image(image), grid, boxes[index] if boxes is not None else None, str(called[index]))
+        for index, (image, grid) in enumerate(zip(images, grids, strict=True))
     ]
     nbytes = {
         "features": len(features),
@@ -169,7 +169,7 @@ def _turn(dimension: int) -> NDArray[np.float32]:
 def _grid(patches: ArrayLike, what: str) -> NDArray[np.floating]:
     array = np.asarray(patches)
     if array.ndim != 3 or array.size == 0:
-        raise ValueError(f"{what} have shape {array.shape}; expected (H, W, D) of one picture")
+        raise ValueError(f"{what} have shape {array.shape}; expected (H, W, D) of one image")
     if not np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.float32)
     wrong = int((~np.isfinite(array)).any(axis=-1).sum())
@@ -178,19 +178,17 @@ def _grid(patches: ArrayLike, what: str) -> NDArray[np.floating]:
     return array
 
 
-def _shown(
-    picture: Image.Image, grid: NDArray[np.floating], box: Sequence[float] | None, name: str
-) -> dict[str, object]:
-    width, height = picture.size
+def _shown(image: Image.Image, grid: NDArray[np.floating], box: Sequence[float] | None, name: str) -> dict[str, object]:
+    width, height = image.size
     x0, y0, x1, y1 = (float(edge) for edge in (box if box is not None else (0, 0, width, height)))
     shares = (x0 / width, y0 / height, x1 / width, y1 / height)
     inside = all(-_OUTSIDE <= share <= 1 + _OUTSIDE for share in shares)
     if not (inside and x0 < x1 and y0 < y1):
         raise ValueError(
-            f"{name}: the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is no part of a picture of {width} x {height} pixels; "
+            f"{name}: the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is no part of an image of {width} x {height} pixels; "
             "expected (x0, y0, x1, y1) inside it"
         )
-    small = picture.copy()
+    small = image.copy()
     small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     rows, columns = grid.shape[:2]
     return {
@@ -204,11 +202,11 @@ def _shown(
     }
 
 
-def _data_url(picture: Image.Image) -> str:
-    """The picture inside an address: PNG where that is no larger, else JPEG."""
+def _data_url(image: Image.Image) -> str:
+    """The image inside an address: PNG where that is no larger, else JPEG."""
     png, jpeg = io.BytesIO(), io.BytesIO()
-    picture.save(png, "PNG", optimize=True)
-    picture.save(jpeg, "JPEG", quality=88, subsampling=0)
+    image.save(png, "PNG", optimize=True)
+    image.save(jpeg, "JPEG", quality=88, subsampling=0)
     kind, data = min(("png", png.getvalue()), ("jpeg", jpeg.getvalue()), key=lambda pair: len(pair[1]))
     return f"data:image/{kind};base64,{_base64(data)}"
 
@@ -227,10 +225,10 @@ def _words(nbytes: dict[str, int], count: int, dimension: int) -> str:
 
     Examples:
         >>> _words({"features": 1_050_000, "scales": 11_000, "pictures": 90_000}, 2738, 384)
-        '2,738 patches of 384 numbers, sent once: 1.06 MB of int8 features, 0.09 MB of pictures.'
+        '2,738 patches of 384 numbers, sent once: 1.06 MB of int8 features, 0.09 MB of images.'
     """
     features = (nbytes["features"] + nbytes["scales"]) / 1e6
     return (
         f"{count:,} patches of {dimension} numbers, sent once: {features:.2f} MB of int8 features, "
-        f"{nbytes['pictures'] / 1e6:.2f} MB of pictures."
+        f"{nbytes['pictures'] / 1e6:.2f} MB of images."
     )

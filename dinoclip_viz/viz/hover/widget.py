@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from dinoclip_viz.viz.hover.page import hover_module
 from dinoclip_viz.viz.hover.payload import hover_payload
-from dinoclip_viz.viz.inputs import Picture
+from dinoclip_viz.viz.inputs import AnyImage
 
 NEEDED = 'the hover widget needs anywidget: pip install "dinoclip-viz[notebooks]"'
 
@@ -20,31 +20,31 @@ class HoverWidget(Protocol):
     """What a notebook shows and a script may read.
 
     Attributes:
-        pins: [picture, row, column] of each pinned patch, all from 0, in the order of pinning.
+        pins: [image, row, column] of each pinned patch, all from 0, in the order of pinning.
     """
 
     pins: list[list[int]]
 
 
 def hover_widget(
-    pictures: Sequence[Picture],
+    images: Sequence[AnyImage],
     patches: Sequence[ArrayLike],
     boxes: Sequence[Sequence[float] | None] | None = None,
     names: Sequence[str] | None = None,
     low: float = -0.2,
     high: float = 1.0,
 ) -> HoverWidget:
-    """The pictures, to hover over; the last line of a notebook's cell shows it.
+    """The images, to hover over; the last line of a notebook's cell shows it.
 
     Args:
-        pictures, patches, boxes, names, low, high: as in `hover_payload`.
+        images, patches, boxes, names, low, high: as in `hover_payload`.
 
     Raises:
         ModuleNotFoundError: anywidget is not installed; the message names the extra.
         ValueError: as in `hover_payload`.
     """
     check_anywidget()  # before the work
-    payload = hover_payload(pictures, patches, boxes, names, low, high)
+    payload = hover_payload(images, patches, boxes, names, low, high)
     made = _widget_class()(meta=payload.meta, features=payload.features, scales=payload.scales)
     return cast("HoverWidget", made)
 

@@ -22,7 +22,7 @@ def click(bench, two, showing, side, place):
     return match.clicked(bench, bench.first_key, *two, DINO, 0, False, 0, showing, side, place)
 
 
-def test_both_pictures_come_with_their_points_and_the_lines(bench, two):
+def test_both_images_come_with_their_points_and_the_lines(bench, two):
     first, second, joined, said, showing, note = match.answer(bench, bench.first_key, *two)
     assert first.size == second.size == (768, 768)
     assert joined.width > 1000 and note == ""
@@ -42,18 +42,18 @@ def test_options_change_the_answer(bench, two):
         assert match.answer(bench, bench.first_key, *two, **options)[2].tobytes() != plain, options
 
 
-def test_a_click_finds_its_place_in_the_other_picture_either_way(bench, two):
+def test_a_click_finds_its_place_in_the_other_image_either_way(bench, two):
     showing = match.answer(bench, bench.first_key, *two)[4]
     marked, warm, said = click(bench, two, showing, match.FIRST, [383, 383])
-    assert said.startswith("(96, 96) in the first picture is (") and "in the second" in said
+    assert said.startswith("(96, 96) in the first image is (") and "in the second" in said
     assert marked.size == (768, 768) and warm.height > 768  # the colours' scale below
     assert marked.getpixel((384, 384)) == match.CLICKED
     warm, marked, said = click(bench, two, showing, match.SECOND, (383, 383))
-    assert "in the second picture is" in said and marked.getpixel((384, 384)) == match.CLICKED
+    assert "in the second image is" in said and marked.getpixel((384, 384)) == match.CLICKED
     assert warm.height > 768
 
 
-def test_a_picture_against_itself_finds_the_same_place(bench, two):
+def test_an_image_against_itself_finds_the_same_place(bench, two):
     same = [two[0], two[0]]
     showing = match.answer(bench, bench.first_key, *same)[4]
     said = click(bench, same, showing, match.FIRST, [200, 500])[2]
@@ -64,22 +64,22 @@ def test_a_picture_against_itself_finds_the_same_place(bench, two):
 @pytest.mark.parametrize("place", [[768, 20], [20, 900], [-2, 4], None, "x", [1], ["a", "b"], [float("nan"), 1]])
 def test_a_click_outside_is_told_in_one_line(bench, two, place):
     showing = match.names_of([read(path) for path in two])
-    with pytest.raises(ValueError, match="click inside one of the two pictures") as caught:
+    with pytest.raises(ValueError, match="click inside one of the two images") as caught:
         click(bench, two, showing, match.FIRST, place)
     assert "\n" not in str(caught.value)
 
 
-def test_a_click_before_there_is_a_picture_is_told(bench, two):
-    with pytest.raises(ValueError, match="no picture yet"):
+def test_a_click_before_there_is_an_image_is_told(bench, two):
+    with pytest.raises(ValueError, match="no image yet"):
         click(bench, [None, two[1]], "", match.FIRST, [1, 1])
-    with pytest.raises(ValueError, match="no picture yet"):
+    with pytest.raises(ValueError, match="no image yet"):
         match.answer(bench, bench.first_key, two[0], None)
 
 
-def test_a_click_on_pictures_that_were_changed_meanwhile_gets_no_answer(bench, two, photograph):
+def test_a_click_on_images_that_were_changed_meanwhile_gets_no_answer(bench, two, photograph):
     showing = match.answer(bench, bench.first_key, *two)[4]
     for now in ([two[0], photograph], [two[1], two[0]]):
-        with pytest.raises(ValueError, match="not the pictures that were matched"):
+        with pytest.raises(ValueError, match="not the images that were matched"):
             click(bench, now, showing, match.FIRST, [10, 10])
 
 
@@ -96,7 +96,7 @@ def test_a_photograph_of_another_size_brings_a_notice(bench, two, photograph):
     assert outcome[5] == NOTICE
     assert outcome[1].width == 1024  # 512 px, enlarged by a whole factor
     said = click(bench, [two[0], photograph], outcome[4], match.SECOND, [1023, 1023])[2]
-    assert said.startswith("(512, 512) in the second picture")
+    assert said.startswith("(512, 512) in the second image")
 
 
 def test_others_are_drawn_two_of_a_class(bench):

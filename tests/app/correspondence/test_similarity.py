@@ -26,7 +26,7 @@ def exact(patches, one, other):
     return float(rows[one] @ rows[other] / rows[one].norm() / rows[other].norm())
 
 
-def test_the_answer_holds_the_models_own_patches_and_their_pictures(bench, drawn):
+def test_the_answer_holds_the_models_own_patches_and_their_images(bench, drawn):
     sent, note = hover.answer(bench, bench.first_key, [(drawn, None)])
     received = json.loads(sent)
     model = bench.model(bench.first_key)
@@ -46,7 +46,7 @@ def test_clips_patches_differ_and_a_resolution_changes_the_grid(bench, drawn):
     assert small["pictures"][0]["rows"] < dino["pictures"][0]["rows"]
 
 
-def test_pictures_of_different_shapes_each_have_their_own_grid(bench, drawn, tmp_path):
+def test_images_of_different_shapes_each_have_their_own_grid(bench, drawn, tmp_path):
     from PIL import Image
 
     wide = tmp_path / "wide.png"
@@ -69,12 +69,12 @@ def test_a_photograph_brings_a_notice(bench, photograph):
 
 def test_what_cannot_be_answered_is_told_in_one_line(bench, drawn, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     alone = Workbench("playground-clip")
     alone._first = type("Model", (), {"name": "alone", "clip": None, "guide": None, "images": None})()
     for board, items, whose, words in (
-        (bench, None, DINO, "no pictures yet"),
-        (bench, [(drawn, None)] * 7, DINO, "7 pictures are more than the 6"),
+        (bench, None, DINO, "no images yet"),
+        (bench, [(drawn, None)] * 7, DINO, "7 images are more than the 6"),
         (bench, [(str(broken), None)], DINO, "broken.png"),
         (bench, [(drawn, None)], "nobody's", "nobody"),
         (alone, [(drawn, None)], CLIP, "alone has no CLIP"),
@@ -92,4 +92,4 @@ def test_the_tab_is_built_without_running_a_model(bench):
         panel = hover.build(bench, gr.State(bench.first_key))
     assert isinstance(panel, Panel) and bench.features_kept.misses == misses
     assert panel.refresh(bench, bench.first_key).choices == [(DINO, DINO), (CLIP, CLIP)]
-    assert isinstance(panel.outputs[0], gr.HTML) and isinstance(panel.picture, gr.Gallery)
+    assert isinstance(panel.outputs[0], gr.HTML) and isinstance(panel.image, gr.Gallery)

@@ -35,8 +35,8 @@ def patches():
 @pytest.fixture(scope="module")
 def payload(patches):
     generator = np.random.default_rng(1)
-    pictures = [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
-    return hover_payload(pictures, patches, BOXES)
+    images = [generator.integers(0, 256, (height, width, 3), dtype=np.uint8) for width, height in SIZES]
+    return hover_payload(images, patches, BOXES)
 
 
 @pytest.fixture(scope="module")
@@ -92,30 +92,30 @@ def state(page, handle="handle"):
     return {**found, "map": np.array(found["map"])}
 
 
-def place(page, picture, row, column, root="body"):
+def place(page, image, row, column, root="body"):
     """The middle of a patch in the window's pixels."""
-    box = page.locator(f"{root} .box").nth(picture).bounding_box()
-    rows, columns = GRIDS[picture]
+    box = page.locator(f"{root} .box").nth(image).bounding_box()
+    rows, columns = GRIDS[image]
     return box["x"] + (column + 0.5) / columns * box["width"], box["y"] + (row + 0.5) / rows * box["height"]
 
 
-def number(picture, row, column):
-    """Of a patch, counted over all pictures."""
-    return sum(rows * columns for rows, columns in GRIDS[:picture]) + row * GRIDS[picture][1] + column
+def number(image, row, column):
+    """Of a patch, counted over all images."""
+    return sum(rows * columns for rows, columns in GRIDS[:image]) + row * GRIDS[image][1] + column
 
 
-def at(picture, row, column):
-    return {"picture": picture, "row": row, "column": column}
+def at(image, row, column):
+    return {"picture": image, "row": row, "column": column}
 
 
-def colours(page, picture):
-    """(rows, columns, 3), the pixels of a picture's map."""
-    rows, columns = GRIDS[picture]
+def colours(page, image):
+    """(rows, columns, 3), the pixels of an image's map."""
+    rows, columns = GRIDS[image]
     code = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
-    return np.array(page.locator(".box canvas").nth(picture).evaluate(code)).reshape(rows, columns, 4)[..., :3]
+    return np.array(page.locator(".box canvas").nth(image).evaluate(code)).reshape(rows, columns, 4)[..., :3]
 
 
-def test_hovering_shows_the_cosines_over_all_pictures(opened, payload, cosines):
+def test_hovering_shows_the_cosines_over_all_images(opened, payload, cosines):
     page = opened(hover_page(payload))
     for spot in ((0, 0, 0), (0, 11, 11), (1, 2, 7), (2, 8, 1)):
         page.mouse.move(*place(page, *spot))
@@ -132,31 +132,31 @@ def test_the_painted_colours_are_those_of_the_values(opened, payload):
     settle(page)
     values = state(page)["map"]
     starts = np.cumsum([0, *(rows * columns for rows, columns in GRIDS)])
-    for picture, grid in enumerate(GRIDS):
-        mine = values[starts[picture] : starts[picture + 1]].reshape(grid)
-        assert np.abs(colours(page, picture) - colour_map(mine, -0.2, 1, "magma")).max() <= 2
+    for image, grid in enumerate(GRIDS):
+        mine = values[starts[image] : starts[image + 1]].reshape(grid)
+        assert np.abs(colours(page, image) - colour_map(mine, -0.2, 1, "magma")).max() <= 2
     before = colours(page, 0)
     page.mouse.move(*place(page, 0, 0, 11))
     settle(page)
     assert not np.array_equal(before, colours(page, 0))
 
 
-def test_the_best_match_in_every_picture_is_marked(opened, payload, cosines):
+def test_the_best_match_in_every_image_is_marked(opened, payload, cosines):
     page = opened(hover_page(payload))
     page.mouse.move(*place(page, 0, 4, 5))
     settle(page)
     row = cosines[number(0, 4, 5)].copy()
     row[number(0, 4, 5)] = -1
     starts = np.cumsum([0, *(rows * columns for rows, columns in GRIDS)])
-    for picture, (_, columns) in enumerate(GRIDS):
-        part = row[starts[picture] : starts[picture + 1]]
-        ring = page.locator(".box").nth(picture).locator(".best").bounding_box()
-        x, y = place(page, picture, *divmod(int(part.argmax()), columns))
+    for image, (_, columns) in enumerate(GRIDS):
+        part = row[starts[image] : starts[image + 1]]
+        ring = page.locator(".box").nth(image).locator(".best").bounding_box()
+        x, y = place(page, image, *divmod(int(part.argmax()), columns))
         assert abs(ring["x"] + ring["width"] / 2 - x) < 1 and abs(ring["y"] + ring["height"] / 2 - y) < 1
-        assert f"best match {part.max():.2f}" in page.locator("figcaption").nth(picture).inner_text()
+        assert f"best match {part.max():.2f}" in page.locator("figcaption").nth(image).inner_text()
 
 
-def test_a_box_keeps_the_grid_on_its_part_of_the_picture(opened, payload):
+def test_a_box_keeps_the_grid_on_its_part_of_the_image(opened, payload):
     page = opened(hover_page(payload))
     stage, box = (page.locator(name).nth(1).bounding_box() for name in (".stage", ".box"))
     assert abs((box["x"] - stage["x"]) / stage["width"] - 0.1) < 0.01
@@ -219,7 +219,7 @@ def test_pins_end_at_eight_and_a_button_clears_them(opened, payload):
     assert state(page)["pins"] == [] and page.locator(".pin").count() == 0
 
 
-def test_pictures_do_not_move_when_pins_come(opened, payload):
+def test_images_do_not_move_when_pins_come(opened, payload):
     page = opened(hover_page(payload))
     before = page.locator(".stage").nth(2).bounding_box()
     for column in range(6):
@@ -261,7 +261,7 @@ def test_keys_move_pin_and_clear(opened, payload, cosines):
     settle(page)
     assert state(page)["cursor"] == at(0, 7, 2)
     live = page.locator("[aria-live]").inner_text()
-    assert "row 8, column 3: similarity 1.00" in live and "picture 3 best match" in live
+    assert "row 8, column 3: similarity 1.00" in live and "image 3 best match" in live
     ring = "s => getComputedStyle(s).outlineColor"
     assert page.locator(".stage").first.evaluate(ring) != page.locator(".stage").nth(1).evaluate(ring)
     page.keyboard.press("Enter")
@@ -345,7 +345,7 @@ def script(code):
 
 @pytest.fixture
 def pair(opened, payload, patches):
-    """Two explorers on one page; the second shows the third picture alone."""
+    """Two explorers on one page; the second shows the third image alone."""
     other = hover_payload([Image.new("RGB", SIZES[2])], [patches[2]])
     safe = [each.to_json().replace("<", "\\u003c") for each in (payload, other)]
     code = (

@@ -55,17 +55,17 @@ def test_methods_stand_side_by_side_with_their_maps_and_times(bench, scene):
 
 
 def test_maps_are_the_raw_cosines_of_each_method_and_synonyms_the_higher_of_both(bench, scene):
-    picture, model = read(scene), bench.model(bench.first_key)
-    found = regions.find(bench, bench.first_key, picture, regions.asked(PROMPTS), ["maskclip", "projector"])
+    image, model = read(scene), bench.model(bench.first_key)
+    found = regions.find(bench, bench.first_key, image, regions.asked(PROMPTS), ["maskclip", "projector"])
     for one in found:
-        each = raw_heatmap(model, picture.image, ["a mushroom", "a toadstool", "a car"], one.method).numpy()
+        each = raw_heatmap(model, image.image, ["a mushroom", "a toadstool", "a car"], one.method).numpy()
         assert (one.maps[0].numpy() >= each[:2].max(0) - 1e-5).all()  # the higher one a patch, then interpolated
         assert not np.allclose(one.maps[0], each[0], atol=1e-3)
         assert np.allclose(one.maps[1], each[2], atol=1e-5)
         assert one.encoding > 0 and one.prompting > 0
 
 
-def test_a_second_prompt_encodes_no_picture(bench, scene):
+def test_a_second_prompt_encodes_no_image(bench, scene):
     masks_of(bench, scene, "a cat", ["maskclip", "sclip"])
     misses = bench.features_kept.misses
     found = regions.find(bench, bench.first_key, read(scene), regions.asked("a new prompt"), ["maskclip", "sclip"])

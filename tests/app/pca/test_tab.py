@@ -21,7 +21,7 @@ def first(key_bench):
 
 @pytest.fixture
 def pair(bench, tmp_path):
-    """Two drawn pictures as a gallery hands them over, and the mask of the first."""
+    """Two drawn images as a gallery hands them over, and the mask of the first."""
     scenes = [draw(seed, 1, 192, objects=1)[0] for seed in (1503, 1504)]
     for index, scene in enumerate(scenes):
         scene.image.save(tmp_path / f"{index}.png")
@@ -75,7 +75,7 @@ def test_clicks_find_the_object_and_say_what_is_missing(bench, pair):
     assert again.tobytes() != marked.tobytes()
     clicks = with_click(clicks, (2, 2), (192, 192), BACKGROUND)
     _, found, words = clicked(bench, first(bench), bench.first_key, items, 1, clicks)
-    assert [caption for _, caption in found] == ["picture 1", "picture 2"] and "2 clicks" in words
+    assert [caption for _, caption in found] == ["image 1", "image 2"] and "2 clicks" in words
 
 
 def test_clicks_that_cannot_be_used_are_told(bench, pair):
@@ -84,10 +84,10 @@ def test_clicks_that_cannot_be_used_are_told(bench, pair):
         with_click([], (200, 3), (192, 192), OBJECT)
     with pytest.raises(ValueError, match="Forget"):
         with_click([(0.5, 0.5, True)] * pca_views.MOST_CLICKS, (3, 3), (192, 192), OBJECT)
-    with pytest.raises(ValueError, match="no picture 3"):
+    with pytest.raises(ValueError, match="no image 3"):
         clicked(bench, first(bench), bench.first_key, items, 3, [])
     with pytest.raises(ValueError, match="as foreground and as background"):
         clicked(bench, first(bench), bench.first_key, items, 1, [(0.5, 0.5, True), (0.5, 0.5, False)])
-    with pytest.raises(Exception, match="no picture 3") as error:
+    with pytest.raises(Exception, match="no image 3") as error:
         told(clicked)(bench, first(bench), bench.first_key, items, 3, [])
     assert "\n" not in error.value.message

@@ -29,7 +29,7 @@ def scenes(bench):
 
 @pytest.fixture(scope="module")
 def labelled(bench, tmp_path_factory):
-    """A store of which every picture has a label."""
+    """A store of which every image has a label."""
     folder = tmp_path_factory.mktemp("labelled") / "store"
     embed(PlaygroundSource(2112, 40, 96, 1), "playground-dino", folder)
     return gallery.Gallery(folder, bench.model(bench.first_key))
@@ -63,7 +63,7 @@ def test_scenes_of_several_objects_do_not_vote(bench, scenes, plane):
     tiles, _, said, _ = neighbours.answer(bench, scenes, bench.first_key, plane, 48)
     assert len(tiles) == len(names)
     assert sorted(caption.split(" · ")[0] for _, caption in tiles) == sorted(names)
-    assert f"the {len(names)} of 24 pictures that have a label" in said
+    assert f"the {len(names)} of 24 images that have a label" in said
 
 
 def test_a_low_temperature_lets_the_nearest_decide(bench, labelled, plane):
@@ -74,10 +74,10 @@ def test_a_low_temperature_lets_the_nearest_decide(bench, labelled, plane):
 
 
 def test_a_gallery_without_labels_shows_its_closest_and_nobody_votes(bench, plane, tmp_path):
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "files").mkdir()
     for sample in PlaygroundSource(2000, 4).samples():
-        sample.load().save(tmp_path / "pictures" / f"{sample.key}.png")
-    embed(tmp_path / "pictures", "playground-dino", tmp_path / "store")
+        sample.load().save(tmp_path / "files" / f"{sample.key}.png")
+    embed(tmp_path / "files", "playground-dino", tmp_path / "store")
     bare = gallery.Gallery(tmp_path / "store", bench.model(bench.first_key))
     tiles, bars, said, _ = neighbours.answer(bench, bare, bench.first_key, plane, 3)
     assert len(tiles) == 3 and bars is None and said.startswith(neighbours.UNLABELLED)
@@ -107,7 +107,7 @@ def test_a_photograph_brings_a_notice_and_what_fails_one_line(bench, labelled, p
     assert neighbours.answer(bench, labelled, bench.first_key, photograph, 3)[3] == NOTICE
     run = told(neighbours.answer)
     for key, path, words in (
-        (bench.first_key, None, "there is no picture yet"),
+        (bench.first_key, None, "there is no image yet"),
         (key_of("playground-clip", ""), plane, "cannot search this gallery"),
     ):
         with pytest.raises(gr.Error, match=words) as caught:
@@ -119,4 +119,4 @@ def test_the_tab_is_built_and_its_handler_fills_every_output(bench, labelled, pl
     with gr.Blocks():
         panel = neighbours.build(bench, gr.State(bench.first_key), labelled)
     answer = panel.run(bench.first_key, plane, 3, 0.07)
-    assert len(answer) == len(panel.outputs) == 4 and panel.picture in panel.inputs and panel.share is not None
+    assert len(answer) == len(panel.outputs) == 4 and panel.image in panel.inputs and panel.share is not None

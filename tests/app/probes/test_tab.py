@@ -46,8 +46,8 @@ def test_a_drawn_scene_brings_its_truth_and_the_figures(bench, drawn):
 
 
 def test_the_figure_is_that_of_the_scene(bench, drawn):
-    scene, picture = draw(1007, 1, 192)[0], read(drawn)
-    assert bench.drawn.scene(picture).captions == scene.captions
+    scene, image = draw(1007, 1, 192)[0], read(drawn)
+    assert bench.drawn.scene(image).captions == scene.captions
     encoder, head = probes.offered(bench, bench.first_key)[CLASSES]
     labels = head.predict(encoder.encode([scene.image], fit="whole"))[0]
     miou = Confusion(head.names).add(labels, scene.mask).miou
@@ -56,7 +56,7 @@ def test_the_figure_is_that_of_the_scene(bench, drawn):
     assert miou > 0.2
 
 
-def test_the_picture_shows_through_the_classes_as_asked(bench, drawn):
+def test_the_image_shows_through_the_classes_as_asked(bench, drawn):
     through = probes.answer(bench, bench.first_key, drawn, [CLASSES], opacity=0)[0][0][0]
     alone = probes.answer(bench, bench.first_key, drawn, [CLASSES], opacity=1)[0][0][0]
     scene = np.asarray(read(drawn).image.convert("L").convert("RGB"))
@@ -71,11 +71,11 @@ def test_a_photograph_has_no_truth_and_brings_a_notice(bench, photograph, own):
     assert said == "" and note == NOTICE
 
 
-def test_nothing_chosen_and_no_picture_are_told_in_one_line(bench, drawn):
+def test_nothing_chosen_and_no_image_are_told_in_one_line(bench, drawn):
     for path, chosen, words in (
         (drawn, [], "no head is chosen"),
         (drawn, ["gone"], "choose from"),
-        (None, [DEPTH], "no picture"),
+        (None, [DEPTH], "no image"),
     ):
         with pytest.raises(gr.Error) as caught:
             told(probes.answer)(bench, bench.first_key, path, chosen)
@@ -94,5 +94,5 @@ def test_the_tab_is_built_with_the_users_folder(bench, own):
         panel = probes.build(bench, gr.State(bench.first_key), own)
     chosen = panel.changed[0]
     assert [name for name, _ in chosen.choices] == [CLASSES, DEPTH, PARTS, "mine"]
-    assert panel.picture is panel.inputs[1] and panel.share is not None
+    assert panel.image is panel.inputs[1] and panel.share is not None
     assert panel.refresh(bench, key_of("playground", None)).value == [CLASSES, DEPTH, PARTS, "mine"]

@@ -27,11 +27,11 @@ def scenes(bench):
 def files(tmp_path_factory):
     """A store over three files, one of which is gone."""
     folder = tmp_path_factory.mktemp("gallery")
-    (folder / "pictures").mkdir()
+    (folder / "files").mkdir()
     for sample in PlaygroundSource(2000, 3).samples():
-        sample.load().save(folder / "pictures" / f"{sample.key}.png")
-    embed(folder / "pictures", "playground-dino", folder / "store")
-    (folder / "pictures" / "2000-000001.png").unlink()
+        sample.load().save(folder / "files" / f"{sample.key}.png")
+    embed(folder / "files", "playground-dino", folder / "store")
+    (folder / "files" / "2000-000001.png").unlink()
     return folder
 
 
@@ -51,26 +51,26 @@ def test_scenes_are_embedded_once_a_model(bench, scenes):
     assert "drawn scenes" in str(scenes)
 
 
-def test_a_drawn_picture_finds_others_and_a_photograph_brings_a_notice(bench, scenes, drawn, photograph):
-    found, note = gallery.by_picture(bench, scenes, bench.first_key, drawn, 3)
+def test_a_drawn_image_finds_others_and_a_photograph_brings_a_notice(bench, scenes, drawn, photograph):
+    found, note = gallery.by_image(bench, scenes, bench.first_key, drawn, 3)
     assert len(found) == 3 and note == ""
-    assert gallery.by_picture(bench, scenes, bench.first_key, photograph, 3)[1] == NOTICE
+    assert gallery.by_image(bench, scenes, bench.first_key, photograph, 3)[1] == NOTICE
 
 
 def test_a_named_store_is_searched_and_lost_files_are_grey(bench, files):
     named = gallery.Gallery(files / "store", bench.model(bench.first_key))
-    found, _ = gallery.by_picture(bench, named, bench.first_key, str(files / "pictures" / "2000-000002.png"), 24)
+    found, _ = gallery.by_image(bench, named, bench.first_key, str(files / "files" / "2000-000002.png"), 24)
     assert len(found) == 3
     assert "2000-000002" in found[0][1]
     grey = [caption for image, caption in found if image.getpixel((3, 3)) == (200, 200, 200)]
     assert len(grey) == 1 and "2000-000001" in grey[0]
-    assert "3 pictures of store" in str(named)
+    assert "3 images of store" in str(named)
 
 
 def test_a_model_that_does_not_fit_is_told(bench, files):
     named = gallery.Gallery(files / "store", bench.model(bench.first_key))
     key = key_of("playground-clip", "")
-    for run, query in ((gallery.by_text, "a cat"), (gallery.by_picture, str(files / "pictures" / "2000-000002.png"))):
+    for run, query in ((gallery.by_text, "a cat"), (gallery.by_image, str(files / "files" / "2000-000002.png"))):
         with pytest.raises(gr.Error, match="cannot search this gallery") as caught:
             told(run)(bench, named, key, query, 3)
         assert "\n" not in caught.value.message
@@ -83,14 +83,14 @@ def test_a_gallery_that_is_none_is_told_at_the_start(bench, tmp_path):
         gallery.Gallery(tmp_path / "none", bench.model(bench.first_key))
 
 
-def test_no_words_no_picture_and_a_broken_one_are_told(bench, scenes, tmp_path):
+def test_no_words_no_image_and_a_broken_one_are_told(bench, scenes, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     for run, query, words in (
         (gallery.by_text, " ", "text is empty"),
         (gallery.by_text, None, "text is empty"),
-        (gallery.by_picture, None, "no picture yet"),
-        (gallery.by_picture, str(broken), "broken.png"),
+        (gallery.by_image, None, "no image yet"),
+        (gallery.by_image, str(broken), "broken.png"),
     ):
         with pytest.raises(gr.Error, match=words):
             told(run)(bench, scenes, bench.first_key, query, 3)

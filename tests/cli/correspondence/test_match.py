@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 
-def test_match_writes_a_picture_and_tells_the_places(dinoclip, scenes, tmp_path):
+def test_match_writes_an_image_and_tells_the_places(dinoclip, scenes, tmp_path):
     out = tmp_path / "new" / "match.png"
     done = dinoclip("match", scenes[0], scenes[1], "--out", out, "--count", "12", "--json")
     assert (done.code, done.err) == (0, "")
@@ -77,7 +77,7 @@ def test_classes_are_told_apart_in_a_table(dinoclip):
 
 @pytest.fixture
 def spair(tmp_path, scenes):
-    """Two pairs in SPair-71k's layout, the second with a picture that is missing."""
+    """Two pairs in SPair-71k's layout, the second with an image that is missing."""
     keys = ["000001-000000-000001:cat", "000002-000000-gone:cat"]
     for place in ("Layout/large", "PairAnnotation/test", "JPEGImages/cat"):
         (tmp_path / place).mkdir(parents=True)

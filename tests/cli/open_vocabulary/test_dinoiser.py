@@ -25,9 +25,9 @@ def test_layers_are_trained_saved_and_told(trained, dinoclip):
     done = dinoclip(*words, "--json")  # a finished run comes back
     assert done.code == 0
     assert done.json.keys() == {
-        "out", "head", "clip", "guide", "source", "pictures", "rounds", "best", "history",
+        "out", "head", "clip", "guide", "source", "images", "rounds", "best", "history",
     }  # fmt: skip
-    assert (done.json["clip"], done.json["guide"], done.json["pictures"]) == ("playground-clip", "playground-dino", 8)
+    assert (done.json["clip"], done.json["guide"], done.json["images"]) == ("playground-clip", "playground-dino", 8)
     assert [row["epoch"] for row in done.json["history"]] == [1, 2]
     assert done.json["best"] == min(done.json["history"], key=lambda row: row["held_loss"])
     names = {path.name for path in out.iterdir()}
@@ -41,9 +41,9 @@ def test_layers_are_trained_saved_and_told(trained, dinoclip):
 def test_the_card_tells_what_was_done(trained):
     _, out = trained
     card = (out / "README.md").read_text()
-    for words in ("playground-clip", "playground-dino", "playground:2000:8:64", "6 steps of 2 pictures", "held loss"):
+    for words in ("playground-clip", "playground-dino", "playground:2000:8:64", "6 steps of 2 images", "held loss"):
         assert words in card
-    assert "8 pictures, 2 of them held out" in card and str(out) not in card
+    assert "8 images, 2 of them held out" in card and str(out) not in card
 
 
 def test_another_run_in_the_same_folder_is_refused(trained, dinoclip):
@@ -51,12 +51,12 @@ def test_another_run_in_the_same_folder_is_refused(trained, dinoclip):
     dinoclip(*words, "--seed", 1).refused(out.name, "seed 0, not 1", "name another folder")
 
 
-def test_a_broken_picture_is_told_and_the_rest_trains(dinoclip, scenes, tmp_path):
-    folder = tmp_path / "pictures"
+def test_a_broken_image_is_told_and_the_rest_trains(dinoclip, scenes, tmp_path):
+    folder = tmp_path / "images"
     folder.mkdir()
     for scene in scenes:
         (folder / scene.name).write_bytes(scene.read_bytes())
-    (folder / "000001.png").write_bytes(b"no picture")
+    (folder / "000001.png").write_bytes(b"no image")
     done = dinoclip("dinoiser", folder, "--out", tmp_path / "out", *TINY, "--json")
     assert done.code == 1
     [failure] = done.json["failed"]
@@ -68,7 +68,7 @@ def test_it_says_what_it_cannot_use(dinoclip, scenes, tmp_path):
     source = "playground:2000:3:64"
     dinoclip("dinoiser", tmp_path / "nothing", *out).refused("nothing")
     dinoclip("dinoiser", source, *out, "--model", "playground-dino").refused("playground-dino")
-    dinoclip("dinoiser", source, *out, "--held", 3).refused("3 pictures, of which 3 are held out")
+    dinoclip("dinoiser", source, *out, "--held", 3).refused("3 images, of which 3 are held out")
     dinoclip("dinoiser", source, *out, "--rounds", 9, "--steps", 4).refused("9 rounds of 4 steps")
     dinoclip("dinoiser", source, *out, "--size", 4).refused("size is 4 pixels")
     dinoclip("dinoiser", source, *out, "--rate", 0).refused("0 is no learning rate")

@@ -31,13 +31,13 @@ def clip(tmp_path_factory):
 
 @pytest.fixture
 def voc(tmp_path):
-    """Pascal VOC's layout: two pictures to choose on, one to measure on, a cat (8) left and nothing right."""
+    """Pascal VOC's layout: two images to choose on, one to measure on, a cat (8) left and nothing right."""
     root = tmp_path / "VOC2012"
     for place in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (root / place).mkdir(parents=True)
     for split, keys in (("train", ("a", "b")), ("val", ("c",))):
         (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(keys))
-        for image, key in zip(tiny.pictures(*[(48, 32)] * len(keys), seed=len(keys)), keys, strict=True):
+        for image, key in zip(tiny.images(*[(48, 32)] * len(keys), seed=len(keys)), keys, strict=True):
             image.save(root / "JPEGImages" / f"{key}.jpg")
             mask = np.zeros((32, 48), np.uint8)
             mask[:, :24], mask[:, 24] = 8, 255
@@ -58,7 +58,7 @@ def test_all_methods_of_the_model_stand_in_one_table_with_the_figures_of_the_tas
     assert row["class_accuracy"] == pytest.approx(one.objects.class_accuracy)
     assert (row["miou_with_background"], row["threshold"]) == pytest.approx((one.whole.miou, one.threshold))
     assert row["per_class"] == pytest.approx(one.whole.per_class())
-    assert (row["dataset"], row["data"], row["known"], row["pictures"]) == ("playground", DATA, KNOWN, 2)
+    assert (row["dataset"], row["data"], row["known"], row["images"]) == ("playground", DATA, KNOWN, 2)
     assert row["published"] is None and 0 < row["chance_miou"] < 0.05 and row["templates"] == "none"
     with file.open(newline="") as opened:
         lines = list(csv.reader(opened))
@@ -70,7 +70,7 @@ def test_all_methods_of_the_model_stand_in_one_table_with_the_figures_of_the_tas
 def test_the_table_for_people_has_a_line_a_method_and_one_for_chance(dinoclip):
     done = dinoclip(*SMALL, *CLIP, "--method", "maskclip", "--method", "sclip", "--limit", 1, "--per-class")
     lines = done.out.splitlines()
-    assert done.code == 0 and "20 class names as typed" in lines[0] and "1 pictures of playground:1501:2:64" in lines[0]
+    assert done.code == 0 and "20 class names as typed" in lines[0] and "1 images of playground:1501:2:64" in lines[0]
     assert [line.split()[0] for line in lines[1:5]] == ["method", "maskclip", "sclip", "chance"]
     assert "best of a hundred on playground:1500:2:64" in lines[5] and "published" not in done.out
     assert any(line.split()[:4] == ["IoU,", "%", "maskclip", "sclip"] for line in lines)
@@ -81,7 +81,7 @@ def test_vocs_own_files_are_measured_beside_what_was_published(dinoclip, voc, cl
     done = dinoclip(*words, "--dataset", "voc20", "--templates", "own", "--json")
     row = done.json["results"][0]
     assert done.code == 0 and row["miou_with_background"] is None and row["threshold"] is None
-    assert (row["classes"], row["pictures"], row["published"], row["published_as"]) == (20, 1, 0.618, "MaskCLIP")
+    assert (row["classes"], row["images"], row["published"], row["published_as"]) == (20, 1, 0.618, "MaskCLIP")
     assert row["templates"] == "own" and done.json["published"]["Trident"] == 0.887
     whole = dinoclip(*words, "--dataset", "voc21")
     assert whole.code == 0
@@ -118,7 +118,7 @@ def test_photographs_go_through_the_whole_measure_and_a_random_clip_is_said_to_b
     done = dinoclip(*words, "--method", "maskclip", "--json")
     assert done.code == 0
     row = done.json["results"][0]
-    assert row["pictures"] == 27 and row["miou_with_background"] is None
+    assert row["images"] == 27 and row["miou_with_background"] is None
     assert 0 <= row["miou"] < 0.03 and 0 < row["chance_miou"] < 0.02
     assert "near chance" in dinoclip(*words, "--method", "sclip", "--limit", 2).out
 
@@ -128,7 +128,7 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
         for place in ("images", "masks"):
             (tmp_path / name / place).mkdir(parents=True)
         (tmp_path / name / "classes.txt").write_text("background\ncat\ndog\n")
-        tiny.pictures((48, 32))[0].save(tmp_path / name / "images" / "one.png")
+        tiny.images((48, 32))[0].save(tmp_path / name / "images" / "one.png")
         Image.fromarray(np.repeat([[0, 1, 2]], 32, 0).repeat(16, 1).astype(np.uint8)).save(
             tmp_path / name / "masks" / "one.png"
         )
@@ -138,7 +138,7 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
     assert bare.code == 0 and "no threshold was chosen" in bare.out
     row = dinoclip(*words, "--known", tmp_path / "there", "--json").json["results"][0]
     assert row["classes"] == 2 and row["threshold"] is not None and row["miou_with_background"] > 0
-    dinoclip(*words, "--known", tmp_path / "here").refused("share pictures")
+    dinoclip(*words, "--known", tmp_path / "here").refused("share images")
     (tmp_path / "there" / "classes.txt").write_text("background\ncat\nbus\n")
     dinoclip(*words, "--known", tmp_path / "there").refused("have different classes")
     (tmp_path / "here" / "masks" / "one.png").write_text("broken")
@@ -161,8 +161,8 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
         (("--dataset", "voc20"), "--data is missing; expected the folder of voc20, with JPEGImages"),
         (("--dataset", "folder"), "--data is missing"),
         (("--dataset", "cityscapes", "--data", "./nowhere"), "no such folder; expected cityscapes: leftImg8bit"),
-        (("--dataset", "playground", "--data", DATA, "--known", DATA), "share pictures"),
-        (("--dataset", "playground", "--data", DATA, "--known", "playground:1501:9:96"), "share pictures"),
+        (("--dataset", "playground", "--data", DATA, "--known", DATA), "share images"),
+        (("--dataset", "playground", "--data", DATA, "--known", "playground:1501:9:96"), "share images"),
         (("--dataset", "playground", "--data", DATA, "--split", "val"), "has no splits"),
         (("--method", "projector", *CLIP, "--data", DATA), "does not serve the heat-map method 'projector'"),
         (("--method", "sclip", "--background-rule", "--data", DATA, "--dinoiser", "./no.pt"), "there is no file no.pt"),

@@ -17,7 +17,7 @@ def wide(scenes, tmp_path):
     return path
 
 
-def test_heatmap_writes_the_raw_cosines_at_the_pictures_size(dinoclip, wide, tmp_path):
+def test_heatmap_writes_the_raw_cosines_at_the_images_size(dinoclip, wide, tmp_path):
     prompts, array = ["a cat", "grass"], tmp_path / "new" / "maps.npy"
     words = [word for prompt in prompts for word in ("--prompt", prompt)]
     done = dinoclip("heatmap", wide, *words, "--out", tmp_path / "new" / "map.png", "--array", array, "--json")

@@ -18,7 +18,7 @@ def walk(tmp_path_factory):
     return path
 
 
-def test_pca_writes_a_picture_and_tells_variance_and_foreground(dinoclip, scenes, tmp_path):
+def test_pca_writes_an_image_and_tells_variance_and_foreground(dinoclip, scenes, tmp_path):
     out = tmp_path / "new" / "folder" / "pca.png"
     done = dinoclip("pca", *scenes, "--out", out, "--json")
     assert (done.code, done.err) == (0, "")
@@ -28,7 +28,7 @@ def test_pca_writes_a_picture_and_tells_variance_and_foreground(dinoclip, scenes
     assert Image.open(out).width > 384
 
 
-def test_pca_overwrites_its_picture(dinoclip, scenes, tmp_path):
+def test_pca_overwrites_its_image(dinoclip, scenes, tmp_path):
     out = tmp_path / "pca.jpg"
     out.write_text("old")
     assert dinoclip("pca", scenes[0], "--out", out, "--subject", "foreground").code == 0
@@ -47,7 +47,7 @@ def test_a_saved_basis_gives_the_same_answer_again(dinoclip, scenes, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_pca_lists_pictures_that_failed_and_does_the_rest(dinoclip, scenes, tmp_path):
+def test_pca_lists_images_that_failed_and_does_the_rest(dinoclip, scenes, tmp_path):
     done = dinoclip("pca", tmp_path / "none.png", scenes[0], "--out", tmp_path / "pca.png", "--json")
     assert done.code == 1
     assert done.json["images"] == [str(scenes[0])]
@@ -136,7 +136,7 @@ def test_segments_are_drawn_and_their_shares_told(dinoclip, scenes, tmp_path, wa
     assert Image.open(tmp_path / "a.png").width > 384
 
 
-def test_a_legend_of_parts_is_a_picture_or_json_with_the_given_names(dinoclip, scenes, tmp_path):
+def test_a_legend_of_parts_is_an_image_or_json_with_the_given_names(dinoclip, scenes, tmp_path):
     given = ["--legend", tmp_path / "parts.json", "--parts", 3, "--names", "wheel, body"]
     done = dinoclip("pca", *scenes, "--out", tmp_path / "a.png", *given, "--json")
     written = json.loads((tmp_path / "parts.json").read_text())["parts"]
@@ -156,6 +156,6 @@ def test_options_that_do_not_go_together_are_refused(dinoclip, scenes, walk, tmp
     dinoclip("pca", *scenes, *still, "--names", "a").refused("--legend")
     dinoclip("pca", *scenes, *still, "--legend", "a.txt").refused("a.txt")
     dinoclip("pca", *scenes, *still, "--segments", 999).refused("999 segments")
-    dinoclip("pca", tmp_path, *moving).refused("no pictures")
+    dinoclip("pca", tmp_path, *moving).refused("no images")
     dinoclip("pca", tmp_path / "none.gif", *moving).refused("no such file")
     assert not (tmp_path / "a.gif").exists() and not list(tmp_path.glob(".*"))

@@ -18,7 +18,7 @@ DINO = ("--encoder", "playground-dino")
 
 
 def features_and_truths(source, kind):
-    """All pictures of a source at once, encoded whole, and their truths."""
+    """All images of a source at once, encoded whole, and their truths."""
     source, encoder = open_truths(source), dv.load_encoder("playground-dino")
     samples = list(source.samples())
     features = encoder.encode([sample.load() for sample in samples], size=64, fit="whole")
@@ -41,7 +41,7 @@ def test_segmentation_gives_a_row_an_encoder_as_by_hand(dinoclip, tmp_path):
     for name, value in table.figures().items():
         assert row[name] == pytest.approx(value, abs=5e-3)
     assert set(row["per_class"]) == set(table.per_class())
-    assert (row["encoder"], row["data"], row["train_pictures"], row["pixels"]) == (
+    assert (row["encoder"], row["data"], row["train_images"], row["pixels"]) == (
         "playground-dino",
         DATA,
         10,
@@ -63,7 +63,7 @@ def test_depth_gives_a_row_an_encoder_as_by_hand(dinoclip):
         errors.add(metres, truth)
     for name, value in errors.figures().items():
         assert row[name] == pytest.approx(value, rel=0.03)
-    assert row["pictures"] == 5 and row["high"] < 40
+    assert row["images"] == 5 and row["high"] < 40
 
 
 def test_tables_put_the_encoders_beside_each_other(dinoclip):
@@ -81,7 +81,7 @@ def test_tables_put_the_encoders_beside_each_other(dinoclip):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures, masks and depth as a user may have them; of the last picture the mask is broken."""
+    """Images, masks and depth as a user may have them; of the last image the mask is broken."""
     root, chance = tmp_path_factory.mktemp("folder"), np.random.default_rng(0)
     for place in ("images", "masks", "depth"):
         (root / place).mkdir()
@@ -98,7 +98,7 @@ def folder(tmp_path_factory):
     return root
 
 
-def test_pictures_that_cannot_be_used_are_listed_and_the_rest_is_measured(dinoclip, folder):
+def test_images_that_cannot_be_used_are_listed_and_the_rest_is_measured(dinoclip, folder):
     words = ("--train", folder, "--data", folder, "--size", 40, "--encoder", "pixels")
     done = dinoclip("evaluate", "segmentation", *words, "--json")
     assert done.code == 1
@@ -123,7 +123,7 @@ def test_a_whole_depth_model_is_measured_beside_or_alone(dinoclip, folder, tmp_p
     alone = dinoclip("evaluate", "depth", "--model", tmp_path, "--data", folder, "--json")
     assert alone.code == 0
     row = alone.json["results"][0]
-    assert row["model"] == str(tmp_path) and row["aligned"] is True and row["pictures"] == 4
+    assert row["model"] == str(tmp_path) and row["aligned"] is True and row["images"] == 4
     assert row["rmse"] > 0
     words = ("--train", folder, "--encoder", "pixels", "--size", 40)
     both = dinoclip("evaluate", "depth", "--model", tmp_path, "--data", folder, *words)

@@ -21,17 +21,17 @@ DINO = ["--encoder", "playground-dino"]
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """The pictures and labels of gallery and queries."""
+def pairs():
+    """The images and labels of gallery and queries."""
     samples = [list(open_source(name).samples()) for name in (GALLERY, QUERIES)]
     return [([sample.load() for sample in some], [sample.label for sample in some]) for some in samples]
 
 
 @pytest.fixture(scope="module")
-def known(pictures):
+def known(pairs):
     """Features of both by playground-dino."""
     encoder = dv.load_encoder("playground-dino")
-    return [(encoder.encode(images), labels) for images, labels in pictures]
+    return [(encoder.encode(images), labels) for images, labels in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_knn_gives_a_row_an_encoder_and_a_column_a_k(dinoclip, known):
     expected = knn_accuracy(gallery.pooled, labels, queries.pooled, truth, (1, 10))
     assert (rows[0]["k1"], rows[0]["k10"]) == (expected[1], expected[10])
     assert rows[0]["k1"] > rows[1]["k1"]
-    counts = ("gallery_pictures", "query_pictures", "classes")
+    counts = ("gallery_images", "query_images", "classes")
     assert [rows[0][name] for name in counts] == [100, 30, len(set(labels))]
     assert rows[0]["temperature"] == 0.07 and rows[0]["features"] == "pooled"
     text = dinoclip("evaluate", "knn", *DATA, *DINO, "-k", 10, "--temperature", "inf", "--features", "mean").out
@@ -68,7 +68,7 @@ def test_a_store_stands_for_the_source_that_it_was_made_of(dinoclip, stores):
     assert [by_name[row["encoder"]] for row in drawn] == pytest.approx([row["k5"] for row in drawn], abs=1 / 30 + 1e-6)
     words = ["--gallery", GALLERY, "--queries", stores, *DINO, "-k", 1, "--limit", 20, "--json"]
     backwards = dinoclip("evaluate", "knn", *words).json["results"][0]
-    assert (backwards["k1"], backwards["query_pictures"]) == (1.0, 20)  # each finds itself
+    assert (backwards["k1"], backwards["query_images"]) == (1.0, 20)  # each finds itself
 
 
 def test_linear_chooses_c_and_saves_the_probe(dinoclip, known, tmp_path):
@@ -110,10 +110,10 @@ def test_instances_are_views_of_drawn_scenes_among_others(dinoclip):
     }
     assert (done["queries"], done["gallery"], done["distractors"]) == (10, 35, others)
     alone = dinoclip("evaluate", "instances", source, *DINO, "--distractors", "none").out
-    assert "10 queries" in alone and "20 pictures" in alone and "mAP hard" in alone
+    assert "10 queries" in alone and "20 images" in alone and "mAP hard" in alone
 
 
-def test_oxfords_files_are_measured_and_a_lost_picture_is_listed(dinoclip, tmp_path):
+def test_oxfords_files_are_measured_and_a_lost_image_is_listed(dinoclip, tmp_path):
     (tmp_path / "jpg").mkdir()
     scenes = dv.playground.draw(2108, 5, 96, objects=1)
     for number, scene in enumerate(scenes[:4]):
@@ -137,19 +137,19 @@ def test_oxfords_files_are_measured_and_a_lost_picture_is_listed(dinoclip, tmp_p
     dinoclip("evaluate", "instances", tmp_path).refused("a pickle can run code", "python -c")
 
 
-def test_folders_of_classes_are_measured_and_pictures_that_fail_are_listed(dinoclip, tmp_path):
+def test_folders_of_classes_are_measured_and_images_that_fail_are_listed(dinoclip, tmp_path):
     for split, seed, count in (("train", 2109, 60), ("val", 2110, 12)):
         for number, scene in enumerate(dv.playground.draw(seed, count, 96, objects=1)):
             folder = tmp_path / split / ("animal" if scene.objects[0]["name"] in ("cat", "dog", "horse") else "other")
             folder.mkdir(parents=True, exist_ok=True)
             scene.image.save(folder / f"{number}.JPEG", "JPEG")
-    (tmp_path / "val" / "other" / "broken.JPEG").write_text("no picture")
+    (tmp_path / "val" / "other" / "broken.JPEG").write_text("no image")
     words = ["--gallery", tmp_path, "--gallery-split", "train", "--queries", tmp_path, "--queries-split", "val"]
     done = dinoclip("evaluate", "knn", *words, *DINO, "-k", 3, "--json")
     assert done.code == 1
     assert [failure["image"].rsplit("/", 1)[1] for failure in done.json["failed"]] == ["broken.JPEG"]
     row = done.json["results"][0]
-    assert (row["gallery_pictures"], row["query_pictures"], row["classes"]) == (60, 12, 2)
+    assert (row["gallery_images"], row["query_images"], row["classes"]) == (60, 12, 2)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_folders_of_classes_are_measured_and_pictures_that_fail_are_listed(dinoc
     [
         (["knn", *DATA, "-k", 101], ["k is 101, but the gallery holds 100 vectors"]),
         (["knn", *DATA, "--temperature", "0"], ["expected more than 0, or inf"]),
-        (["knn", "--gallery", "playground:1:9:96:2"], ["none of the 9 pictures", "has a label", "a folder a class"]),
+        (["knn", "--gallery", "playground:1:9:96:2"], ["none of the 9 images", "has a label", "a folder a class"]),
         (["knn", "--gallery", "playground:2104:3:96:1", "--queries", QUERIES], ["classes that", "has not"]),
-        (["knn", "--gallery", QUERIES, "--queries", QUERIES], ["are the same pictures"]),
+        (["knn", "--gallery", QUERIES, "--queries", QUERIES], ["are the same images"]),
         (["linear", *DATA, "--save", "x.safetensors", "--encoder", "pixels"], ["--save writes one probe, but 2"]),
         (["linear", *DATA, "--shots", "1", "--features", "pooled+mean"], ["--shots compares vectors of one kind"]),
         (["linear", *DATA, "--shots", "99"], ["shots are [99]; expected 1 to"]),

@@ -74,7 +74,7 @@ def test_retrieval_lists_what_failed_and_does_the_rest(dinoclip, tmp_path):
     for number, scene in enumerate(scenes):
         scene.image.save(tmp_path / f"{number}.png")
         lines += [f'{number}.png,"{scene.captions[0]}"']
-    (tmp_path / "broken.png").write_text("no picture")
+    (tmp_path / "broken.png").write_text("no image")
     scenes[0].image.save(tmp_path / "mute.png")
     (tmp_path / "captions.csv").write_text("\n".join([*lines, "broken.png,a cat", "mute.png,", ""]))
     done = dinoclip("evaluate", "retrieval", tmp_path / "captions.csv", tmp_path / "gone.csv", "--json")
@@ -87,7 +87,7 @@ def test_retrieval_lists_what_failed_and_does_the_rest(dinoclip, tmp_path):
 
 
 def test_retrieval_of_nothing_ends_with_2(dinoclip, tmp_path):
-    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "a.png").write_text("no image")
     (tmp_path / "list.csv").write_text("image,caption\na.png,a cat\n")
     dinoclip("evaluate", "retrieval", tmp_path / "list.csv").refused("a.png")
     dinoclip("evaluate", "retrieval", tmp_path / "gone").refused("gone")
@@ -96,7 +96,7 @@ def test_retrieval_of_nothing_ends_with_2(dinoclip, tmp_path):
     dinoclip("evaluate", "retrieval", DATA, "--model", "no-such-model").refused("no-such-model")
 
 
-def test_retrieval_from_stores_equals_retrieval_from_pictures(dinoclip, stores):
+def test_retrieval_from_stores_equals_retrieval_from_images(dinoclip, stores):
     models = ["--model", "playground", "--model", "playground-clip"]
     stored = ["--images", stores / "playground-dino", "--targets", stores / "playground-clip"]
     ways = [
@@ -161,7 +161,7 @@ def test_zero_shot_equals_classify(dinoclip):
     assert result["top1"] == pytest.approx((chances.argmax(1) == truth).double().mean().item())
     assert result["top5"] == pytest.approx((chances.topk(5).indices == truth[:, None]).any(1).double().mean().item())
     assert [row["class"] for row in result["per_class"]] == list(dv.playground.CLASSES)
-    assert sum(row["pictures"] for row in result["per_class"]) == 40
+    assert sum(row["images"] for row in result["per_class"]) == 40
 
 
 def test_zero_shot_takes_folders_as_labels_and_lists_what_has_none(dinoclip, tmp_path):
@@ -197,7 +197,7 @@ def test_zero_shot_speaks_imagenets_language(dinoclip, tmp_path):
 def test_alignment_gives_all_three_figures(dinoclip, stores):
     words = ("evaluate", "alignment", "--images", stores / "playground-dino", "--targets", stores / "playground-clip")
     found = dinoclip(*words, "--json").json
-    assert (found["images"], found["targets"], found["pictures"]) == ("playground-dino", "playground-clip", 40)
+    assert (found["images"], found["targets"], found["count"]) == ("playground-dino", "playground-clip", 40)
     for kind in ("pooled", "mean"):
         assert 0 < found[kind]["linear_cka"] < 1
         assert 10 / 39 < found[kind]["mutual_neighbours"] < 1

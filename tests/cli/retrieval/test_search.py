@@ -30,7 +30,7 @@ def copied(stores, tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     """Two of the scenes as files."""
     folder = tmp_path / "examples"
     folder.mkdir()
@@ -53,20 +53,20 @@ def test_search_by_text_takes_the_model_that_fits(dinoclip, stores, encoder):
     assert scores == sorted(scores, reverse=True)
 
 
-def test_search_by_image_finds_the_picture_itself(dinoclip, stores, pictures):
-    store, picture = stores / "playground-dino", pictures / "2000-000007.png"
+def test_search_by_image_finds_the_image_itself(dinoclip, stores, images):
+    store, image = stores / "playground-dino", images / "2000-000007.png"
     for extra in ([], ["--model", "playground"]):
-        done = dinoclip("search", store, "--image", picture, "-k", 3, "--json", *extra)
+        done = dinoclip("search", store, "--image", image, "-k", 3, "--json", *extra)
         assert (done.code, done.json["results"][0]["row"]) == (0, 7)
-        assert done.json["query"] == {"image": str(picture)}
+        assert done.json["query"] == {"image": str(image)}
 
 
-def test_search_like_examples_lists_those_that_cannot_be_read(dinoclip, stores, pictures):
-    (pictures / "broken.png").write_text("no picture")
-    done = dinoclip("search", stores / "playground-clip", "--like", pictures, "-k", 2, "--json")
+def test_search_like_examples_lists_those_that_cannot_be_read(dinoclip, stores, images):
+    (images / "broken.png").write_text("no image")
+    done = dinoclip("search", stores / "playground-clip", "--like", images, "-k", 2, "--json")
     assert done.code == 1
     assert sorted(row["row"] for row in done.json["results"]) == [6, 7]
-    assert [row["image"] for row in done.json["failed"]] == [str(pictures / "broken.png")]
+    assert [row["image"] for row in done.json["failed"]] == [str(images / "broken.png")]
 
 
 def test_more_than_there_are_gives_all(dinoclip, stores):
@@ -74,18 +74,18 @@ def test_more_than_there_are_gives_all(dinoclip, stores):
     assert sorted(row["row"] for row in done.json["results"]) == list(range(COUNT))
 
 
-def test_search_as_text_is_a_line_a_picture(dinoclip, stores):
+def test_search_as_text_is_a_line_an_image(dinoclip, stores):
     done = dinoclip("search", stores / "playground-dino", "--text", "a cat", "-k", 3)
     assert (done.code, len(done.out.splitlines()), done.err) == (0, 3, "")
 
 
-def test_the_contact_sheet_draws_scenes_again_and_grey_tiles_for_lost_files(dinoclip, stores, pictures, tmp_path):
+def test_the_contact_sheet_draws_scenes_again_and_grey_tiles_for_lost_files(dinoclip, stores, images, tmp_path):
     out = tmp_path / "sheet.png"
     words = ["--text", "a cat", "-k", 6, "--out", out]
     assert dinoclip("search", stores / "playground-dino", *words).code == 0
     assert Image.open(out).width == 12 + 5 * 172
-    embed(pictures, "playground-dino", tmp_path / "files")
-    for file in pictures.iterdir():
+    embed(images, "playground-dino", tmp_path / "files")
+    for file in images.iterdir():
         file.unlink()
     done = dinoclip("search", tmp_path / "files", *words, "--json")
     assert done.json["results"][0]["image_path"].endswith(".png")
@@ -127,13 +127,13 @@ def test_search_says_what_it_cannot_use(dinoclip, stores, words, told):
     dinoclip("search", stores / "playground-dino", *words).refused(told)
 
 
-def test_search_says_what_is_wrong_with_pictures_and_folders(dinoclip, stores, tmp_path):
+def test_search_says_what_is_wrong_with_images_and_folders(dinoclip, stores, tmp_path):
     store, broken = stores / "playground-dino", tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     dinoclip("search", store, "--image", broken).refused("broken.png")
     dinoclip("search", store, "--like", tmp_path).refused("broken.png")
     broken.unlink()
-    dinoclip("search", store, "--like", tmp_path).refused("holds no pictures")
+    dinoclip("search", store, "--like", tmp_path).refused("holds no images")
 
 
 @pytest.mark.parametrize("verb", [["search", "--text", "a cat"], ["dedupe", "--above", ".9"]])
@@ -171,13 +171,13 @@ def test_dedupe_finds_copies(dinoclip, copied, tmp_path):
     done = dinoclip("dedupe", copied, "--above", ".9999", "--out", sheet)
     assert done.out.splitlines() == [
         "keep 2000-000002: 2000-000009",
-        "1 of 24 pictures are near duplicates of others",
+        "1 of 24 images are near duplicates of others",
     ]
     with sheet.open(newline="") as opened:
         assert [row["duplicate"] for row in csv.DictReader(opened)] == ["2000-000009"]
 
 
-def test_dedupe_of_different_pictures_finds_none(dinoclip, stores):
+def test_dedupe_of_different_images_finds_none(dinoclip, stores):
     done = dinoclip("dedupe", stores, "--encoder", "playground-dino", "--above", ".9999", "--json")
     assert done.json == {"images": COUNT, "groups": [], "duplicates": 0}
 

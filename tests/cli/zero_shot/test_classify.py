@@ -7,7 +7,7 @@ import pytest
 LABELS = "cat,dog,car,house"
 
 
-def test_classify_gives_each_picture_its_probabilities(dinoclip, scenes):
+def test_classify_gives_each_image_its_probabilities(dinoclip, scenes):
     done = dinoclip("classify", *scenes, "--labels", " cat, dog,car,house", "--json")
     assert (done.code, done.err) == (0, "")
     assert list(done.json) == ["results"]
@@ -26,9 +26,9 @@ def test_classify_finds_what_was_drawn(dinoclip, scenes):
     assert sum(hits) >= 2  # of 4; by luck 1 in 20 each
 
 
-def test_classify_lists_pictures_that_failed_and_does_the_rest(dinoclip, scenes, tmp_path):
+def test_classify_lists_images_that_failed_and_does_the_rest(dinoclip, scenes, tmp_path):
     broken = tmp_path / "broken.png"
-    broken.write_text("no picture")
+    broken.write_text("no image")
     done = dinoclip("classify", scenes[0], broken, scenes[1], tmp_path / "none.png", "--labels", LABELS, "--json")
     assert done.code == 1
     assert [row["image"] for row in done.json["results"]] == [str(scenes[0]), str(scenes[1])]
@@ -46,7 +46,7 @@ def test_classify_may_answer_none_of_these(dinoclip, scenes):
     assert list(done.json["results"][0]["scores"]) == ["cat", "none of these"]
 
 
-def test_classify_as_text_is_a_line_a_picture(dinoclip, scenes):
+def test_classify_as_text_is_a_line_an_image(dinoclip, scenes):
     done = dinoclip("classify", *scenes, "--labels", LABELS)
     assert (done.code, len(done.out.splitlines()), done.err) == (0, 4, "")
 

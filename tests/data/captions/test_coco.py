@@ -37,8 +37,8 @@ def write(path, value):
 
 
 @pytest.mark.parametrize("place", ["annotations", "annotations/images", "images", "val2017", "train2017"])
-def test_coco_keeps_its_order_and_finds_its_pictures(tmp_path, picture, check_source, place):
-    picture(tmp_path / place / "4.jpg"), picture(tmp_path / place / "9.jpg")
+def test_coco_keeps_its_order_and_finds_its_images(tmp_path, image, check_source, place):
+    image(tmp_path / place / "4.jpg"), image(tmp_path / place / "9.jpg")
     source = CocoSource(write(tmp_path / "annotations" / "captions_val2017.json", COCO))
     nine, four, nameless, lost = check_source(source, loads=False)
     assert (nine.key, nine.captions) == ("9", ("nine",)) and (four.key, four.captions) == ("4", ("four", "vier"))
@@ -49,8 +49,8 @@ def test_coco_keeps_its_order_and_finds_its_pictures(tmp_path, picture, check_so
             sample.load()
 
 
-def test_pictures_of_coco_may_be_without_captions(tmp_path, picture, check_source):
-    picture(tmp_path / "pics" / "9.jpg")
+def test_images_of_coco_may_be_without_captions(tmp_path, image, check_source):
+    image(tmp_path / "pics" / "9.jpg")
     file = write(tmp_path / "image_info.json", {"images": [{"id": 9, "file_name": "9.jpg"}]})
     (sample,) = check_source(CocoSource(file, images=tmp_path / "pics"))
     assert sample.captions == ()
@@ -70,9 +70,9 @@ def test_what_holds_no_captions_is_refused(tmp_path, value, message):
         list(CocoSource(write(tmp_path / "x.json", value)).samples())
 
 
-def test_karpathys_splits_come_in_their_order(tmp_path, picture, check_source):
+def test_karpathys_splits_come_in_their_order(tmp_path, image, check_source):
     for number in range(1, 6):
-        picture(tmp_path / "Flicker8k_Dataset" / f"{number}.jpg")
+        image(tmp_path / "Flicker8k_Dataset" / f"{number}.jpg")
     file = write(tmp_path / "dataset_flickr8k.json", karpathy())
     assert [sample.key for sample in check_source(KarpathySource(file))] == ["2", "4", "1", "3", "0"]
     assert [sample.captions for sample in check_source(KarpathySource(file, split="test"))] == [("a 1.jpg",)]
@@ -82,9 +82,9 @@ def test_karpathys_splits_come_in_their_order(tmp_path, picture, check_source):
 
 
 @pytest.mark.parametrize("place", ["val2014", "images/val2014", "images", "."])
-def test_karpathys_coco_finds_pictures_with_or_without_their_folder(tmp_path, picture, check_source, place):
+def test_karpathys_coco_finds_images_with_or_without_their_folder(tmp_path, image, check_source, place):
     for number in range(1, 6):
-        picture(tmp_path / place / f"{number}.jpg")
+        image(tmp_path / place / f"{number}.jpg")
     file = write(tmp_path / "dataset_coco.json", karpathy(filepath="val2014", cocoid=12))
     samples = check_source(KarpathySource(file))
     assert {sample.key for sample in samples} == {"12"} and len(samples) == 5

@@ -13,8 +13,8 @@ TOKENS = (
 
 @pytest.mark.parametrize("place", ["Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "images", "text", "."])
 @pytest.mark.parametrize("name", ["Flickr8k.token.txt", "Flickr8k.lemma.token.txt", "results_20130124.token"])
-def test_captions_are_joined_and_pictures_found(tmp_path, picture, check_source, place, name):
-    picture(tmp_path / place / "a.jpg"), picture(tmp_path / place / "b.jpg")
+def test_captions_are_joined_and_images_found(tmp_path, image, check_source, place, name):
+    image(tmp_path / place / "a.jpg"), image(tmp_path / place / "b.jpg")
     (tmp_path / "text").mkdir(exist_ok=True)
     (tmp_path / "text" / name).write_text(TOKENS)
     first, odd, last = check_source(FlickrSource(tmp_path / "text" / name), loads=False)
@@ -24,8 +24,8 @@ def test_captions_are_joined_and_pictures_found(tmp_path, picture, check_source,
         odd.load()
 
 
-def test_split_files_choose_pictures(tmp_path, picture, check_source):
-    picture(tmp_path / "a.jpg"), picture(tmp_path / "b.jpg")
+def test_split_files_choose_images(tmp_path, image, check_source):
+    image(tmp_path / "a.jpg"), image(tmp_path / "b.jpg")
     file = tmp_path / "Flickr8k.token.txt"
     file.write_text(TOKENS)
     (tmp_path / "Flickr_8k.trainImages.txt").write_text("b.jpg\nnew.jpg\n")
@@ -40,8 +40,8 @@ def test_split_files_choose_pictures(tmp_path, picture, check_source):
         list(FlickrSource(file, split="all").samples())
 
 
-def test_lines_of_another_kind_are_unreadable_samples(tmp_path, picture, check_source):
-    picture(tmp_path / "a.jpg")
+def test_lines_of_another_kind_are_unreadable_samples(tmp_path, image, check_source):
+    image(tmp_path / "a.jpg")
     file = tmp_path / "results_20130124.token"
     file.write_bytes(b"a.jpg#0\tone\njunk\nb.jpg#0\tcaf\xe9\na.jpg#1\ttwo\n")
     first, junk, coffee, last = check_source(FlickrSource(file), loads=False)

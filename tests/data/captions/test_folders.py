@@ -1,4 +1,4 @@
-"""Folders of pictures in the layouts that people have them in."""
+"""Folders of images in the layouts that people have them in."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from dinoclip_viz.playground import draw
 REFERENCE = Path(__file__).resolve().parents[3].parent / "shared" / "reference"
 
 
-def test_pictures_come_sorted_without_captions_from_folders_within_folders(tmp_path, picture, check_source):
+def test_images_come_sorted_without_captions_from_folders_within_folders(tmp_path, image, check_source):
     for name in ("b.jpg", "a.PNG", "c/d/e.webp", "c/a.jpg", ".hidden.jpg", ".git/x.jpg"):
-        picture(tmp_path / name)
-    (tmp_path / "notes.md").write_text("no picture")
+        image(tmp_path / name)
+    (tmp_path / "notes.md").write_text("no image")
     samples = check_source(FolderSource(tmp_path))
     assert [sample.key for sample in samples] == ["a", "b", "c/a", "c/d/e"]
     assert {(sample.captions, sample.label) for sample in samples} == {((), None)}
     assert FolderSource(tmp_path).count == 4
 
 
-def test_texts_beside_the_pictures_are_their_captions(tmp_path, picture, check_source):
-    picture(tmp_path / "a.jpg"), picture(tmp_path / "b.jpg"), picture(tmp_path / "b.png"), picture(tmp_path / "c.jpg")
+def test_texts_beside_the_images_are_their_captions(tmp_path, image, check_source):
+    image(tmp_path / "a.jpg"), image(tmp_path / "b.jpg"), image(tmp_path / "b.png"), image(tmp_path / "c.jpg")
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\r\n\r\n two \r\n")
     (tmp_path / "c.txt").write_bytes(b"caf\xe9")
     *samples, bad = check_source(FolderSource(tmp_path), loads=False)
@@ -38,22 +38,22 @@ def test_texts_beside_the_pictures_are_their_captions(tmp_path, picture, check_s
         bad.load()
 
 
-def test_folders_of_classes_are_labels(tmp_path, picture, check_source):
+def test_folders_of_classes_are_labels(tmp_path, image, check_source):
     for name in ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     (tmp_path / "empty").mkdir()
     assert [sample.label for sample in check_source(FolderSource(tmp_path))] == ["cat", "cat", "dog"]
-    picture(tmp_path / "loose.jpg")
+    image(tmp_path / "loose.jpg")
     assert {sample.label for sample in FolderSource(tmp_path).samples()} == {None}
 
 
-def test_imagenets_own_layout_has_classes_part_by_part(tmp_path, picture, check_source):
+def test_imagenets_own_layout_has_classes_part_by_part(tmp_path, image, check_source):
     for name in (
         "train/n01440764/n01440764_18",
         "train/n01443537/n01443537_2",
         "val/n01440764/ILSVRC2012_val_00000293",
     ):
-        written = picture(tmp_path / f"{name}.jpg")
+        written = image(tmp_path / f"{name}.jpg")
         written.rename(written.with_suffix(".JPEG"))
     train, val = (check_source(open_source(tmp_path, split)) for split in ("train", "val"))
     assert [(sample.key, sample.label) for sample in train] == [
@@ -65,8 +65,8 @@ def test_imagenets_own_layout_has_classes_part_by_part(tmp_path, picture, check_
     assert {sample.label for sample in open_source(tmp_path).samples()} == {None}
 
 
-def test_train_and_test_are_no_classes(tmp_path, picture):
-    picture(tmp_path / "train" / "1.jpg"), picture(tmp_path / "test" / "1.jpg")
+def test_train_and_test_are_no_classes(tmp_path, image):
+    image(tmp_path / "train" / "1.jpg"), image(tmp_path / "test" / "1.jpg")
     assert {sample.label for sample in FolderSource(tmp_path).samples()} == {None}
 
 
@@ -85,10 +85,10 @@ def test_train_and_test_are_no_classes(tmp_path, picture):
         ("Flickr8k.token.txt", "b.jpg#0\tone\ngone.jpg#0\tlost\n"),
     ],
 )
-def test_a_caption_file_loses_neither_its_pictures_nor_those_that_it_leaves_out(
-    tmp_path, picture, check_source, name, text
+def test_a_caption_file_loses_neither_its_images_nor_those_that_it_leaves_out(
+    tmp_path, image, check_source, name, text
 ):
-    picture(tmp_path / "b.jpg"), picture(tmp_path / "a.jpg"), picture(tmp_path / "masks" / "b.png")
+    image(tmp_path / "b.jpg"), image(tmp_path / "a.jpg"), image(tmp_path / "masks" / "b.png")
     (tmp_path / name).write_text(text)
     listed, gone, left_out = check_source(FolderSource(tmp_path), loads=False)
     assert [(sample.key, sample.captions) for sample in (listed, gone, left_out)] == [
@@ -101,9 +101,9 @@ def test_a_caption_file_loses_neither_its_pictures_nor_those_that_it_leaves_out(
         gone.load()
 
 
-def test_a_list_that_points_outside_brings_no_strangers_in(tmp_path, picture, monkeypatch, check_source):
-    picture(tmp_path / "out" / "a.jpg"), picture(tmp_path / "out" / "b.jpg")
-    picture(tmp_path / "in" / "c.jpg"), picture(tmp_path / "in" / "d.jpg")
+def test_a_list_that_points_outside_brings_no_strangers_in(tmp_path, image, monkeypatch, check_source):
+    image(tmp_path / "out" / "a.jpg"), image(tmp_path / "out" / "b.jpg")
+    image(tmp_path / "in" / "c.jpg"), image(tmp_path / "in" / "d.jpg")
     (tmp_path / "in" / "captions.csv").write_text("image,caption\n../out/a.jpg,one\nc.jpg,two\n")
     monkeypatch.chdir(tmp_path / "in")
     for folder in (Path("."), Path("../in"), tmp_path / "in"):
@@ -112,8 +112,8 @@ def test_a_list_that_points_outside_brings_no_strangers_in(tmp_path, picture, mo
         ]
 
 
-def test_parts_with_metadata_of_their_own_are_read_by_it(tmp_path, picture, check_source):
-    picture(tmp_path / "test" / "a.jpg"), picture(tmp_path / "train" / "a.jpg"), (tmp_path / "void").mkdir()
+def test_parts_with_metadata_of_their_own_are_read_by_it(tmp_path, image, check_source):
+    image(tmp_path / "test" / "a.jpg"), image(tmp_path / "train" / "a.jpg"), (tmp_path / "void").mkdir()
     (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "one"}')
     samples = check_source(FolderSource(tmp_path))
     assert [(sample.key, sample.captions) for sample in samples] == [("test/a", ()), ("train/a", ("one",))]
@@ -145,25 +145,25 @@ def test_photographs_come_with_their_five_captions(check_source):
     assert samples[0].load().size == (index[0]["width"], index[0]["height"])
 
 
-def test_a_folder_without_pictures_is_refused_in_one_line(tmp_path):
+def test_a_folder_without_images_is_refused_in_one_line(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "scan.tiff").write_bytes(b"II*\0")
     for open_it in (lambda: list(FolderSource(tmp_path).samples()), lambda: open_source(tmp_path)):
-        with pytest.raises(SourceError, match=r"no pictures in this folder; expected \.jpg") as caught:
+        with pytest.raises(SourceError, match=r"no images in this folder; expected \.jpg") as caught:
             open_it()
         assert "\n" not in str(caught.value)
     with pytest.raises(SourceError, match="cannot be read"):
         list(FolderSource(tmp_path / "gone").samples())
 
 
-def test_links_in_a_circle_and_broken_links_end(tmp_path, picture, check_source):
-    picture(tmp_path / "sub" / "a.jpg")
+def test_links_in_a_circle_and_broken_links_end(tmp_path, image, check_source):
+    image(tmp_path / "sub" / "a.jpg")
     (tmp_path / "sub" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "b.jpg").symlink_to(tmp_path / "nowhere.jpg")
     assert [sample.key for sample in check_source(FolderSource(tmp_path), loads=False)] == ["b", "sub/a"]
 
 
-def test_names_that_are_no_text_are_shown_and_loaded(tmp_path, picture, check_source):
-    picture(tmp_path / "a.jpg").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\n.jpg")))
+def test_names_that_are_no_text_are_shown_and_loaded(tmp_path, image, check_source):
+    image(tmp_path / "a.jpg").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\n.jpg")))
     (sample,) = check_source(FolderSource(tmp_path))
     assert sample.key == "caf??"

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.data import HubSource, SourceError, open_source
-from dinoclip_viz.data.captions.hub import RemotePicture
+from dinoclip_viz.data.captions.hub import RemoteImage
 from dinoclip_viz.images import ImageError
 
 pytest.importorskip("datasets")
@@ -24,7 +24,7 @@ def offline(monkeypatch, tmp_path_factory):
 
 def table(count=5):
     from datasets import ClassLabel, Dataset, Features, List, Value
-    from datasets import Image as Pictures
+    from datasets import Image as Images
 
     values = {
         "photo": [Image.new("RGB", (8, 6), (number, 0, 0)) for number in range(count)],
@@ -32,7 +32,7 @@ def table(count=5):
         "kind": [number % 2 for number in range(count)],
         "costly": ["x"] * count,
     }
-    kinds = {"photo": Pictures(), "captions": List(Value("string")), "kind": ClassLabel(names=["cat", "dog"])}
+    kinds = {"photo": Images(), "captions": List(Value("string")), "kind": ClassLabel(names=["cat", "dog"])}
     return Dataset.from_dict(values, features=Features({**kinds, "costly": Value("string")}))
 
 
@@ -65,16 +65,16 @@ def test_parquet_with_bytes_and_no_note_of_what_they_are_is_read(tmp_path, check
 
     file = io.BytesIO()
     Image.new("RGB", (8, 6)).save(file, "PNG")
-    pictures = [{"bytes": file.getvalue(), "path": "a.png"}, {"bytes": None, "path": None}]
-    parquet.write_table(pa.table({"image": pictures, "id": [7, 8], "TEXT": ["one", None]}), tmp_path / "0.parquet")
+    images = [{"bytes": file.getvalue(), "path": "a.png"}, {"bytes": None, "path": None}]
+    parquet.write_table(pa.table({"image": images, "id": [7, 8], "TEXT": ["one", None]}), tmp_path / "0.parquet")
     first, bad = check_source(open_source(tmp_path), loads=False)
     assert (first.key, first.path, first.captions) == ("7", "a.png", ("one",)) and first.load().size == (8, 6)
-    with pytest.raises(ImageError, match="row 1: no picture"):
+    with pytest.raises(ImageError, match="row 1: no image"):
         bad.load()
 
 
-def test_an_image_folder_is_read_through_datasets_too(tmp_path, picture, check_source):
-    picture(tmp_path / "train" / "a.jpg")
+def test_an_image_folder_is_read_through_datasets_too(tmp_path, image, check_source):
+    image(tmp_path / "train" / "a.jpg")
     (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "one"}')
     (sample,) = check_source(HubSource(str(tmp_path)))
     assert sample.captions == ("one",) and sample.path.endswith("a.jpg")
@@ -89,8 +89,8 @@ def test_addresses_and_nested_sentences_are_found(tmp_path, check_source):
     assert (sample.key, sample.image, sample.captions) == ("3", "https://a.org/1.jpg", ("one", "two"))
 
 
-def test_text_rows_whose_columns_only_the_first_row_tells_are_read(tmp_path, picture, check_source):
-    picture(tmp_path / "a.jpg")
+def test_text_rows_whose_columns_only_the_first_row_tells_are_read(tmp_path, image, check_source):
+    image(tmp_path / "a.jpg")
     (tmp_path / "train.csv").write_text("file_name,caption\na.jpg,one\n")
     import datasets
 
@@ -102,10 +102,10 @@ def test_text_rows_whose_columns_only_the_first_row_tells_are_read(tmp_path, pic
 
 def test_columns_of_tar_shards_are_understood(tmp_path, check_source):
     from datasets import Dataset, Features, Value
-    from datasets import Image as Pictures
+    from datasets import Image as Images
 
     columns = ("__key__", "jpg", "txt", "cls")
-    features = Features(dict(zip(columns, (Value("string"), Pictures(), Value("string"), Value("int64")), strict=True)))
+    features = Features(dict(zip(columns, (Value("string"), Images(), Value("string"), Value("int64")), strict=True)))
     rows = dict(zip(columns, (["k"], [Image.new("RGB", (8, 6))], ["one"], [7]), strict=True))
     Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "saved")
     (sample,) = check_source(open_source(tmp_path / "saved"))
@@ -137,11 +137,11 @@ def test_splits_are_chosen_by_name(tmp_path, check_source):
         list(open_source(tmp_path / "single", split="dev").samples())
 
 
-def test_columns_without_a_picture_are_named(tmp_path):
+def test_columns_without_an_image_are_named(tmp_path):
     from datasets import Dataset
 
     Dataset.from_dict({"words": ["a"], "number": [1]}).save_to_disk(tmp_path / "saved")
-    with pytest.raises(SourceError, match="no column of pictures among words, number"):
+    with pytest.raises(SourceError, match="no column of images among words, number"):
         list(open_source(tmp_path / "saved").samples())
 
 
@@ -194,10 +194,10 @@ def test_a_missing_library_is_named_with_the_way_to_install_it(monkeypatch):
         list(HubSource("owner/name").samples())
 
 
-def test_a_picture_in_another_file_system_is_read_when_it_is_loaded(tmp_path, picture):
+def test_an_image_in_another_file_system_is_read_when_it_is_loaded(tmp_path, image):
     fsspec = pytest.importorskip("fsspec")
     with fsspec.open("memory://pictures/a.jpg", "wb") as file:
-        file.write(picture(tmp_path / "a.jpg").read_bytes())
-    assert RemotePicture("memory://pictures/a.jpg")().size == (8, 6)
+        file.write(image(tmp_path / "a.jpg").read_bytes())
+    assert RemoteImage("memory://pictures/a.jpg")().size == (8, 6)
     with pytest.raises(ImageError, match="out of reach"):
-        RemotePicture("memory://pictures/gone.jpg")()
+        RemoteImage("memory://pictures/gone.jpg")()

@@ -11,9 +11,9 @@ from dinoclip_viz.images import ImageError
 
 
 @pytest.fixture
-def folder(tmp_path, picture):
-    picture(tmp_path / "a.jpg")
-    picture(tmp_path / "sub" / "b.png")
+def folder(tmp_path, image):
+    image(tmp_path / "a.jpg")
+    image(tmp_path / "sub" / "b.png")
     return tmp_path
 
 
@@ -77,12 +77,12 @@ def test_conceptual_captions_are_told_by_their_addresses(tmp_path, line):
     assert sample.captions == ("a dog, running",)
 
 
-def test_pictures_are_found_in_a_given_folder_and_in_the_usual_places(tmp_path, picture, check_source):
-    picture(tmp_path / "elsewhere" / "a.jpg")
+def test_images_are_found_in_a_given_folder_and_in_the_usual_places(tmp_path, image, check_source):
+    image(tmp_path / "elsewhere" / "a.jpg")
     (tmp_path / "lists").mkdir()
     file = write(tmp_path / "lists" / "l.csv", "image,caption\nmissing.jpg,none\na.jpg,one\n")
     assert check_source(ListSource(file, images=tmp_path / "elsewhere"), loads=False)[1].load().size == (8, 6)
-    picture(tmp_path / "Images" / "a.jpg")
+    image(tmp_path / "Images" / "a.jpg")
     missing, there = check_source(ListSource(file), loads=False)
     assert there.load().size == (8, 6)
     with pytest.raises(ImageError, match=r"missing\.jpg"):
@@ -109,7 +109,7 @@ def test_bad_lines_are_unreadable_samples_that_name_file_and_line(folder, check_
     samples = check_source(ListSource(file), loads=False)
     assert len(samples) == 7 and samples[0].load() and samples[-1].load()
     for line, (sample, words) in enumerate(
-        zip(samples[1:-1], ("not JSON", "no picture", "a list", "not UTF-8", "not JSON"), strict=True), start=2
+        zip(samples[1:-1], ("not JSON", "no image", "a list", "not UTF-8", "not JSON"), strict=True), start=2
     ):
         with pytest.raises(ImageError, match=rf"l\.jsonl, line {line}: .*{words}"):
             sample.load()
@@ -121,7 +121,7 @@ def test_bad_rows_of_tables_are_unreadable_samples(folder, check_source):
         folder / "l.csv", b'image,caption\n,lonely\na.jpg,caf\xe9\n"a\x00.jpg",x\nsub/b.png,"' + b"x" * 200_000
     )
     samples = check_source(ListSource(file), loads=False)
-    for sample, words in zip(samples, ("line 2: no picture", "line 3: not UTF-8", r"a.\.jpg", "line 5: "), strict=True):
+    for sample, words in zip(samples, ("line 2: no image", "line 3: not UTF-8", r"a.\.jpg", "line 5: "), strict=True):
         with pytest.raises(ImageError, match=words):
             sample.load()
 
@@ -160,9 +160,9 @@ def test_what_is_no_list_is_refused_in_one_line(tmp_path, name, text, message):
     assert name.rpartition("/")[2] in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_picture_with_a_strange_name_is_found(tmp_path, picture, check_source):
+def test_an_image_with_a_strange_name_is_found(tmp_path, image, check_source):
     name = "ünï {0} #1 [x].jpg"
-    picture(tmp_path / name)
+    image(tmp_path / name)
     file = write(tmp_path / "l.jsonl", json.dumps({"image": name, "caption": "a\nb"}))
     assert check_source(ListSource(file))[0].captions == ("a\nb",)
 

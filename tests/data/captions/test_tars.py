@@ -44,7 +44,7 @@ def test_members_of_one_name_are_one_sample(tmp_path, check_source):
         ("./a/0001.JPG", jpeg()),
         ("./a/0001.json", b'{"captions": ["one", "two"], "label": "x"}'),
         ("./a/0001.txt", b"one\n"),
-        ("./a/0001.seg.png", b"no picture of ours"),
+        ("./a/0001.seg.png", b"no image of ours"),
         ("./a/._0001.txt", b"\0"),
         ("b/0001.png", jpeg()),
         ("b/0001.cls", b"7\n"),
@@ -102,7 +102,7 @@ def test_an_empty_shard_is_no_fault(tmp_path):
     assert list(open_source(shard(tmp_path / "s.tar", [])).samples()) == []
 
 
-def test_captions_without_a_picture_and_broken_captions_are_unreadable(tmp_path, check_source):
+def test_captions_without_an_image_and_broken_captions_are_unreadable(tmp_path, check_source):
     members = [
         ("a.txt", b"alone"),
         *pair("b")[:1],
@@ -116,7 +116,7 @@ def test_captions_without_a_picture_and_broken_captions_are_unreadable(tmp_path,
     alone, json_, latin, twice, empty = check_source(open_source(shard(tmp_path / "s.tar", members)), loads=False)
     assert alone.captions == ("alone",)
     for sample, words in (
-        (alone, "s.tar/a: captions without a picture"),
+        (alone, "s.tar/a: captions without an image"),
         (json_, "not JSON"),
         (latin, "not UTF-8"),
         (twice, "d.jpeg: a second member"),

@@ -35,9 +35,9 @@ def annotation(**changes):
 
 
 @pytest.fixture
-def folder(tmp_path, picture):
+def folder(tmp_path, image):
     for name in ("2008_002719", "2008_004100"):
-        picture(tmp_path / "JPEGImages" / "aeroplane" / f"{name}.jpg")
+        image(tmp_path / "JPEGImages" / "aeroplane" / f"{name}.jpg")
     for place in ("Layout/large", "PairAnnotation/test"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "Layout" / "large" / "test.txt").write_text(f"{KEY}\n\n", encoding="utf-8")
@@ -50,7 +50,7 @@ def write(folder, value):
     (folder / "PairAnnotation" / "test" / f"{KEY}.json").write_text(text, encoding="utf-8")
 
 
-def test_a_pair_comes_with_points_boxes_and_pictures(folder):
+def test_a_pair_comes_with_points_boxes_and_images(folder):
     source = open_pairs(str(folder))
     assert source == SPairSource(folder) and source.count == 1
     (pair,) = source.pairs()
@@ -61,7 +61,7 @@ def test_a_pair_comes_with_points_boxes_and_pictures(folder):
     assert pair.source_parts is None
 
 
-def test_a_missing_picture_is_an_error_of_its_own(folder):
+def test_a_missing_image_is_an_error_of_its_own(folder):
     (folder / "JPEGImages" / "aeroplane" / "2008_004100.jpg").unlink()
     (pair,) = SPairSource(folder).pairs()
     with pytest.raises(ImageError, match="no such file"):

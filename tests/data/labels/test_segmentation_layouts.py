@@ -28,31 +28,31 @@ def listed(file, *keys):
 
 
 @pytest.fixture
-def context(tmp_path, picture):
+def context(tmp_path, image):
     root = tmp_path / "VOCdevkit" / "VOC2010"
     listed(root / "ImageSets" / "SegmentationContext" / "train.txt", "2008_000002")
     listed(root / "ImageSets" / "SegmentationContext" / "val.txt", "2008_000008", "2008_000021")
     for key in ("2008_000002", "2008_000008", "2008_000021"):
-        picture(root / "JPEGImages" / f"{key}.jpg")
+        image(root / "JPEGImages" / f"{key}.jpg")
         save(root / "SegmentationClassContext" / f"{key}.png", 0, 1, 59, 255)
     return root
 
 
 @pytest.fixture
-def coco(tmp_path, picture):
+def coco(tmp_path, image):
     root = tmp_path / "coco"
     for split, key in (("val2017", "000000000139"), ("train2017", "000000000009")):
-        picture(root / "images" / split / f"{key}.jpg")
+        image(root / "images" / split / f"{key}.jpg")
         save(root / "annotations" / split / f"{key}_labelTrainIds.png", 0, 80, 170, 255)
         save(root / "annotations" / split / f"{key}_instanceTrainIds.png", 0, 1, 80)
     return root
 
 
 @pytest.fixture
-def streets(tmp_path, picture):
+def streets(tmp_path, image):
     root = tmp_path / "cityscapes"
     for city, stem in (("munster", "munster_000000_000019"), ("frankfurt", "frankfurt_000001_000000")):
-        picture(root / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png")
+        image(root / "leftImg8bit" / "val" / city / f"{stem}_leftImg8bit.png")
         save(root / "gtFine" / "val" / city / f"{stem}_gtFine_labelIds.png", 0, 7, 26, 33, 29, 255)
     save(root / "gtFine" / "val" / "munster" / "munster_000000_000019_gtFine_labelTrainIds.png", 255, 0, 13, 18)
     return root
@@ -91,16 +91,16 @@ def test_cityscapes_train_ids_are_read_and_ids_become_them_where_they_are_alone(
     assert source.names("class")[13] == "car" and len(source.names("class")) == 19
 
 
-def test_voc_is_one_source_for_both_of_its_benchmarks(tmp_path, picture):
+def test_voc_is_one_source_for_both_of_its_benchmarks(tmp_path, image):
     root = tmp_path / "VOC2012"
     listed(root / "ImageSets" / "Segmentation" / "val.txt", "2007_000033")
-    picture(root / "JPEGImages" / "2007_000033.jpg")
+    image(root / "JPEGImages" / "2007_000033.jpg")
     save(root / "SegmentationClass" / "2007_000033.png", 0, 255, 1, 20)
     assert open_segmentation("voc20", tmp_path) == open_segmentation("voc21", root)
     assert open_segmentation("voc20", tmp_path).truth("2007_000033", "class")[0, :4].tolist() == [0, 255, 1, 20]
 
 
-def test_labels_that_are_missing_or_no_class_are_told_picture_by_picture(coco, streets, context):
+def test_labels_that_are_missing_or_no_class_are_told_image_by_image(coco, streets, context):
     save(coco / "annotations" / "val2017" / "000000000139_labelTrainIds.png", 171)
     (coco / "annotations" / "val2017" / "000000000139_instanceTrainIds.png").unlink()
     save(streets / "gtFine" / "val" / "frankfurt" / "frankfurt_000001_000000_gtFine_labelIds.png", 34)
@@ -125,8 +125,8 @@ def test_folders_of_another_layout_are_refused_in_one_line(tmp_path, coco, stree
         ("context60", coco, None, "no context60 was found; expected JPEGImages, SegmentationClassContext"),
         ("context60", context, "test", "no list test; its lists: train, val"),
         ("coco-stuff", coco, "../val2017", "no split ../val2017; its splits: test2017, train2017, val2017"),
-        ("coco-object", coco, "test2017", "no pictures; expected names that end in .jpg"),
-        ("coco-stuff", streets, None, "no folder images/; expected COCO-Stuff 164k: pictures in images/val2017"),
+        ("coco-object", coco, "test2017", "no images; expected names that end in .jpg"),
+        ("coco-stuff", streets, None, "no folder images/; expected COCO-Stuff 164k: images in images/val2017"),
         ("cityscapes", streets, "test", "no split test; its splits: val"),
         ("ade20k", coco, None, "no ade20k was found"),
         ("folder", tmp_path / "empty", None, "no truth was found"),

@@ -38,7 +38,7 @@ def mask(*numbers, dtype=np.uint8):
 
 
 @pytest.fixture
-def voc(tmp_path, picture):
+def voc(tmp_path, image):
     root = tmp_path / "VOCdevkit" / "VOC2012"
     lists = {"train": ["2007_000032", "2007_000039"], "val": ["2007_000033"]}
     for split, keys in lists.items():
@@ -46,24 +46,24 @@ def voc(tmp_path, picture):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("".join(f"{key}\n" for key in keys))
         for key in keys:
-            picture(root / "JPEGImages" / f"{key}.jpg")
+            image(root / "JPEGImages" / f"{key}.jpg")
             save(root / "SegmentationClass" / f"{key}.png", mask(0, 255, 1, 20), voc_palette())
     return root
 
 
 @pytest.fixture
-def ade(tmp_path, picture):
+def ade(tmp_path, image):
     root = tmp_path / "ADEChallengeData2016"
     for part, name in (("training", "ADE_train_00000001"), ("validation", "ADE_val_00000001")):
-        picture(root / "images" / part / f"{name}.jpg")
+        image(root / "images" / part / f"{name}.jpg")
         save(root / "annotations" / part / f"{name}.png", mask(0, 1, 150))
     return root
 
 
 @pytest.fixture
-def nyu(tmp_path, picture):
+def nyu(tmp_path, image):
     for number in (45, 46):
-        picture(tmp_path / "nyu" / "bathroom" / f"rgb_{number:05d}.jpg")
+        image(tmp_path / "nyu" / "bathroom" / f"rgb_{number:05d}.jpg")
         save(tmp_path / "nyu" / "bathroom" / f"sync_depth_{number:05d}.png", mask(0, 1500, 9999, dtype=np.uint16))
     (tmp_path / "nyu_train.txt").write_text("/bathroom/rgb_00045.jpg /bathroom/sync_depth_00045.png 518.8579\n")
     (tmp_path / "nyu_test.txt").write_text(
@@ -148,9 +148,9 @@ def test_a_drawn_folder_gives_the_truth_that_was_drawn(tmp_path, check_source):
         ),
     ],
 )
-def test_classes_are_named_by_json_text_or_simple_yaml(tmp_path, picture, name, content):
-    picture(tmp_path / "images" / "one.jpg")
-    picture(tmp_path / "images" / "without.jpg")
+def test_classes_are_named_by_json_text_or_simple_yaml(tmp_path, image, name, content):
+    image(tmp_path / "images" / "one.jpg")
+    image(tmp_path / "images" / "without.jpg")
     save(tmp_path / "masks" / "one.png", mask(0, 1, 2, 255))
     (tmp_path / name).write_text(content)
     source = open_truths(tmp_path)
@@ -159,16 +159,16 @@ def test_classes_are_named_by_json_text_or_simple_yaml(tmp_path, picture, name, 
     assert [sample.key for sample in source.samples()] == ["one"]
 
 
-def test_numbers_with_gaps_become_labels_in_a_row(tmp_path, picture):
-    picture(tmp_path / "images" / "one.jpg")
+def test_numbers_with_gaps_become_labels_in_a_row(tmp_path, image):
+    image(tmp_path / "images" / "one.jpg")
     save(tmp_path / "masks" / "one.png", mask(7, 90))
     (tmp_path / "classes.json").write_text(json.dumps({"7": "cat", "90": "dog"}))
     assert open_truths(tmp_path).truth("one", "class")[0, :2].tolist() == [0, 1]
 
 
-def test_what_cannot_be_used_is_told_sample_by_sample(tmp_path, picture):
+def test_what_cannot_be_used_is_told_sample_by_sample(tmp_path, image):
     for stem in ("big", "broken", "colours", "fine", "number"):
-        picture(tmp_path / "images" / f"{stem}.jpg")
+        image(tmp_path / "images" / f"{stem}.jpg")
         save(tmp_path / "masks" / f"{stem}.png", mask(0, 1))
     save(tmp_path / "masks" / "big.png", np.zeros((3, 3), np.uint8))
     save(tmp_path / "masks" / "colours.png", np.zeros((6, 8, 3), np.uint8))
@@ -196,16 +196,16 @@ def test_depth_must_have_sixteen_bits_and_masks_must_be_there(tmp_path):
         read_labels(tmp_path / "text.png")
 
 
-def test_names_that_stand_for_no_truth_are_refused_in_one_line(tmp_path, voc, ade, picture):
+def test_names_that_stand_for_no_truth_are_refused_in_one_line(tmp_path, voc, ade, image):
     empty, bare = tmp_path / "empty", tmp_path / "bare"
     (empty / "images").mkdir(parents=True)
-    picture(bare / "images" / "one.jpg")
+    image(bare / "images" / "one.jpg")
     (bare / "masks").mkdir()
     (tmp_path / "list.txt").write_text("hello\n")
     refused = [
         (tmp_path / "nowhere", None, "no such file or folder"),
         (empty, None, "no truth was found"),
-        (bare, None, "no picture in images/ has truth"),
+        (bare, None, "no image in images/ has truth"),
         (tmp_path / "list.txt", None, "no list of NYU Depth"),
         (voc, "../val", "no list ../val; its lists: train, val"),
         (ade, "test", "no part test; expected one of training, validation"),

@@ -10,13 +10,13 @@ from PIL import Image
 
 from dinoclip_viz.data import PlaygroundSource, SourceError
 from dinoclip_viz.data.retrieval.instances import drawn_instances
-from dinoclip_viz.data.retrieval.oxford import CroppedPicture, is_oxford, open_oxford
+from dinoclip_viz.data.retrieval.oxford import CroppedImage, is_oxford, open_oxford
 from dinoclip_viz.images import ImageError
 
 
 @pytest.fixture
 def tree(tmp_path):
-    """Four pictures of 8 x 6 pixels, left half dark and right half light, two of them queries."""
+    """Four images of 8 x 6 pixels, left half dark and right half light, two of them queries."""
     pixels = np.full((6, 8, 3), 250, np.uint8)
     pixels[:, :4] = 10
     (tmp_path / "jpg").mkdir()
@@ -100,9 +100,9 @@ def test_what_is_missing_is_told(tree):
     with pytest.raises(SourceError, match="imlist is no list"):
         open_oxford(tree / "gnd_rparis6k.json")
     with pytest.raises(ImageError, match="does not lie in its"):
-        CroppedPicture(tree / "jpg" / "q.jpg", (9, 0, 12, 4))()
+        CroppedImage(tree / "jpg" / "q.jpg", (9, 0, 12, 4))()
     (tree / "jpg").rename(tree / "elsewhere")
-    with pytest.raises(SourceError, match="no such folder; expected the data set's pictures there"):
+    with pytest.raises(SourceError, match="no such folder; expected the data set's images there"):
         open_oxford(tree / "gnd_roxford5k.json")
 
 
@@ -115,8 +115,8 @@ def test_views_of_a_scene_share_its_object_and_differ(check_source):
         scene = query.key.removesuffix("-query")
         assert scene.endswith(str(number))
         assert [sample.key for sample in own] == [f"{scene}-easy", f"{scene}-hard"]
-        pictures = [np.asarray(sample.load()).astype(int) for sample in (query, *own)]
-        assert all(picture.shape == (48, 48, 3) for picture in pictures)
-        apart = [np.abs(pictures[0] - other).mean() for other in pictures[1:]]
+        images = [np.asarray(sample.load()).astype(int) for sample in (query, *own)]
+        assert all(image.shape == (48, 48, 3) for image in images)
+        apart = [np.abs(images[0] - other).mean() for other in images[1:]]
         assert apart[0] > 0 and apart[1] > 0
-        assert (np.asarray(query.load()) == pictures[0]).all()
+        assert (np.asarray(query.load()) == images[0]).all()

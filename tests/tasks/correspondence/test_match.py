@@ -26,7 +26,7 @@ from dinoclip_viz.tasks.correspondence.position import position_directions, with
 
 
 def features_of(patches, space="somewhere", side=8.0):
-    """Features of one picture whose patches are `side` pixels wide."""
+    """Features of one image whose patches are `side` pixels wide."""
     rows, columns = patches.shape[:2]
     box = torch.tensor([[0.0, 0.0, columns * side, rows * side]])
     vector = torch.zeros(1, 2)
@@ -77,7 +77,7 @@ def test_a_tolerance_adds_pairs_that_come_back_beside_their_start_and_no_others(
     assert set(mutual_nearest(a, b, cells, 1)[0].tolist()) == loose
 
 
-def test_a_picture_matches_itself_place_by_place(encoder, cars):
+def test_an_image_matches_itself_place_by_place(encoder, cars):
     found = match(encoder, cars[0], cars[0], count=20)
     assert len(found) == 20 and found.shortfall == ""
     assert found.similarity.min() > 0.999
@@ -85,13 +85,13 @@ def test_a_picture_matches_itself_place_by_place(encoder, cars):
     assert isinstance(found, Correspondences)
 
 
-def test_matches_follow_a_picture_that_is_turned_round(encoder, cars):
+def test_matches_follow_an_image_that_is_turned_round(encoder, cars):
     found = match(encoder, *cars, size=192)
     turned = torch.stack([96 - found.a[:, 0], found.a[:, 1]], dim=1)
     assert (turned - found.b).norm(dim=1).median() < (found.a - found.b).norm(dim=1).median()
 
 
-def test_matches_come_best_first_from_pictures_as_from_features(encoder, cars):
+def test_matches_come_best_first_from_images_as_from_features(encoder, cars):
     features = encoder.encode_each(list(cars))
     found, named = match(encoder, *features, count=10), match("playground-dino", *cars, count=10)
     assert torch.equal(found.a, named.a) and torch.allclose(found.b, named.b, atol=1e-3)
@@ -137,7 +137,7 @@ def test_an_empty_foreground_gives_no_match_and_says_so():
     pca.threshold_ = 1e9
     found = match_features(a, b, foreground=pca)
     assert len(found) == 0 and found.a.shape == found.b.shape == (0, 2)
-    assert "the foreground of the first picture is empty" in found.shortfall
+    assert "the foreground of the first image is empty" in found.shortfall
 
 
 def test_soft_argmax_is_the_weighted_mean_of_the_centres():
@@ -174,7 +174,7 @@ def test_points_are_carried_to_where_their_patches_went():
     assert point_similarity(a, b, points).shape == (3, 10, 10)
 
 
-def test_dense_colours_are_common_to_both_pictures(encoder, cars):
+def test_dense_colours_are_common_to_both_images(encoder, cars):
     a, b = encoder.encode_each(list(cars))
     colours, fronts, pca = dense_colours(a, b)
     joint = PatchPCA(3).fit([a, b])
@@ -185,7 +185,7 @@ def test_dense_colours_are_common_to_both_pictures(encoder, cars):
 # Position
 
 
-def test_directions_of_position_are_those_of_an_empty_picture_and_are_gone_from_the_patches(encoder, cars):
+def test_directions_of_position_are_those_of_an_empty_image_and_are_gone_from_the_patches(encoder, cars):
     features = encoder.encode_each([cars[0]])[0]
     directions = position_directions(encoder, features.grid, 5)
     assert torch.allclose(directions @ directions.T, torch.eye(5), atol=1e-5)
@@ -246,7 +246,7 @@ def test_matches_on_the_same_part_are_counted_beside_chance():
     ("call", "reason"),
     [
         (lambda a, b: match_features(a, b, count=0), "count is 0"),
-        (lambda a, b: match_features(concatenate([a, a]), b), "of 2 pictures"),
+        (lambda a, b: match_features(concatenate([a, a]), b), "of 2 images"),
         (lambda a, b: match_features(a, features_of(torch.full((2, 2, 16), torch.nan))), "not finite"),
         (lambda a, b: match_features(a, b, tolerance=-1), "tolerance is -1"),
         (lambda a, b: match("playground-dino", a, b, size=96), "encoded already"),

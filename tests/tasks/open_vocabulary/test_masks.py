@@ -122,7 +122,7 @@ def test_labels_beyond_the_classes_are_refused():
         label_image([[0]], [(1, 2, 3)] * (MOST_COLOURS + 1))
 
 
-def test_a_picture_of_labels_is_read_back_as_it_was(tmp_path):
+def test_an_image_of_labels_is_read_back_as_it_was(tmp_path):
     labels = np.random.default_rng(0).integers(-1, MOST_COLOURS, (20, 30))
     colours = [(number, 255 - number, 7) for number in range(MOST_COLOURS)]
     label_image(labels, colours).save(tmp_path / "labels.png")

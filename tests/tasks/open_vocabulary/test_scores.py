@@ -150,7 +150,7 @@ def test_hard_labels_are_those_of_a_loop_over_pixels():
 def test_maps_of_features_that_do_not_fit_are_refused(model, scenes):
     words = vocabulary_vectors(model, Vocabulary.of(["cat"]), "maskclip")
     several = model.encode_images([scene.image for scene in scenes], fit="whole", methods=["maskclip"])
-    with pytest.raises(ValueError, match="of 4 pictures"):
+    with pytest.raises(ValueError, match="of 4 images"):
         score_maps(model, several, words, "maskclip")
     with pytest.raises(ValueError, match="hold no 'sclip' patches"):
         score_maps(model, several[0], words, "sclip")
@@ -180,7 +180,7 @@ def test_level_tables_are_those_of_a_loop_over_levels():
 
 
 def by_hand(model, method, scenes, thresholds=(None,), words=(), names=dv.playground.CLASSES):
-    """The table over objects, and that with the background for each threshold, from maps at the pictures' size."""
+    """The table over objects, and that with the background for each threshold, from maps at the images' size."""
     objects, wholes = Confusion(names), [Confusion(["background", *names]) for _ in thresholds]
     for scene in scenes:
         maps = heatmap(model, scene.image, [*names, *words], method)
@@ -209,7 +209,7 @@ def test_all_methods_are_measured_from_one_encoding_as_by_hand(model, scenes, mo
         assert one.threshold == LEVELS[int(np.argmax(known))]
         objects, whole = by_hand(model, method, scenes[2:], [one.threshold])
         assert torch.equal(one.objects.table, objects.table) and one.objects.names == tuple(dv.playground.CLASSES)
-        assert torch.equal(one.whole.table, whole.table) and one.pictures == 2 and one.by_rule is None
+        assert torch.equal(one.whole.table, whole.table) and one.images == 2 and one.by_rule is None
 
 
 def test_words_of_the_background_take_places_from_the_classes_but_not_from_the_figure_over_objects(model, scenes):
@@ -220,7 +220,7 @@ def test_words_of_the_background_take_places_from_the_classes_but_not_from_the_f
     assert torch.equal(found.whole.table, whole.table) and whole.table[:, 0].sum() > 0
 
 
-def test_without_known_pictures_or_words_the_background_is_not_told(model, scenes):
+def test_without_known_images_or_words_the_background_is_not_told(model, scenes):
     task = WordsTask(Vocabulary.of(dv.playground.CLASSES))
     assert measure_words(model, task, pairs(scenes[:1]), methods=["maskclip"])["maskclip"].whole is None
 
@@ -269,16 +269,16 @@ def test_chance_is_what_labels_drawn_evenly_get():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "words"),
+    ("images", "words"),
     [
-        ([], "no picture was given"),
+        ([], "no image was given"),
         ([(Image.new("RGB", (32, 24)), np.zeros((32, 24), int))], "32 x 24 pixels with a truth of 24 x 32"),
         ([(Image.new("RGB", (32, 24)), np.full((24, 32), 3))], "no class; expected 0 to 2, or 255"),
     ],
 )
-def test_truth_that_does_not_fit_is_told_in_one_line(model, pictures, words):
+def test_truth_that_does_not_fit_is_told_in_one_line(model, images, words):
     with pytest.raises(ValueError, match=words) as told:
-        measure_words(model, WordsTask(Vocabulary.of(["cat", "dog"])), pictures, methods=["maskclip"])
+        measure_words(model, WordsTask(Vocabulary.of(["cat", "dog"])), images, methods=["maskclip"])
     assert "\n" not in str(told.value)
 
 
@@ -289,5 +289,5 @@ def test_tasks_and_methods_that_make_no_sense_are_refused(model, scenes):
         WordsTask(Vocabulary(("sky", "cat"), (("sky",), ("cat",)), frozenset({"sky"})))
     with pytest.raises(ValueError, match="does not serve the heat-map method 'magic'"):
         measure_words(model, WordsTask(Vocabulary.of(["cat"])), pairs(scenes), methods=["magic"])
-    with pytest.raises(ValueError, match="no picture to choose the threshold on"):
+    with pytest.raises(ValueError, match="no image to choose the threshold on"):
         measure_words(model, WordsTask(Vocabulary.of(dv.playground.CLASSES)), pairs(scenes), [], ["maskclip"])

@@ -76,14 +76,14 @@ def drawn():
         for template in TEMPLATES
         for prompt in prompts
     }
-    pictures = [features_of(torch.randn(2, 3, 4, 5, generator=generator)) for _ in range(2)]
-    return vectors, model_of(vectors), pictures, vocabulary
+    images = [features_of(torch.randn(2, 3, 4, 5, generator=generator)) for _ in range(2)]
+    return vectors, model_of(vectors), images, vocabulary
 
 
-def entropies(vectors, pictures, vocabulary, template):
+def entropies(vectors, images, vocabulary, template):
     """Class -> entropies of the patches that the template gives to it, by loops."""
     found = {name: [] for name in vocabulary.names}
-    for features in pictures:
+    for features in images:
         for patch in features.patches.flatten(0, 2):
             logits = [
                 max(
@@ -100,9 +100,9 @@ def entropies(vectors, pictures, vocabulary, template):
 
 @pytest.mark.parametrize("keep", [1, 2, 3, 9])
 def test_the_choice_is_that_of_the_least_mean_entropy(drawn, keep):
-    vectors, model, pictures, vocabulary = drawn
-    slow = {template: entropies(vectors, pictures, vocabulary, template) for template in TEMPLATES}
-    chosen = choose_templates(model, iter(pictures), vocabulary, keep=keep)
+    vectors, model, images, vocabulary = drawn
+    slow = {template: entropies(vectors, images, vocabulary, template) for template in TEMPLATES}
+    chosen = choose_templates(model, iter(images), vocabulary, keep=keep)
     for name in vocabulary.names:
         known = [template for template in TEMPLATES if slow[template][name]]
         best = sorted(known, key=lambda template: sum(slow[template][name]) / len(slow[template][name]))
@@ -117,11 +117,11 @@ def test_a_class_that_is_found_nowhere_is_left_out(constructed):
 
 
 def test_fused_predictions_go_to_the_surest_expert_and_else_to_all_templates(drawn):
-    _, model, pictures, vocabulary = drawn
-    chosen = choose_templates(model, pictures, vocabulary, keep=1)
+    _, model, images, vocabulary = drawn
+    chosen = choose_templates(model, images, vocabulary, keep=1)
     experts = class_experts(model, vocabulary, chosen)
     fallen = 0
-    for patches in pictures[0].patches:
+    for patches in images[0].patches:
         found = fused_scores(patches, experts)
         common = (SCALE * class_scores(patches, vocabulary_vectors(model, vocabulary, None, TEMPLATES))).softmax(0)
         for row in range(3):
@@ -144,7 +144,7 @@ def test_what_cannot_be_chosen_is_refused(constructed):
         ({"keep": 0}, "keep=0"),
         ({"templates": []}, "of 0 templates"),
         ({"templates": ["a cat"]}, "needs exactly one {}"),
-        ({"features": []}, "no picture was given"),
+        ({"features": []}, "no image was given"),
         ({"method": "sclip"}, "hold no 'sclip' patches"),
         ({"vocabulary": Vocabulary.of(["cat"])}, "two classes or more"),
     ):

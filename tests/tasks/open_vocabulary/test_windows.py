@@ -38,7 +38,7 @@ def image():
     return playground.draw(2000, 1, 192)[0].image.resize((200, 100))
 
 
-def test_a_picture_that_fits_into_one_window_is_encoded_as_it_is(model, words, image):
+def test_an_image_that_fits_into_one_window_is_encoded_as_it_is(model, words, image):
     found = window_scores(model, image, words, "maskclip", size=96, window=96, stride=48)
     features = model.encode_images([image], 96, "whole", ["maskclip"])
     torch.testing.assert_close(found, score_maps(model, features, words, "maskclip"), rtol=0, atol=1e-5)
@@ -46,7 +46,7 @@ def test_a_picture_that_fits_into_one_window_is_encoded_as_it_is(model, words, i
 
 
 def test_the_scores_are_the_mean_over_the_windows(model, words, image):
-    """By a loop over windows of 6 x 6 patches on the stretched picture's 12 x 24, at most three patches apart."""
+    """By a loop over windows of 6 x 6 patches on the stretched image's 12 x 24, at most three patches apart."""
     assert model.images.patch == 8
     large = image.resize((192, 96), 3)
     total, count = torch.zeros(3, 12, 24), torch.zeros(12, 24)
@@ -62,7 +62,7 @@ def test_the_scores_are_the_mean_over_the_windows(model, words, image):
 
 
 @pytest.mark.parametrize(("size", "window", "stride"), [(200, 64, 64), (200, 64, 40), (176, 56, 9), (100, 1000, 300)])
-def test_windows_cover_every_place_and_end_with_the_picture(model, words, image, monkeypatch, size, window, stride):
+def test_windows_cover_every_place_and_end_with_the_image(model, words, image, monkeypatch, size, window, stride):
     seen, patch = [], model.images.patch
     plan = windows.plan_tiles
 
@@ -84,7 +84,7 @@ def test_windows_cover_every_place_and_end_with_the_picture(model, words, image,
 
 @pytest.mark.parametrize("grid", [(6, 6), (7, 7), (12, 12), (4, 4)])
 def test_methods_on_their_guide_s_grid_are_averaged_too(image, grid):
-    """Whatever the grid, the scores of a model that sees the place alone are the picture of that place."""
+    """Whatever the grid, the scores of a model that sees the place alone are the image of that place."""
 
     class Places:
         """A model whose patches are their own colours, on a grid that is not the patches'."""

@@ -20,7 +20,7 @@ def features_of(patches, space="somewhere", side=8):
 
 @pytest.fixture(scope="module")
 def planted():
-    """Two pictures of 10 x 12 patches, and where their subject is."""
+    """Two images of 10 x 12 patches, and where their subject is."""
     patches = 0.5 * torch.randn(2, 10, 12, 16, generator=torch.Generator().manual_seed(0))
     patches[..., 5] += 2
     inside = torch.zeros(2, 10, 12, dtype=torch.bool)
@@ -30,7 +30,7 @@ def planted():
     return features_of(patches), inside
 
 
-def test_one_click_on_each_side_finds_the_subject_in_both_pictures(planted):
+def test_one_click_on_each_side_finds_the_subject_in_both_images(planted):
     features, inside = planted
     mask = clicked_foreground(features, [(50, 36)], [(4, 4)]).mask(features)
     share = (mask & inside).sum((1, 2)) / (mask | inside).sum((1, 2))
@@ -82,7 +82,7 @@ def test_a_saved_head_gives_the_same_map(planted, tmp_path):
         again.mask(features_of(features.patches, "elsewhere"))
 
 
-def test_clicks_on_a_drawn_object_find_it_in_another_picture_of_its_kind():
+def test_clicks_on_a_drawn_object_find_it_in_another_image_of_its_kind():
     encoder = dv.load_encoder("playground-dino")
     scene = dv.playground.draw(1503, 1, 192, objects=1)[0]
     features = encoder.encode([scene.image], fit="whole")

@@ -60,7 +60,7 @@ def test_the_border_votes_for_the_background_and_a_flip_turns_it_round():
     assert (PatchPCA(flip=True).fit(features_of(patches)).foreground(features_of(patches)) == ~inside).all()
 
 
-def test_pictures_of_other_sizes_are_fitted_jointly(encoder, images):
+def test_images_of_other_sizes_are_fitted_jointly(encoder, images):
     wide = images[0].resize((192, 96))
     each = encoder.encode_each([wide, images[1]])
     pca = PatchPCA(subject="foreground").fit(each)

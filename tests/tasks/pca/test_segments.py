@@ -1,4 +1,4 @@
-"""Segments of patches: planted groups come back, alike in all pictures, and as scikit-learn cuts them."""
+"""Segments of patches: planted groups come back, alike in all images, and as scikit-learn cuts them."""
 
 import sys
 
@@ -22,16 +22,16 @@ def features_of(patches, space="somewhere", side=8):
     return ImageFeatures(vectors, vectors, patches, boxes, extent.repeat(count, 1), space)
 
 
-def planted(sizes=(6, 3, 2), pictures=2, seed=0):
-    """Pictures of 11 columns in vertical bands of one direction each, and the bands' numbers (B, 9, 11)."""
+def planted(sizes=(6, 3, 2), images=2, seed=0):
+    """Images of 11 columns in vertical bands of one direction each, and the bands' numbers (B, 9, 11)."""
     chance = torch.Generator().manual_seed(seed)
     centres = torch.linalg.qr(torch.randn(16, 16, generator=chance))[0][: len(sizes)] * 5
-    truth = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).expand(pictures, 9, 11)
-    return features_of(centres[truth] + 0.4 * torch.randn(pictures, 9, 11, 16, generator=chance)), truth
+    truth = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).expand(images, 9, 11)
+    return features_of(centres[truth] + 0.4 * torch.randn(images, 9, 11, 16, generator=chance)), truth
 
 
 @pytest.mark.parametrize("segment", [kmeans_segments, spectral_segments])
-def test_planted_bands_come_back_the_largest_first_and_alike_in_all_pictures(segment):
+def test_planted_bands_come_back_the_largest_first_and_alike_in_all_images(segment):
     features, truth = planted()
     assert torch.equal(segment(features, 3)[0], truth)
     apart = segment([features[0], features[1]], 3)
@@ -76,7 +76,7 @@ def test_equal_patches_do_not_break_the_cut():
     assert spectral_segments(features, 2)[0].shape == (1, 5, 5)
 
 
-def test_centres_that_were_fitted_serve_other_pictures():
+def test_centres_that_were_fitted_serve_other_images():
     features, truth = planted()
     clusters = PatchClusters(3).fit(features[0])
     assert torch.equal(clusters.assign(features[1]), truth[:1])
@@ -85,7 +85,7 @@ def test_centres_that_were_fitted_serve_other_pictures():
 
 
 def test_more_patches_than_fit_are_sampled(monkeypatch):
-    features, truth = planted(pictures=6)
+    features, truth = planted(images=6)
     monkeypatch.setattr(module, "LARGEST_FIT", 100)
     assert torch.equal(kmeans_segments(features, 3)[0], truth)
 
@@ -101,7 +101,7 @@ def test_a_graph_that_is_too_large_says_what_to_install(monkeypatch):
 def test_a_graph_that_is_too_large_is_sampled(monkeypatch):
     pytest.importorskip("ncut_pytorch")
     monkeypatch.setattr(module, "LARGEST_EXACT", 50)
-    features, truth = planted(pictures=4)
+    features, truth = planted(images=4)
     assert torch.equal(spectral_segments(features, 3)[0], truth)
 
 
@@ -125,7 +125,7 @@ def test_bad_use_is_one_line(call, reason):
 
 
 def subject():
-    """A picture of 96 x 80 px whose middle holds two kinds of patches, six of one and three of the other."""
+    """An image of 96 x 80 px whose middle holds two kinds of patches, six of one and three of the other."""
     patches = 0.1 * torch.randn(1, 10, 12, 8, generator=torch.Generator().manual_seed(0))
     patches[..., 0] += 5
     patches[0, 3:5, 4:7] = torch.tensor([-5.0, 4, 0, 0, 0, 0, 0, 0])
@@ -137,7 +137,7 @@ def test_parts_have_the_mean_colour_the_share_and_an_example_of_their_patches():
     features = [features_of(torch.randn(1, 4, 4, 8) * 0.1 + torch.eye(8)[0] * 5), subject()]
     pca = dv.PatchPCA(3).fit(features)
     found = parts(pca, features, 2, ["top"])
-    assert [(part.name, part.picture) for part in found] == [("top", 1), ("part 2", 1)]
+    assert [(part.name, part.image) for part in found] == [("top", 1), ("part 2", 1)]
     assert [part.share for part in found] == pytest.approx([6 / 9, 3 / 9])
     colour = pca.transform(features[1])[0, 3, 4]
     assert found[0].colour == pytest.approx(tuple(colour.tolist()), abs=1e-6)

@@ -26,7 +26,7 @@ def features_of(patches, space="somewhere"):
     return ImageFeatures(vectors, vectors, patches, torch.zeros(count, 4), torch.zeros(count, 2), space)
 
 
-def pictures(count=40, seed=0):
+def images(count=40, seed=0):
     """Patches whose middle differs from their border."""
     patches = torch.randn(count, 6, 7, 12, generator=torch.Generator().manual_seed(seed)) * torch.arange(12, 0, -1)
     patches[:, 2:4, 2:5] += 30 * torch.linspace(-1, 1, 12)
@@ -35,7 +35,7 @@ def pictures(count=40, seed=0):
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
-    return pair(tmp_path_factory.mktemp("stores"), pictures=90, shard=40, patches=True)
+    return pair(tmp_path_factory.mktemp("stores"), images=90, shard=40, patches=True)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 20_000])
@@ -92,7 +92,7 @@ def test_equal_numbers_are_one_group():
 @pytest.mark.parametrize("subject", ["all", "foreground"])
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_fit_past_the_largest_streams_and_gives_the_same_colours(subject, flip, monkeypatch):
-    features = pictures()
+    features = images()
     whole = dv.PatchPCA(3, subject, flip).fit(features)
     monkeypatch.setattr(pca_module, "LARGEST_FIT", 100)
     streamed = dv.PatchPCA(3, subject, flip).fit([features[:13], features[13:]])
@@ -113,17 +113,17 @@ def test_a_store_gives_the_basis_of_its_patches(stores, subject):
     assert torch.equal(colours, memory.transform(features))
 
 
-def test_a_basis_of_a_store_colours_pictures_and_one_of_pictures_the_store(tmp_path):
+def test_a_basis_of_a_store_colours_images_and_one_of_images_the_store(tmp_path):
     dv.embed("playground:1510:6:96", ["playground-dino"], tmp_path / "store", patches="full")
     store = dv.FeatureStore.open(tmp_path / "store")
     seen = dv.load_encoder("playground-dino").encode(
         [scene.image for scene in dv.playground.draw(1510, 6, 96)], fit="crop"
     )
-    on_store, on_pictures = dv.PatchPCA().fit_store(store), dv.PatchPCA().fit(seen)
+    on_store, on_images = dv.PatchPCA().fit_store(store), dv.PatchPCA().fit(seen)
     on_store.save(tmp_path / "basis.safetensors")
     shared = dv.PatchPCA.load(tmp_path / "basis.safetensors")
-    assert (shared.transform(seen) - on_pictures.transform(seen)).abs().max() < 0.02  # the store is float16
-    assert (torch.cat(list(on_pictures.transform_store(store))) - on_pictures.transform(seen)).abs().max() < 0.02
+    assert (shared.transform(seen) - on_images.transform(seen)).abs().max() < 0.02  # the store is float16
+    assert (torch.cat(list(on_images.transform_store(store))) - on_images.transform(seen)).abs().max() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_bad_use_is_one_line(call, reason):
 
 
 def test_a_store_without_patches_or_of_another_space_is_refused(tmp_path, stores):
-    bare = pair(tmp_path, pictures=5)[0]
+    bare = pair(tmp_path, images=5)[0]
     with pytest.raises(ValueError, match="keeps no patches"):
         dv.PatchPCA().fit(bare)
     with pytest.raises(dv.SpaceError):

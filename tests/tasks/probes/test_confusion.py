@@ -26,8 +26,8 @@ def by_hand(predicted, truth, classes, ignore=255):
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """Five pictures of four classes, the third of which the truth never has, and pixels without truth."""
+def images():
+    """Five images of four classes, the third of which the truth never has, and pixels without truth."""
     chance = np.random.default_rng(0)
     truth = chance.choice([0, 1, 3, 255], size=(5, 9, 7), p=[0.5, 0.2, 0.2, 0.1])
     predicted = np.where(chance.random((5, 9, 7)) < 0.6, np.where(truth == 255, 0, truth), chance.integers(0, 4))
@@ -36,8 +36,8 @@ def pictures():
     return predicted, truth.astype(np.uint8)
 
 
-def test_figures_are_those_of_a_loop_over_pixels(pictures):
-    predicted, truth = pictures
+def test_figures_are_those_of_a_loop_over_pixels(images):
+    predicted, truth = images
     table = Confusion(["a", "b", "c", "d"])
     for one, known in zip(predicted, truth, strict=True):
         table.add(one, known)
@@ -54,8 +54,8 @@ def test_a_class_that_only_the_prediction_has_does_not_enter_the_mean():
     assert table.miou == 0.5
 
 
-def test_pictures_one_by_one_all_at_once_or_merged_give_one_table(pictures, tmp_path):
-    predicted, truth = pictures
+def test_images_one_by_one_all_at_once_or_merged_give_one_table(images, tmp_path):
+    predicted, truth = images
     whole = Confusion(4).add(predicted, truth)
     halves = [Confusion(4).add(torch.from_numpy(predicted[part]), truth[part]) for part in (slice(2), slice(2, 5))]
     halves[0].save(tmp_path / "first.json")

@@ -168,7 +168,7 @@ def test_many_classes_are_counted_in_parts(monkeypatch):
         ({"truth": [1, 2]}, "some classes are numbers, others names"),
         ({"labels": [0.5, 1.0, 2.0]}, "labels of type float64, np.float64(0.5) first; expected names or whole numbers"),
         ({"labels": ["a", None, "b"]}, "expected names or whole numbers"),
-        ({"labels": []}, "expected (N,), one label a picture"),
+        ({"labels": []}, "expected (N,), one label an image"),
         ({"queries": torch.ones(2, 5)}, "shapes (3, 3) and (2, 5); expected (N, D) and (Q, D) of one space"),
         ({"gallery": torch.eye(3) * torch.tensor([1, math.nan, 1])}, "row 0 of the gallery is NaN or infinite"),
         ({"queries": torch.tensor([[1.0, 0, 0], [math.inf, 0, 0]])}, "row 1 of the queries is NaN or infinite"),
@@ -181,7 +181,7 @@ def test_what_does_not_fit_is_told_in_one_line(change, complaint):
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_vote_of_one_picture_looks_past_those_without_a_label():
+def test_the_vote_of_one_image_looks_past_those_without_a_label():
     gallery, labels, queries, _ = clouds(7, gallery=300)
     known = [f"{number}" if row % 9 == 4 else None for row, number in enumerate(labels.tolist())]
     told = vote(queries[:1], gallery, known, k=12)
@@ -194,5 +194,5 @@ def test_the_vote_of_one_picture_looks_past_those_without_a_label():
         own = [row for row, label in enumerate(told.labels) if label == name]
         assert share == pytest.approx(weights[own].sum().item())
     assert list(told.shares.values()) == sorted(told.shares.values(), reverse=True)
-    with pytest.raises(ValueError, match="k is 99, but 33 of 300 pictures have a label; expected 1 to 33"):
+    with pytest.raises(ValueError, match="k is 99, but 33 of 300 images have a label; expected 1 to 33"):
         vote(queries[:1], gallery, known, k=99)

@@ -61,7 +61,7 @@ def test_one_c_is_scikit_learns_own_pipeline(c, classes):
     assert mine.held_out_ == {} and mine.c_ == c
 
 
-def test_c_is_chosen_on_held_out_training_pictures_and_all_are_fitted_then(fitted):
+def test_c_is_chosen_on_held_out_training_images_and_all_are_fitted_then(fitted):
     known, labels, asked, truth = clouds()
     assert len(fitted.held_out_) == 7
     best = max(fitted.held_out_.values())
@@ -72,7 +72,7 @@ def test_c_is_chosen_on_held_out_training_pictures_and_all_are_fitted_then(fitte
         again.fit(known[~aside].numpy(), labels[~aside].numpy())
         assert accuracy == pytest.approx(again.score(known[aside].numpy(), labels[aside].numpy()), abs=0.02)
     alone = LinearProbe(grid=[fitted.c_]).fit(features(known), [f"class {number}" for number in labels])
-    assert torch.equal(alone.weight_, fitted.weight_) and fitted.pictures_ == len(known)
+    assert torch.equal(alone.weight_, fitted.weight_) and fitted.images_ == len(known)
     names = [f"class {number}" for number in truth]
     assert 0.4 < fitted.score(features(asked), names) < 1
 
@@ -99,7 +99,7 @@ def test_a_probe_reads_what_it_was_made_for(inputs):
 
 
 def test_a_store_is_read_as_features_are(tmp_path):
-    store, _ = pair(tmp_path, pictures=60, shard=25)
+    store, _ = pair(tmp_path, images=60, shard=25)
     labels = (np.asarray(store.mean)[:, 0] > 0).astype(int)
     probe = LinearProbe("mean", grid=[1.0]).fit(store, labels)
     assert torch.equal(probe.weight_, LinearProbe(grid=[1.0]).fit(np.asarray(store.mean), labels).weight_)
@@ -112,7 +112,7 @@ def test_a_file_holds_all_of_a_probe_and_no_pickle(fitted, tmp_path):
     again = dv.LinearProbe.load(tmp_path / "heads" / "probe.safetensors")
     assert torch.equal(again.predict_proba(features(asked)), fitted.predict_proba(features(asked)))
     assert (again.predict(features(asked)) == fitted.predict(features(asked))).all()
-    for name in ("c_", "spaces_", "pictures_", "held_out_", "figures", "inputs", "grid", "seed"):
+    for name in ("c_", "spaces_", "images_", "held_out_", "figures", "inputs", "grid", "seed"):
         assert getattr(again, name) == getattr(fitted, name)
     with safe_open(tmp_path / "heads" / "probe.safetensors", "pt") as opened:
         about = json.loads(opened.metadata()["linear_probe"])
@@ -146,9 +146,9 @@ def test_a_file_that_is_no_probe_is_told(spoil, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"labels": ["a"] * 40}, "every picture is of class a; expected two classes or more"),
-        ({"labels": ["a", "b"]}, "2 labels for 40 pictures; expected one each"),
-        ({"labels": list(range(40))}, "every class has one picture, which leaves none to choose C on"),
+        ({"labels": ["a"] * 40}, "every image is of class a; expected two classes or more"),
+        ({"labels": ["a", "b"]}, "2 labels for 40 images; expected one each"),
+        ({"labels": list(range(40))}, "every class has one image, which leaves none to choose C on"),
         ({"seen": torch.full((40, 3), math.nan)}, "40 of 40 rows of vectors are NaN or infinite, row 0 first"),
         ({"seen": torch.ones(40)}, "vectors of shape (40,); expected (N, D)"),
         ({"inputs": "patches"}, "inputs is 'patches'; expected one of pooled, mean, pooled+mean"),
@@ -176,7 +176,7 @@ def test_a_probe_that_is_not_fitted_or_of_another_width_says_so(fitted, tmp_path
 
 
 def plain_draws(known, labels, asked, truth, count, seed):
-    """Accuracies of all three classifiers on the drawn pictures, one query at a time."""
+    """Accuracies of all three classifiers on the drawn images, one query at a time."""
     chance = np.random.default_rng(seed)
     rows = np.concatenate([chance.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)])
     some, own = known[rows], labels[rows]
@@ -207,7 +207,7 @@ def test_low_shot_curves_are_means_and_deviations_of_plain_draws():
     assert all(by_shots[method, 4] > by_shots[method, 1] for method in ("class_mean", "linear"))
 
 
-def test_all_pictures_drawn_leave_no_deviation():
+def test_all_images_drawn_leave_no_deviation():
     known, asked = torch.eye(3).repeat(2, 1), torch.eye(3)
     points = low_shot(known, ["a", "b", "c"] * 2, asked, ["a", "b", "z"], shots=[2], seeds=[3, 4])
     assert points == [Shot(method, 2, pytest.approx(2 / 3), 0.0, 2) for method in ("knn", "class_mean", "linear")]
@@ -216,7 +216,7 @@ def test_all_pictures_drawn_leave_no_deviation():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"shots": [1, 3]}, "shots are [1, 3]; expected 1 to 2, the pictures that class b has"),
+        ({"shots": [1, 3]}, "shots are [1, 3]; expected 1 to 2, the images that class b has"),
         ({"shots": []}, "shots are []"),
         ({"seeds": [1, 1]}, "1 seeds; expected two or more"),
         ({"truth": ["a"]}, "5 and 1 labels for 5 and 2 vectors"),

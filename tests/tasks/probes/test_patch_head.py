@@ -28,7 +28,7 @@ NAMES = ("ground", "ball", "sky")
 
 
 def features(patches, pooled=None, boxes=None, size=None, space="made"):
-    """Features of pictures of 4 pixels a patch, unless boxes and size are given."""
+    """Features of images of 4 pixels a patch, unless boxes and size are given."""
     count, rows, columns, width = patches.shape
     across, down = size or (4 * columns, 4 * rows)
     boxes = [[0.0, 0.0, across, down]] * count if boxes is None else boxes
@@ -41,7 +41,7 @@ def features(patches, pooled=None, boxes=None, size=None, space="made"):
 
 @pytest.fixture(scope="module")
 def world():
-    """Patches that carry their class, with noise, and the class masks; pictures 0 to 11 to fit on, the rest to test."""
+    """Patches that carry their class, with noise, and the class masks; images 0 to 11 to fit on, the rest to test."""
     chance = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (16, 5, 6), generator=chance)
     directions = torch.randn(3, 8, generator=chance)
@@ -220,7 +220,7 @@ def test_depth_errors_are_those_of_a_loop_and_leave_out_what_does_not_count():
         sums.append((((a - b) ** 2).mean() ** 0.5, (abs(a - b) / b).mean(), abs(np.log10(a / b)).mean(), off.mean()))
     assert list(errors.figures().values()) == pytest.approx(np.mean(sums, axis=0).tolist())
     errors.add(np.ones((480, 640)), np.zeros((480, 640)))
-    assert (errors.pictures, errors.left_out) == (3, 1)
+    assert (errors.images, errors.left_out) == (3, 1)
 
 
 def test_a_perfect_prediction_has_no_error_and_none_is_no_figure():
@@ -252,7 +252,7 @@ def test_a_head_is_saved_as_one_small_file_with_what_it_is(tmp_path, world, head
         "space_",
         "encoder_",
         "size_",
-        "pictures_",
+        "images_",
         "patches_",
         "figures",
         "recipe",
@@ -324,12 +324,12 @@ def test_an_unfitted_head_says_what_to_call(tmp_path, world):
             use(PatchHead(names=NAMES))
 
 
-def test_pictures_of_any_shape_are_encoded_beside_their_truth():
+def test_images_of_any_shape_are_encoded_beside_their_truth():
     encoder = dv.load_encoder("playground-dino")
     scenes = dv.playground.draw(2000, 3, 96)
-    pictures = [scene.image.resize(size) for scene, size in zip(scenes, [(96, 96), (120, 80), (64, 90)], strict=True)]
-    truths = [np.zeros((one.height, one.width), np.uint8) for one in pictures]
-    found = list(encoded(encoder, zip(pictures, truths, strict=True), 64, batch=2))
+    images = [scene.image.resize(size) for scene, size in zip(scenes, [(96, 96), (120, 80), (64, 90)], strict=True)]
+    truths = [np.zeros((one.height, one.width), np.uint8) for one in images]
+    found = list(encoded(encoder, zip(images, truths, strict=True), 64, batch=2))
     assert [one.grid for one, _ in found] == [(8, 8), (5, 8), (8, 6)]
     assert [truth[0].shape for _, truth in found] == [(96, 96), (80, 120), (90, 64)]
     labels = PatchHead(names=("a", "b")).fit(found).predict(found[1][0])[0]

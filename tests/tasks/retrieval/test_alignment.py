@@ -79,7 +79,7 @@ def test_alignment_refuses_what_does_not_fit(pair):
     broken[3] = torch.nan
     with pytest.raises(ValueError, match=r"\(70, 6\) and \(69, 9\)"):
         linear_cka(a, b[1:])
-    with pytest.raises(ValueError, match="1 pictures"):
+    with pytest.raises(ValueError, match="1 images"):
         linear_cka(a[:1], b[:1])
     with pytest.raises(ValueError, match="second vectors are equal"):
         linear_cka(a, torch.full((70, 3), 0.3))

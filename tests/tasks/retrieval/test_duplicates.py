@@ -54,7 +54,7 @@ def test_a_chain_is_one_group_though_its_ends_are_apart():
     assert group.duplicates[1][1] == pytest.approx(np.cos(0.8)) and group.duplicates[1][1] < 0.9
 
 
-def test_many_copies_of_one_picture_are_one_group():
+def test_many_copies_of_one_image_are_one_group():
     found = near_duplicates(torch.ones(3000, 4), 0.99, chunk=1024)
     assert len(found) == 1 and found[0].keep == 0 and len(found[0].duplicates) == 2999
 

@@ -22,15 +22,15 @@ def plain(queries, gallery, truth, right, ignored):
         ranked = sorted((p for p in range(len(row)) if p not in out), key=lambda p: (-row[p], p in answers))
         area, seen, recall = 0.0, 0, 1 / len(answers)
         precisions = {}
-        last = max(place for place, picture in enumerate(ranked) if picture in answers) + 1
-        for place, picture in enumerate(ranked):
-            if picture in answers:
+        last = max(place for place, image in enumerate(ranked) if image in answers) + 1
+        for place, image in enumerate(ranked):
+            if image in answers:
                 above = seen / place if place else 1.0
                 seen += 1
                 area += recall * (above + seen / (place + 1)) / 2
         for cut in (1, 5, 10):
             looked_at = min(last, cut)
-            precisions[cut] = sum(picture in answers for picture in ranked[:looked_at]) / looked_at
+            precisions[cut] = sum(image in answers for image in ranked[:looked_at]) / looked_at
         figures.append([area, *precisions.values()])
     return [*np.mean(figures, axis=0), len(figures)] if figures else None
 

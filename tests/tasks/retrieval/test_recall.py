@@ -151,15 +151,15 @@ def test_genuine_clip_vectors_name_the_cats_and_the_street_sign():
 
 
 @genuine
-def test_genuine_texts_find_their_pictures():
+def test_genuine_texts_find_their_images():
     folder = REFERENCE / "clip_vitb32_images"
     order = (folder / "order.txt").read_text().split()
     images = torch.from_numpy(np.load(folder / "image_embeddings.npy"))
     texts = torch.from_numpy(np.load(REFERENCE / "clip_vitb32_texts" / f"{NAMES[1]}.npy"))
     told = json.loads((REFERENCE / "clip_vitb32_texts" / LVIS).read_text())
     number = {row["name"]: row["id"] - 1 for row in told}
-    pictures = [order.index("456_123"), order.index("389_535")]
-    found = ranks(images[pictures], texts[[number["cat"], number["street_sign"]]], [0, 1])
+    rows = [order.index("456_123"), order.index("389_535")]
+    found = ranks(images[rows], texts[[number["cat"], number["street_sign"]]], [0, 1])
     assert [one.tolist() for one in found] == [[1, 1], [1, 1]]
 
 

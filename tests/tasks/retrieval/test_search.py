@@ -52,7 +52,7 @@ def test_nearest_is_what_a_plain_loop_finds(chunk):
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 5, 16, 100])
-def test_of_equal_pictures_the_lower_row_comes_first_whatever_the_chunk(chunk):
+def test_of_equal_images_the_lower_row_comes_first_whatever_the_chunk(chunk):
     rows = vectors(4, 5)[torch.arange(40) % 4]  # each vector ten times
     scores, found = search.nearest(vectors(3, 5, seed=2), rows, 12, chunk)
     assert torch.equal(found, plain(vectors(3, 5, seed=2), rows, 12)[1])
@@ -129,7 +129,7 @@ def test_a_dino_store_is_carried_by_the_projector(stores, model):
     assert (close > 0.999).all()  # the store keeps float16
 
 
-def test_a_projector_of_texts_leaves_pictures_as_they_are(stores, model):
+def test_a_projector_of_texts_leaves_images_as_they_are(stores, model):
     dino, _ = stores
     names = {"image_encoder": "a", "text_encoder": "b", "image_space": dino.patch_space, "text_space": "b"}
     for inputs, rows in (("mean", dino.mean), ("pooled", dino.pooled)):
@@ -168,10 +168,10 @@ def test_words_find_what_they_describe(stores, model):
         assert found > 0.6  # by luck 0.17
 
 
-def test_a_picture_finds_itself(stores, model):
-    pictures = [sample.load() for sample in PlaygroundSource(2000, 4).samples()]
+def test_an_image_finds_itself(stores, model):
+    images = [sample.load() for sample in PlaygroundSource(2000, 4).samples()]
     for store, by in ((stores[0], model.images), (stores[0], model), (stores[1], model.clip)):
-        scores, rows = search.search_images(store, pictures, by, 2)
+        scores, rows = search.search_images(store, images, by, 2)
         assert rows[:, 0].tolist() == [0, 1, 2, 3]
         assert (scores[:, 0] > 0.99).all()
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import dinoclip_viz as dv
-from dinoclip_viz.tasks.open_vocabulary.heatmap import at_picture_size, contrast, region
+from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size, contrast, region
 from dinoclip_viz.tasks.zero_shot.classify import label_vectors
 
 
@@ -25,12 +25,12 @@ def test_probabilities_are_a_softmax_of_scaled_cosines(model, scenes):
     images, labels = [s.image for s in scenes], ["cat", "dog", "car"]
     found = dv.classify(model, images, labels, templates=["a {}", "the {}"], temperature=2.0)
     pooled = model.encode_images(images, methods=()).pooled
-    for picture, row in zip(pooled, found, strict=True):
+    for image, row in zip(pooled, found, strict=True):
         logits = []
         for label in labels:
             vectors = F.normalize(model.encode_texts([f"a {label}", f"the {label}"]).pooled, dim=-1)
             mean = vectors.mean(0)
-            logits.append(float(picture @ mean / picture.norm() / mean.norm()) * model.texts.logit_scale / 2)
+            logits.append(float(image @ mean / image.norm() / mean.norm()) * model.texts.logit_scale / 2)
         assert torch.allclose(row, torch.softmax(torch.tensor(logits), 0), atol=1e-5)
     assert torch.allclose(found.sum(1), torch.ones(4))
 
@@ -75,10 +75,10 @@ def test_heat_maps_are_raw_cosines_of_patches_with_prompts(model, scenes, method
     assert torch.allclose(dv.heatmap(model, scenes[0].image, ["a cat", "grass"], method), found, atol=1e-5)
 
 
-def test_heat_maps_have_the_pictures_size(model):
-    picture = Image.new("RGB", (150, 70), "white")
-    assert dv.heatmap(model, picture, ["a cat"]).shape == (1, 70, 150)
-    cropped = dv.heatmap(model, model.encode_images([picture]), ["a cat"])
+def test_heat_maps_have_the_images_size(model):
+    image = Image.new("RGB", (150, 70), "white")
+    assert dv.heatmap(model, image, ["a cat"]).shape == (1, 70, 150)
+    cropped = dv.heatmap(model, model.encode_images([image]), ["a cat"])
     assert cropped.shape == (1, 70, 150) and cropped.isnan().any() and not cropped[0, 35, 75].isnan()
 
 
@@ -91,7 +91,7 @@ def test_contrast_and_region():
     maps, against = torch.tensor([[[0.5, 0.1]]]), torch.tensor([[[0.2, 0.3]], [[0.4, 0.0]]])
     assert torch.allclose(contrast(maps, against), torch.tensor([[[0.1, -0.2]]]))
     assert region(maps, 0.2).tolist() == [[[True, False]]]
-    assert at_picture_size(torch.ones(1, 1, 1), (1, 0, 2, 1), 3, 1).isnan().tolist() == [[[True, False, True]]]
+    assert at_image_size(torch.ones(1, 1, 1), (1, 0, 2, 1), 3, 1).isnan().tolist() == [[[True, False, True]]]
 
 
 def test_bad_prompts_methods_and_features_are_refused(model, scenes):
@@ -104,7 +104,7 @@ def test_bad_prompts_methods_and_features_are_refused(model, scenes):
         dv.heatmap(model, model.encode_images([s.image for s in scenes]), ["cat"])
     with pytest.raises(dv.SpaceError):
         dv.heatmap(model, dv.load_encoder("playground-dino").encode([scenes[0].image]), ["cat"])
-    with pytest.raises(ValueError, match="encode the picture with"):
+    with pytest.raises(ValueError, match="encode the image with"):
         dv.heatmap(model, model.encode_images([scenes[0].image], methods=()), ["cat"])
 
 
@@ -166,6 +166,6 @@ def test_sources_are_encoded_in_order(tmp_path, scenes):
     assert [len(part) for part in found] == [3, 1]
     whole = encoder.encode([s.image for s in scenes])
     assert torch.allclose(torch.cat([part.pooled for part in found]), whole.pooled, atol=1e-4)
-    (tmp_path / "0.png").write_text("no picture")
+    (tmp_path / "0.png").write_text("no image")
     with pytest.raises(dv.ImageError, match=r"0\.png"):
         list(dv.encode_sources(encoder, paths))

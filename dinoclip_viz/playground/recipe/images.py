@@ -1,4 +1,4 @@
-"""The training pictures, drawn once into memory maps: every layout in two looks, with captions for each."""
+"""The training images, drawn once into memory maps: every layout in two looks, with captions for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 SIDE, LOOKS, CHUNK = 128, 2, 1000
 
 
-class Pictures:
+class Images:
     """Drawn scenes on disk.
 
     Attributes:
@@ -34,18 +34,18 @@ class Pictures:
         return len(self.captions)
 
 
-def draw_pictures(folder: Path, seed: int, count: int, workers: int) -> Pictures:
-    """Pictures of `count` layouts of a seed, drawn in chunks by `workers` processes; chunks already there are kept.
+def draw_images(folder: Path, seed: int, count: int, workers: int) -> Images:
+    """Images of `count` layouts of a seed, drawn in chunks by `workers` processes; chunks already there are kept.
 
     Raises:
-        ValueError: the folder holds pictures of another seed or count.
+        ValueError: the folder holds images of another seed or count.
     """
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"seed": seed, "count": count, "side": SIDE, "looks": LOOKS}
     record = folder / "settings.json"
     if record.exists() and json.loads(record.read_text()) != settings:
         raise ValueError(
-            f"{folder} holds pictures drawn as {record.read_text()}; expected {settings}; name another folder"
+            f"{folder} holds images drawn as {record.read_text()}; expected {settings}; name another folder"
         )
     record.write_text(json.dumps(settings))
     shape = (count, LOOKS, 3, SIDE, SIDE)
@@ -60,7 +60,7 @@ def draw_pictures(folder: Path, seed: int, count: int, workers: int) -> Pictures
             log.info("drew %d of %d chunks of %d layouts", done, len(jobs), CHUNK)
     every = [json.loads(_captions_file(folder, start).read_text()) for start in range(0, count, CHUNK)]
     (folder / "captions.json").write_text(json.dumps([captions for chunk in every for captions in chunk]))
-    return Pictures(folder)
+    return Images(folder)
 
 
 def _captions_file(folder: Path, start: int) -> Path:
