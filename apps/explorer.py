@@ -1,4 +1,4 @@
-"""The app with all its tabs."""
+"""The app with all tabs."""
 
 from dinoclip_viz.app import open_at
 

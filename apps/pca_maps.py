@@ -1,4 +1,4 @@
-"""The app, opened at the PCA patch maps."""
+"""The app, opened at PCA of patch features."""
 
 from dinoclip_viz.app import open_at
 

@@ -1,4 +1,4 @@
-"""The app, opened at the text-prompted heat maps."""
+"""The app, opened at open-vocabulary heat maps."""
 
 from dinoclip_viz.app import open_at
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dinoclip_viz import playground as playground
-    from dinoclip_viz.embedding import EmbedReport as EmbedReport
-    from dinoclip_viz.embedding import embed as embed
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -20,15 +18,20 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.base import TextFeatures as TextFeatures
     from dinoclip_viz.encoders.checks import check_image_encoder as check_image_encoder
     from dinoclip_viz.encoders.checks import check_text_encoder as check_text_encoder
+    from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled as encode_tiled
     from dinoclip_viz.encoders.inside import look_inside as look_inside
-    from dinoclip_viz.encoders.tiles import encode_tiled as encode_tiled
     from dinoclip_viz.features import encode_sources as encode_sources
     from dinoclip_viz.hovering import hover as hover
     from dinoclip_viz.images import ImageError as ImageError
+    from dinoclip_viz.images import ImageLike as ImageLike
+    from dinoclip_viz.images import ImagesLike as ImagesLike
     from dinoclip_viz.images import load_image as load_image
+    from dinoclip_viz.images import load_images as load_images
     from dinoclip_viz.models import HEATMAP_METHODS as HEATMAP_METHODS
     from dinoclip_viz.models import ImageTextModel as ImageTextModel
     from dinoclip_viz.models import load_model as load_model
+    from dinoclip_viz.pipeline import EmbedReport as EmbedReport
+    from dinoclip_viz.pipeline import embed as embed
     from dinoclip_viz.projector import Projector as Projector
     from dinoclip_viz.projector import ProjectorWithResiduals as ProjectorWithResiduals
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
@@ -67,13 +70,16 @@ _HOMES = {
     "check_image_encoder": "encoders.checks",
     "check_text_encoder": "encoders.checks",
     "look_inside": "encoders.inside",
-    "encode_tiled": "encoders.tiles",
-    "EmbedReport": "embedding",
-    "embed": "embedding",
+    "encode_tiled": "encoders.high_resolution.tiles",
+    "EmbedReport": "pipeline",
+    "embed": "pipeline",
     "encode_sources": "features",
     "hover": "hovering",
     "ImageError": "images",
+    "ImageLike": "images",
+    "ImagesLike": "images",
     "load_image": "images",
+    "load_images": "images",
     "HEATMAP_METHODS": "models",
     "ImageTextModel": "models",
     "load_model": "models",

@@ -2,7 +2,7 @@
 
 import contextlib
 
-with contextlib.suppress(ImportError):  # ZeroGPU wants it before torch; elsewhere it is not installed
+with contextlib.suppress(ImportError):  # required before torch on ZeroGPU, not installed elsewhere
     import spaces  # noqa: F401
 
 import os

@@ -1,4 +1,4 @@
-"""The Gradio app: one file a tab; `build_demo` puts them on a page, `launch` serves it."""
+"""The Gradio app: a folder per tab; `build_demo` makes the page, `launch` serves it."""
 
 from dinoclip_viz.app.launcher import open_at
 from dinoclip_viz.app.page import build_demo

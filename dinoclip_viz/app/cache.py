@@ -1,4 +1,4 @@
-"""Features that were computed once and are kept, bounded in bytes; and a small store of things kept by an id."""
+"""A cache of features, bounded in bytes, and a small store of objects by id."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 class FeatureCache:
-    """Features by key, the least recently used dropped first; safe to ask from several threads.
+    """Features by key, the least recently used dropped first; thread-safe.
 
     Args:
-        limit: most bytes that the kept tensors occupy together. Features larger than that are computed and not kept.
+        limit: maximum bytes of all kept tensors. Larger features are computed and not kept.
 
     Attributes:
-        hits, misses: how often features were there, and how often they were computed.
+        hits, misses: number of requests for kept features, and number of computations.
     """
 
     def __init__(self, limit: int = 512 * 2**20) -> None:
@@ -41,11 +41,11 @@ class FeatureCache:
             return sum(features.nbytes for features in self._kept.values())
 
     def get(self, key: Hashable, compute: Callable[[], ImageFeatures]) -> ImageFeatures:
-        """The features kept under the key; computed first, and by one thread alone, if there are none.
+        """The features of a key; computed by a single thread where there are none.
 
         Args:
-            key: what the features depend on: the image's content, the model, size and fit.
-            compute: makes them; what it raises is raised here, and nothing is kept.
+            key: everything that the features depend on: the image's content, the model, size and fit.
+            compute: computes them; on an error nothing is kept.
         """
         kept = self._look(key)
         if kept is not None:
@@ -88,10 +88,10 @@ class FeatureCache:
 
 
 class Shelf(Generic[T]):
-    """Things kept by an id that a browser may hold in their place, the oldest dropped first.
+    """Objects by id, the least recently used dropped first. A browser holds ids, not objects.
 
     Args:
-        most: how many are kept.
+        most: maximum number of objects.
 
     Examples:
         >>> shelf = Shelf(most=1)
@@ -105,18 +105,18 @@ class Shelf(Generic[T]):
         self._kept: OrderedDict[str, T] = OrderedDict()
         self._lock = Lock()
 
-    def put(self, thing: T, name: str | None = None) -> str:
-        """The id under which it is now kept: the name, or a new one that nobody can guess."""
+    def put(self, value: T, name: str | None = None) -> str:
+        """Keep an object; its id is the name, or a new random one."""
         chosen = name or secrets.token_urlsafe(12)
         with self._lock:
-            self._kept[chosen] = thing
+            self._kept[chosen] = value
             self._kept.move_to_end(chosen)
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
         return chosen
 
     def get(self, name: str | None) -> T | None:
-        """The thing, or None where the id is unknown, dropped or None."""
+        """The object; None where the id is unknown, dropped or None."""
         with self._lock:
             if name is None or name not in self._kept:
                 return None

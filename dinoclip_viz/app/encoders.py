@@ -1,4 +1,4 @@
-"""Which of a model's encoders a tab looks at."""
+"""The encoder whose patches a tab shows: a model's DINO or its CLIP."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.models import ImageTextModel
 
-DINO, CLIP = "DINO's", "CLIP's own"
+DINO, CLIP = "DINO", "CLIP"
 
 
-def encoder_of(model: ImageTextModel, whose: str) -> ImageEncoder:
-    """The encoder whose patches are looked at.
+def encoder_of(model: ImageTextModel, source: str) -> ImageEncoder:
+    """One of the model's image encoders.
+
+    Args:
+        model: the model.
+        source: `DINO` or `CLIP`.
 
     Raises:
-        ValueError: the model has no CLIP, or neither name was given.
+        ValueError: the source is neither, or the model has no CLIP.
     """
-    if whose == DINO:
+    if source == DINO:
         return model.guide or model.images
-    if whose != CLIP:
-        raise ValueError(f"patches of {whose!r}; expected {DINO!r} or {CLIP!r}")
+    if source != CLIP:
+        raise ValueError(f"found patches of {source!r}; expected {DINO!r} or {CLIP!r}")
     if model.clip is None:
-        raise ValueError(f"{model.name} has no CLIP whose patches could be compared; choose {DINO} patches")
+        raise ValueError(f"{model.name} has no CLIP; choose patches of {DINO!r}")
     return model.clip
 
 
-def whose_choices(bench: Workbench, key: str) -> list[str]:
-    """Whose patches there are."""
+def source_choices(bench: Workbench, key: str) -> list[str]:
+    """Sources of patches that the model has."""
     return [DINO] if bench.model(key).clip is None else [DINO, CLIP]
 
 
-def whose_input(bench: Workbench, key: str) -> gr.Radio:
-    """The choice of patches, of those that the model has."""
-    return gr.Radio(whose_choices(bench, key), value=DINO, label="Patches")
+def source_input(bench: Workbench, key: str) -> gr.Radio:
+    """The choice among the model's sources of patches."""
+    return gr.Radio(source_choices(bench, key), value=DINO, label="Encoder of the patches")

@@ -12,22 +12,22 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MODEL_RUN: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-"""What every event that runs a model shares."""
+"""Settings of every event that runs a model."""
 HELPER: dict[str, Any] = {"api_visibility": "private"}
-"""What events that only serve the page share."""
+"""Settings of events that serve the page alone."""
 AGAIN: dict[str, Any] = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-"""What events share that run a model because a choice was changed."""
+"""Settings of events that run a model because an input changed."""
 
 
-def told(handler: Callable[P, R]) -> Callable[P, R]:
-    """The handler, its expected errors (ImageError, EncoderError, SpaceError are ValueErrors) told in one line."""
+def one_line_errors(handler: Callable[P, R]) -> Callable[P, R]:
+    """The handler with its ValueErrors (also ImageError, EncoderError, SpaceError) shown as one line on the page."""
 
     @functools.wraps(handler)
     def run(*given: P.args, **named: P.kwargs) -> R:
         try:
             return handler(*given, **named)
         except ValueError as error:
-            raise gr.Error(" ".join(str(error).split()), print_exception=False, title="This did not work") from error
+            raise gr.Error(" ".join(str(error).split()), print_exception=False, title="Error") from error
 
     return run
 
@@ -35,12 +35,12 @@ def told(handler: Callable[P, R]) -> Callable[P, R]:
 def draw_next(
     button: gr.Button, last: int, draw: Callable[[int], tuple[Any, ...]], targets: list[Any], run: Any
 ) -> None:
-    """Let a button draw the next images into the targets, and run what comes then.
+    """Let a button draw the next scenes into the targets, and run a handler on them.
 
     Args:
-        button: what is pressed.
-        last: seed that was used last.
-        draw: takes that seed; gives the seed that is now the last, and a value for each target.
+        button: the button.
+        last: seed of the last scene drawn.
+        draw: last seed -> the new last seed, and a value for each target.
         targets: components that hold images.
         run: handler, its inputs and its outputs.
     """

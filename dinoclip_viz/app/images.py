@@ -1,4 +1,4 @@
-"""How images come in and how they are shown: uploads through our own loader, drawn ones, and the notice between."""
+"""Image inputs and outputs: uploads read by `load_image`, in their own format, and images enlarged for display."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from dinoclip_viz import playground, viz
-from dinoclip_viz.app.cache import Shelf
+from dinoclip_viz import viz
+from dinoclip_viz.app.events import HELPER
 from dinoclip_viz.images import load_image
-from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.images.decoding import kind_of
 
 LONGEST = 1536
-"""Pixels of the longer side that are kept of an image: encoders take at most 1024."""
+"""Largest longer side in pixels of a given image; encoders use at most 1024."""
 SHOWN = 768
-"""Least longer side in pixels of an image that is shown: Gradio enlarges none."""
-DRAWN_SIZE = 192
-FIRST_SEED = 1002
-"""A scene with a car, a flower and two mushrooms; the seeds after it are drawn next."""
+"""Smallest longer side in pixels of a displayed image, which Gradio does not enlarge."""
 MOST_IMAGES = 12
-NOTICE = (
-    "*The playground's models know their drawn world alone, and this image is from outside it: what they answer "
-    "here tells little. For photographs load another model above.*"
-)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC")
+"""Accepted formats of uploads; HEIC where pillow-heif is installed."""
+FILE_TYPES = ["image", ".avif", ".heic", ".heif"]
+"""File types offered for upload: the type of some formats is unknown to the operating system."""
+HEADER = 4096
+"""Number of bytes that determine the format of a file."""
 
 
 @dataclass(frozen=True)
@@ -37,40 +36,11 @@ class GivenImage:
     digest: str
 
 
-class Drawn:
-    """Which images the playground has drawn here, by content."""
-
-    def __init__(self, most: int = 4096) -> None:
-        self._known: Shelf[int] = Shelf(most)
-
-    def draw(self, seed: int) -> Image.Image:
-        """The scene of a seed, remembered as drawn."""
-        image = playground.draw(seed, 1, DRAWN_SIZE)[0].image
-        self._known.put(seed, digest_of(image))
-        return image
-
-    def scene(self, image: GivenImage) -> playground.Scene | None:
-        """The scene that the image shows, with its truth; None where it was not drawn here."""
-        seed = self._known.get(image.digest)
-        return None if seed is None else playground.draw(seed, 1, DRAWN_SIZE)[0]
-
-    def next(self, last: int) -> tuple[int, Image.Image]:
-        """The seed after the last one, and its scene."""
-        return last + 1, self.draw(last + 1)
-
-    def several(self, count: int, last: int) -> tuple[int, list[Image.Image]]:
-        """The last seed used, and so many scenes of the seeds after the last one."""
-        return last + count, [self.draw(seed) for seed in range(last + 1, last + count + 1)]
-
-    def __contains__(self, image: GivenImage) -> bool:
-        return self._known.get(image.digest) is not None
-
-
 def image_input(label: str, value: Image.Image | None = None, name: str | None = None) -> gr.Image:
-    """An input for one image: upload, camera or clipboard, handed over as it came.
+    """An input for one image: upload, camera or clipboard. The file is passed on unread and unconverted.
 
-    Gradio opens a file even where it only passes its path on, and fails on a broken one without a word that helps; here
-    our own loader is the first to open it. Its security checks of paths come before this step and stay.
+    `gr.Image` opens the file even for a path alone, and fails on a broken or HEIC file with a message that does not
+    help. Gradio's checks of paths run before this step.
     """
     image = gr.Image(
         value,
@@ -86,12 +56,13 @@ def image_input(label: str, value: Image.Image | None = None, name: str | None =
     )
     decode = image.preprocess
 
-    def as_it_came(payload: Any) -> str | None:
+    def as_given(payload: Any) -> str | None:
         inline = payload is None or payload.path is None or (payload.url or "").startswith("data:")
         path: str | None = decode(payload) if inline else payload.path
         return path
 
-    image.preprocess = as_it_came
+    image.preprocess = as_given
+    image.upload(preview, image, image, queue=False, show_progress="hidden", **HELPER)
     return image
 
 
@@ -99,12 +70,12 @@ def images_input(begin: list[Image.Image], most: int, columns: int, name: str) -
     """An input for several images.
 
     Args:
-        begin: what it holds at first.
-        most: how many may be compared; the label says so.
-        columns: of the thumbnails.
+        begin: its first content.
+        most: largest number of images, which the label states.
+        columns: number of thumbnails per row.
         name: its id in the page.
     """
-    return gr.Gallery(
+    images = gr.Gallery(
         begin,
         label=f"Images, up to {most}",
         type="filepath",
@@ -112,24 +83,46 @@ def images_input(begin: list[Image.Image], most: int, columns: int, name: str) -
         columns=columns,
         height=220,
         object_fit="contain",
-        file_types=["image"],
+        file_types=FILE_TYPES,
         sources=["upload", "webcam", "clipboard"],
         interactive=True,
         elem_id=name,
         elem_classes=["images-input"],
     )
+    images.upload(previews, images, images, queue=False, show_progress="hidden", **HELPER)
+    return images
+
+
+def preview(path: str | None) -> Any:
+    """A HEIC upload as an image that every browser displays; no change for other files, and for invalid ones."""
+    if not _is_heic(path):
+        return gr.skip()
+    try:
+        return read(path).image
+    except ValueError:  # reported by the handler that reads it
+        return gr.skip()
+
+
+def previews(items: Sequence[tuple[str, str | None]] | None) -> Any:
+    """The images of a gallery, each HEIC replaced as in `preview`."""
+    if not any(_is_heic(path) for path, _ in items or ()):
+        return gr.skip()
+    try:
+        return [read(path).image if _is_heic(path) else path for path, _ in items or ()]
+    except ValueError:  # reported by the handler that reads it
+        return gr.skip()
 
 
 def read(path: str | None) -> GivenImage:
     """The image of a file, at most `LONGEST` pixels long.
 
     Raises:
-        ImageError: it is no image that can be used.
-        ValueError: there is none.
+        ImageError: the file is no image of an accepted format.
+        ValueError: there is no file.
     """
     if not path:
-        raise ValueError("there is no image yet: upload one, or press “Draw another”")
-    image = load_image(path)
+        raise ValueError("there is no image yet; upload one, or press “New scene”")
+    image = load_image(path, formats=FORMATS)
     if max(image.size) > LONGEST:
         image.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
     return GivenImage(image, digest_of(image))
@@ -139,13 +132,13 @@ def read_all(items: Sequence[tuple[str, str | None]] | None) -> list[GivenImage]
     """The images of a gallery, in order.
 
     Raises:
-        ImageError: one is no image that can be used.
-        ValueError: there is none, or more than `MOST_IMAGES`.
+        ImageError: a file is no image of an accepted format.
+        ValueError: there is no file, or more than `MOST_IMAGES`.
     """
     if not items:
-        raise ValueError("there are no images yet: upload some, or press “Draw others”")
+        raise ValueError("there are no images yet; upload some, or press “New scenes”")
     if len(items) > MOST_IMAGES:
-        raise ValueError(f"{len(items)} images are more than the {MOST_IMAGES} that are fitted at once; take fewer")
+        raise ValueError(f"found {len(items)} images; expected at most {MOST_IMAGES}; remove some")
     return [read(path) for path, _ in items]
 
 
@@ -160,11 +153,13 @@ def digest_of(image: Image.Image) -> str:
 
 
 def shown(image: Image.Image) -> Image.Image:
-    """The image, large enough to look at."""
+    """The image, enlarged for display."""
     return viz.enlarge(image, SHOWN, smooth=True)
 
 
-def notice(model: ImageTextModel, drawn: Drawn, images: Sequence[GivenImage]) -> str:
-    """One line where a playground model meets an image that was not drawn; "" elsewhere."""
-    stranger = any(image not in drawn for image in images)
-    return NOTICE if stranger and model.images.space.startswith("playground") else ""
+def _is_heic(path: str | None) -> bool:
+    try:
+        with open(path or "", "rb") as file:
+            return kind_of(file.read(HEADER)) == "HEIC"
+    except OSError:
+        return False

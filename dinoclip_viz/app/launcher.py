@@ -1,4 +1,4 @@
-"""What the scripts in apps/ do: read a few words, open the page at a tab."""
+"""The scripts in apps/: parse the arguments, open the page at a tab."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def open_at(tab: TabName, description: str | None) -> None:
 
     Args:
         tab: as in `build_demo`.
-        description: what --help says first.
+        description: the first line of --help.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="playground", help="catalogue name, hub id or local folder (%(default)s)")
-    parser.add_argument("--guide", help="a DINO beside it")
-    parser.add_argument("--gallery", metavar="STORE", help="store that the search tab searches")
-    parser.add_argument("--heads", metavar="FOLDER", help="trained heads to offer beside the package's own")
-    parser.add_argument("--host", default="127.0.0.1", help="(%(default)s)")
-    parser.add_argument("--port", type=int, help="the first free one by default")
-    words = parser.parse_args()
-    demo = build_demo(words.model, words.guide, tab=tab, gallery=words.gallery, heads=words.heads)
-    launch(demo, words.host, words.port)
+    parser.add_argument("--guide", help="DINO encoder that guides it")
+    parser.add_argument("--gallery", metavar="STORE", help="feature store to search")
+    parser.add_argument("--heads", metavar="FOLDER", help="folder of further trained heads")
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s)")
+    parser.add_argument("--port", type=int, help="port (default: the first free one)")
+    given = parser.parse_args()
+    demo = build_demo(given.model, given.guide, tab=tab, gallery=given.gallery, heads=given.heads)
+    launch(demo, given.host, given.port)

@@ -1,24 +1,26 @@
-"""The page: the model's chooser on top, the tabs below; a tab answers when it is first opened."""
+"""The page: the choice of model on top, the tabs below; a tab computes its result when it is first opened."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import gradio as gr
 
-from dinoclip_viz.app import tokens
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.correspondence import similarity as hover
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import HELPER, MODEL_RUN, one_line_errors
+from dinoclip_viz.app.notice import tie
 from dinoclip_viz.app.open_vocabulary import tab as heatmap
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pca import tab as pca
 from dinoclip_viz.app.probes import knn as neighbours
 from dinoclip_viz.app.probes import tab as probes
 from dinoclip_viz.app.retrieval import search
+from dinoclip_viz.app.retrieval.gallery import Gallery
+from dinoclip_viz.app.tokens import tab as tokens
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.app.zero_shot import tab as zero_shot
 from dinoclip_viz.models import ImageTextModel
@@ -26,14 +28,37 @@ from dinoclip_viz.models import ImageTextModel
 TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search"]
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
-    "heatmap": "Text heat maps",
-    "pca": "PCA patch maps",
-    "hover": "Hover",
-    "match": "Match",
+    "heatmap": "Heat maps",
+    "pca": "PCA",
+    "hover": "Similarity",
+    "match": "Correspondences",
     "tokens": "Tokens",
     "probes": "Probes",
     "neighbours": "Neighbours",
     "search": "Search",
+}
+"""Titles of the tabs, short enough for one row."""
+HEADINGS: dict[TabName, str] = {
+    "zero-shot": "Zero-shot classification",
+    "heatmap": "Open-vocabulary heat maps and segmentation",
+    "pca": "PCA of patch features",
+    "hover": "Patch similarity",
+    "match": "Correspondences",
+    "tokens": "Token norms and attention",
+    "probes": "Linear probes",
+    "neighbours": "Nearest neighbours",
+    "search": "Search",
+}
+QUESTIONS: dict[TabName, str] = {
+    "zero-shot": "Which of these labels describes the image?",
+    "heatmap": "Where in the image is what each prompt describes?",
+    "pca": "Which patches have similar features, across all images?",
+    "hover": "Which patches are similar to the one under the pointer?",
+    "match": "Which positions in two images correspond?",
+    "tokens": "What is the norm of each token, and what does the CLS token attend to?",
+    "probes": "Which classes, parts and depths can a linear layer predict from frozen features?",
+    "neighbours": "Which labelled images are nearest to this one?",
+    "search": "Which images are nearest to a text or an image?",
 }
 
 
@@ -48,23 +73,23 @@ def build_demo(
     """The page with its tabs, ready for `launch`.
 
     Args:
-        model: a model, or the name of one, as in `load_model`.
-        guide: name of the DINO that pools CLIP's patches and draws PCA maps; None for the model's own.
-        tab: the one that is open at first.
-        gallery: the feature store that is searched; None draws scenes and embeds them at the first search.
-        heads: folder of trained heads that are offered beside the package's own.
+        model: a model, or its name as in `load_model`.
+        guide: name of the DINO that pools CLIP's patches and provides PCA maps; None for the model's own.
+        tab: the tab that opens first.
+        gallery: feature store to search; None for synthetic scenes, embedded at the first search.
+        heads: folder of trained heads, offered with the package's own.
         dinoiser: CLIP-DINOiser's trained layers for the model's CLIP, as in `load_model`.
 
     Raises:
-        ValueError: there is no such tab.
+        ValueError: the tab is unknown.
         EncoderError: the model or its guide cannot be loaded.
-        StoreError: the gallery is no store, or is damaged.
+        StoreError: the gallery is not a feature store, or is damaged.
         SpaceError: the model cannot search the gallery.
     """
     if tab not in get_args(TabName):
-        raise ValueError(f"there is no tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
+        raise ValueError(f"found tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
     bench = Workbench(model, guide, dinoiser=dinoiser)
-    images_to_search = search.Gallery(gallery, bench.model(bench.first_key))
+    images_to_search = Gallery(gallery, bench.model(bench.first_key))
     own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
         "zero-shot": zero_shot.build,
@@ -77,20 +102,27 @@ def build_demo(
         "neighbours": functools.partial(neighbours.build, gallery=images_to_search, heads=own),
         "search": functools.partial(search.build, gallery=images_to_search),
     }
-    with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, delete_cache=(3600, 86400)) as demo:
+    with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)
-        gr.Markdown("# dinoclip-viz\nSee what DINO sees in images, and ask it about them in words.")
-        name, beside, load, status = _chooser(bench)
+        gr.Markdown("# dinoclip-viz\nSee, question and align the features of frozen vision models.")
+        name, guides, load, status = _chooser(bench)
         tabs: dict[TabName, gr.Tab] = {}
         panels: dict[TabName, Panel] = {}
         with gr.Tabs(selected=tab):
             for each, title in TITLES.items():
                 with gr.Tab(title, id=each) as tabs[each]:
+                    gr.Markdown(f"### {HEADINGS[each]}\n{QUESTIONS[each]}", elem_classes=["question"])
                     panels[each] = builders[each](bench, key)
         loaded = load.click(
-            told(functools.partial(load_chosen, bench)), [name, beside], [key, status], api_name="load", **MODEL_RUN
+            one_line_errors(functools.partial(load_chosen, bench)),
+            [name, guides],
+            [key, status],
+            api_name="load",
+            **MODEL_RUN,
         )
-        _tie(demo, bench, tab, tabs, panels, key, loaded)
+        areas = [panel.area for panel in panels.values() if panel.area is not None]
+        recommended = tie(areas, functools.partial(load_chosen, bench), [name, guides, key, status])
+        _tie(demo, bench, tab, tabs, panels, key, (loaded, recommended))
     demo.queue(max_size=32)
     return demo
 
@@ -101,10 +133,10 @@ def load_chosen(
     guide: str | None,
     progress: gr.Progress = gr.Progress(track_tqdm=True),  # noqa: B008
 ) -> tuple[str, str]:
-    """The loaded model's key, and what it is in one line.
+    """The loaded model's key, and its description in one line.
 
     Raises:
-        EncoderError: it cannot be loaded; nothing changes then.
+        EncoderError: the model cannot be loaded; nothing changes.
     """
     progress(0.1, desc=f"loading {name}")
     key = key_of(name, guide)
@@ -112,7 +144,7 @@ def load_chosen(
 
 
 def describe(model: ImageTextModel) -> str:
-    """What is loaded: name, parts, device and number format."""
+    """Name, parts, device and number format of a model."""
     parts = [f"images by {model.images.name}", f"texts by {model.texts.name}"]
     if model.guide is not None and model.guide is not model.images:
         parts.append(f"guide {model.guide.name}")
@@ -121,12 +153,12 @@ def describe(model: ImageTextModel) -> str:
 
 
 def everywhere(path: str | None, several: list[bool]) -> list[str | list[str] | None]:
-    """The image for each tab that takes one; as the only one of a tab that takes several."""
+    """The image as the value of each tab's input; a list where the tab shows several images."""
     return [[path] if many and path else path for many in several]
 
 
 def when_open(panel: Panel, here: TabName, opened: TabName, stale: bool, *inputs: Any) -> tuple[Any, ...]:
-    """Whether the tab is still stale, and its outputs, made anew if it is the open one and they are stale."""
+    """Whether the tab is stale, and its outputs, recomputed if it is open and they are stale."""
     if opened != here or not stale:
         return stale, *(gr.skip() for _ in panel.outputs)
     answer = panel.run(*inputs)
@@ -136,11 +168,11 @@ def when_open(panel: Panel, here: TabName, opened: TabName, stale: bool, *inputs
 def _chooser(bench: Workbench) -> tuple[Any, Any, Any, Any]:
     with gr.Row(elem_classes=["chooser"], equal_height=True):
         name = gr.Dropdown(labelled(bench.model_names()), value=bench.first_name, label="Model", scale=3, min_width=200)
-        guides = [("the model's own, or none", NO_GUIDE), *labelled(bench.guide_names())]
-        beside = gr.Dropdown(guides, value=bench.first_guide, label="Guide (a DINO)", scale=3, min_width=200)
+        choices = [("default", NO_GUIDE), *labelled(bench.guide_names())]
+        guides = gr.Dropdown(choices, value=bench.first_guide, label="Guide (DINO encoder)", scale=3, min_width=200)
         load = gr.Button("Load", scale=1, min_width=100)
     status = gr.Markdown(describe(bench.model(bench.first_key)), elem_id="status")
-    return name, beside, load, status
+    return name, guides, load, status
 
 
 def _tie(
@@ -150,36 +182,44 @@ def _tie(
     tabs: dict[TabName, gr.Tab],
     panels: dict[TabName, Panel],
     key: gr.State,
-    loaded: Any,
+    loads: Sequence[Any],
 ) -> None:
-    """Opening a tab, loading a model, sharing an image: each makes anew what is stale in the open tab, and only it."""
+    """Recompute the open tab, where it is stale, when a tab is opened, a model is loaded or an image is spread."""
     opened = gr.State(first)
     stale = {name: gr.State(True) for name in panels}
     states = list(stale.values())
-    for panel in panels.values():
-        if panel.refresh is not None:
-            loaded = loaded.success(functools.partial(panel.refresh, bench), key, list(panel.changed), **HELPER)
-    again = loaded.success(lambda: [True] * len(states), None, states, **HELPER)
+    again = [_refreshed(bench, panels, key, loaded, states) for loaded in loads]
     for name, panel in panels.items():
         run = functools.partial(when_open, panel, name)
         inputs, outputs = [opened, stale[name], *panel.inputs], [stale[name], *panel.outputs]
         tabs[name].select(functools.partial(str, name), None, opened, show_progress="hidden", **HELPER).then(
             run, inputs, outputs, **MODEL_RUN, **HELPER
         )
-        again.then(run, inputs, outputs, **MODEL_RUN, **HELPER)
+        for event in again:
+            event.then(run, inputs, outputs, **MODEL_RUN, **HELPER)
         if name == first:
             demo.load(run, inputs, outputs, **MODEL_RUN, **HELPER)
     takers = {name: panel.image for name, panel in panels.items() if panel.image is not None}
     several = [isinstance(taker, gr.Gallery) for taker in takers.values()]
     for name, panel in panels.items():
-        if panel.share is None:
+        if panel.spread is None:
             continue
         others = [taker for other, taker in takers.items() if other != name]
         many = [flag for other, flag in zip(takers, several, strict=True) if other != name]
         fresh = [state for other, state in stale.items() if other != name]
-        share = functools.partial(_shared, many, len(fresh))
-        panel.share.click(share, panel.image, [*others, *fresh], **HELPER)
+        spread = functools.partial(_spread, many, len(fresh))
+        panel.spread.click(spread, panel.image, [*others, *fresh], **HELPER)
 
 
-def _shared(several: list[bool], states: int, path: str | None) -> list[Any]:
+def _refreshed(
+    bench: Workbench, panels: dict[TabName, Panel], key: gr.State, loaded: Any, states: list[gr.State]
+) -> Any:
+    """The event after which the choices that depend on the loaded model are new, and every tab is stale."""
+    for panel in panels.values():
+        if panel.refresh is not None:
+            loaded = loaded.success(functools.partial(panel.refresh, bench), key, list(panel.changed), **HELPER)
+    return loaded.success(lambda: [True] * len(states), None, states, **HELPER)
+
+
+def _spread(several: list[bool], states: int, path: str | None) -> list[Any]:
     return [*everywhere(path, several), *([True] * states)]

@@ -1,27 +1,37 @@
-"""What a tab hands to the page that ties the tabs together."""
+"""The parts of a tab that the page connects with the other tabs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import gradio as gr
+
 
 @dataclass(frozen=True)
 class Panel:
-    """The parts of a tab that the page knows of.
+    """The parts of a tab that the page uses.
 
     Attributes:
-        run: the handler that fills the tab, as `told` wraps it.
+        run: the handler that fills the tab, wrapped by `one_line_errors`.
         inputs: the components that it reads; outputs: those that it fills.
-        image: the component that "Use in every tab" fills: a `gr.Image`, or a `gr.Gallery` for several; None if none.
-        share: the button of that name, on tabs with one image.
-        changed: components whose choices depend on the model; refresh: makes them anew from the workbench and its key.
+        image: the component that "Use in every tab" fills: a `gr.Image`, a `gr.Gallery` for several images, or None.
+        spread: the button "Use in every tab", on tabs with one image.
+        changed: components whose choices depend on the model; refresh: workbench, key -> their new state.
+        area: the tab's `NoticeArea`.
     """
 
     run: Any
     inputs: list[Any]
     outputs: list[Any]
     image: Any = None
-    share: Any = None
+    spread: Any = None
     changed: tuple[Any, ...] = ()
     refresh: Any = None
+    area: Any = None
+
+
+def scene_buttons() -> tuple[gr.Button, gr.Button]:
+    """The buttons below an image input: "New scene" and "Use in every tab"."""
+    with gr.Row():
+        return gr.Button("New scene", size="sm"), gr.Button("Use in every tab", size="sm")

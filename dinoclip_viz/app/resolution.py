@@ -1,4 +1,4 @@
-"""The bar for the number of patches, with what a pass will cost told before it runs."""
+"""The choice of resolution: number of patches and tiles, with an estimate of time and memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from dinoclip_viz.app.events import HELPER, told
+from dinoclip_viz.app.events import HELPER, one_line_errors
 from dinoclip_viz.app.images import GivenImage
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -22,7 +22,7 @@ TILE = 512
 
 @dataclass(frozen=True)
 class Resolution:
-    """The bar's parts: how many patches along the longer side, whether in tiles, and the line with the cost."""
+    """The inputs: number of patches along the longer side, whether in tiles, and the line with the estimate."""
 
     patches: Any
     tiles: Any
@@ -30,12 +30,12 @@ class Resolution:
 
     @property
     def inputs(self) -> list[Any]:
-        """What a handler reads: the number of patches and whether tiles are wanted."""
+        """The components that a handler reads: number of patches, and whether in tiles."""
         return [self.patches, self.tiles]
 
 
 def size_of(encoder: ImageEncoder, patches: int) -> int | None:
-    """Longer side in pixels for so many patches along it, never more than the largest; None for the encoder's own.
+    """Longer side in pixels of an image with that many patches along it, up to the limit; None for the encoder's own.
 
     Examples:
         >>> from types import SimpleNamespace
@@ -48,21 +48,21 @@ def size_of(encoder: ImageEncoder, patches: int) -> int | None:
 
 
 def tile_of(encoder: ImageEncoder, tiles: bool) -> int | None:
-    """Side of a tile in pixels; None for one pass over the whole."""
+    """Side of a tile in pixels; None for a single pass."""
     return max(TILE, encoder.patch) if tiles else None
 
 
 def at_resolution(
-    bench: Workbench, key: str, encoder: ImageEncoder, image: GivenImage, patches: int = OWN, tiles: bool = False
+    bench: Workbench, encoder: ImageEncoder, image: GivenImage, patches: int = OWN, tiles: bool = False
 ) -> ImageFeatures:
-    """Features of the whole image at what the bar says; computed once."""
-    return bench.patches(key, encoder, image, size_of(encoder, int(patches)), tile_of(encoder, tiles))
+    """Features of the whole image at the chosen resolution; computed once."""
+    return bench.patches(encoder, image, size_of(encoder, int(patches)), tile_of(encoder, tiles))
 
 
-def told_cost(
+def cost_line(
     bench: Workbench, encoders: Sequence[ImageEncoder], images: Sequence[GivenImage], patches: int, tiles: bool
 ) -> str:
-    """One line: the grid, time and memory of the encoding that is about to run, every encoder and image in all."""
+    """Grid, time and memory of the next encoding in one line, summed over images."""
     if not images or not encoders:
         return ""
     parts = []
@@ -77,8 +77,8 @@ def told_cost(
         largest = max(costs, key=lambda cost: cost.megabytes)
         several = f"; {len(costs)} images: about {whole:.1f} s" if len(costs) > 1 else ""
         parts.append(f"{encoder.name}: {largest}{several}")
-    note = " A patch then sees its own tile alone." if tiles else ""
-    return f"Before it runs, once an image: {'; '.join(parts)}.{note}"
+    note = " Attention stays within a tile." if tiles else ""
+    return f"Estimate, once per image: {'; '.join(parts)}.{note}"
 
 
 def build_resolution(
@@ -89,27 +89,25 @@ def build_resolution(
     read: Callable[[Any], Sequence[GivenImage]],
     chosen: Sequence[Any] = (),
 ) -> Resolution:
-    """The bar, inside the tab that is being built.
+    """The inputs, inside the tab that is being built.
 
     Args:
         bench: the workbench; key: of the model.
         images: the component that holds the images.
-        encoders: which encoders will run, from the model's key and the values of `chosen`.
-        read: the images in that component's value.
-        chosen: further components that decide on the encoders.
+        encoders: key of the model, values of `chosen` -> the encoders that run.
+        read: value of `images` -> the images.
+        chosen: further components that determine the encoders.
     """
-    patches = gr.Slider(
-        OWN, MOST, OWN, step=1, label="Patches along the longer side", info="0 leaves it to the encoder."
-    )
-    tiles = gr.Checkbox(False, label=f"In tiles of {TILE} px", info="Less memory for large images.")
+    patches = gr.Slider(OWN, MOST, OWN, step=1, label="Patches along the longer side", info="0: the encoder's own.")
+    tiles = gr.Checkbox(False, label=f"Encode in tiles of {TILE} px", info="Uses less memory on large images.")
     cost = gr.Markdown(elem_classes=["cost"])
 
-    def foretell(key: str, given: Any, patches: int, tiles: bool, *chosen: Any) -> str:
-        return told_cost(bench, encoders(key, *chosen), read(given) if given else [], patches, tiles)
+    def estimate(key: str, given: Any, patches: int, tiles: bool, *chosen: Any) -> str:
+        return cost_line(bench, encoders(key, *chosen), read(given) if given else [], patches, tiles)
 
     gr.on(
         [patches.release, tiles.input, *(one.input for one in chosen)],
-        told(foretell),
+        one_line_errors(estimate),
         [key, images, patches, tiles, *chosen],
         cost,
         trigger_mode="always_last",

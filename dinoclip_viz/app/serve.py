@@ -1,4 +1,4 @@
-"""Serving the page: its looks, its limits, and the address it listens at."""
+"""Serving the page: style, limits and address."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ CSS = """
 .chips span { border-radius: 999px; padding: 1px 10px; font-size: 13px; max-width: 100%; overflow-wrap: anywhere; }
 .chips .quiet { border: 1px dashed #8a8a93; }
 .figures { overflow-x: auto; }
+.figures thead, .figures tbody, .figures tr { border: 0 !important; }
 .figures table { border: 0 !important; border-collapse: collapse; font-size: 13px; white-space: nowrap; }
 .figures th, .figures td {
   padding: 3px 14px 3px 0 !important; text-align: right; border: 0 !important;
@@ -58,7 +59,8 @@ CSS = """
 """
 
 HEAD = """<style>
-.gradio-container { max-width: 1360px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1360px !important; width: 100% !important; margin: 0 auto !important; }
+.gradio-container > .main { width: 100% !important; }
 @media (max-width: 700px) {
   .gradio-container { width: 100vw !important; min-width: 0 !important; max-width: 100vw !important; }
   .gradio-container > .main, .gradio-container main { min-width: 0 !important; max-width: 100% !important; }
@@ -70,7 +72,7 @@ HEAD = """<style>
 
 
 def launch_settings() -> dict[str, Any]:
-    """What `Blocks.launch` is given beside the address: looks and limits; nothing is fetched from elsewhere."""
+    """Arguments of `Blocks.launch` other than the address: style and limits. No resource is fetched from elsewhere."""
     return {
         "theme": gr.themes.Base(
             primary_hue="indigo",
@@ -96,14 +98,14 @@ def launch(
     wait: bool = True,
     quiet: bool = False,
 ) -> str:
-    """The address of the served page, returned when it is closed, or at once.
+    """Serve the page; the address is returned once it is closed, or at once.
 
     Args:
         demo: the page, from `build_demo`.
-        host: the address to listen at; the default is reached from this machine alone.
-        port: to listen at; None takes the first free one from 7860.
-        wait: whether to stay until the page is closed.
-        quiet: whether Gradio keeps its start messages to itself.
+        host: address to serve on; the default is reached from this machine alone.
+        port: port to serve on; None for the first free one from 7860.
+        wait: whether to block until the page is closed.
+        quiet: whether Gradio prints no start messages.
     """
     _, address, _ = demo.launch(
         server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=quiet, **launch_settings()

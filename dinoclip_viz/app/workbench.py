@@ -1,4 +1,4 @@
-"""What all visitors share: the loaded models, the features of their images, and the fitted colours."""
+"""State common to all visitors: the loaded models, the features of their images, and fitted PCA bases."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from threading import RLock
 from time import perf_counter
 
 from dinoclip_viz.app.cache import FeatureCache, Shelf
-from dinoclip_viz.app.images import Drawn, GivenImage
+from dinoclip_viz.app.images import GivenImage
+from dinoclip_viz.app.scenes import Scenes
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
-from dinoclip_viz.encoders.cost import Pace, measure_pace
-from dinoclip_viz.encoders.tiles import encode_tiled
+from dinoclip_viz.encoders.high_resolution.cost import Pace, measure_pace
+from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled
 from dinoclip_viz.images import default_longer
 from dinoclip_viz.models import ImageTextModel, load_model
 from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
@@ -22,12 +23,12 @@ DOWNLOAD = "(download)"
 
 
 class Workbench:
-    """Models by key, features by image, colours by id. A browser holds keys and ids, never tensors.
+    """Models by key, features by image, PCA bases by id. A browser holds keys and ids, never tensors.
 
     Args:
-        model: a model, or the name of one, that is there from the start and always stays.
-        guide: name of the DINO that pools CLIP's patches and draws PCA maps; "" or None for the model's own.
-        most: how many further models stay loaded.
+        model: the first model, or its name; it stays loaded.
+        guide: name of the DINO that pools CLIP's patches and provides PCA maps; "" or None for the model's own.
+        most: number of further models that stay loaded.
         dinoiser: CLIP-DINOiser's trained layers for the first model's CLIP, as in `load_model`.
     """
 
@@ -40,7 +41,7 @@ class Workbench:
     ) -> None:
         self.features_kept = FeatureCache()
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
-        self.drawn = Drawn()
+        self.scenes = Scenes()
         self._paces: dict[str, Pace] = {}
         self._seconds: Shelf[float] = Shelf(1 << 16)
         self._others: Shelf[ImageTextModel] = Shelf(most)
@@ -51,16 +52,18 @@ class Workbench:
         self._first = first
 
     def model(self, key: str) -> ImageTextModel:
-        """The model of a key, loaded again if it had to make room.
+        """The model of a key; loaded, unless it is.
 
         Raises:
-            EncoderError: it cannot be loaded, or is none that this page offers.
+            EncoderError: the model cannot be loaded, or is not offered by this page.
         """
         if key == self.first_key:
             return self._first
         name, _, guide = key.partition("|")
         if name not in self.model_names() or guide not in ("", *self.guide_names()):
-            raise EncoderError(f"this page does not offer {name!r} with the guide {guide!r}; choose from its lists")
+            raise EncoderError(
+                f"found model {name!r} with guide {guide!r}, which this page does not offer; use its lists"
+            )
         with self._lock:
             known = self._others.get(key)
             if known is None:
@@ -69,37 +72,24 @@ class Workbench:
         return known
 
     def model_names(self) -> list[str]:
-        """Names that the page offers: the first one, the playground, then the catalogue's, those on disk first."""
+        """Offered models: the first one, the playground, then the catalogue's, those on disk first."""
         names = [self.first_name, "playground", *_names("image-text")]
         return list(dict.fromkeys(names))
 
     def guide_names(self) -> list[str]:
-        """Names of encoders that see images alone, those on disk first."""
+        """Offered guides: the image encoders of the catalogue, those on disk first."""
         return list(dict.fromkeys([*([self.first_guide] if self.first_guide else []), *_names("image")]))
 
-    def whole(self, key: str, image: GivenImage, size: int | None = None) -> ImageFeatures:
-        """Features of the whole image, without the patches of heat-map methods; computed once.
-
-        Args:
-            key: of the model.
-            image: the image.
-            size: longer side in pixels at which it is encoded; None leaves it to the encoder.
-        """
-        model = self.model(key)
-        return self.features_kept.get(
-            (key, "whole", size, image.digest), lambda: model.encode_each([image.image], size, "whole", ())[0]
-        )
-
     def ready(self, key: str, image: GivenImage, method: str, size: int | None = None) -> tuple[ImageFeatures, float]:
-        """Features of the whole image for one heat-map method, and the seconds that they took; computed once.
+        """Features of the whole image for one heat-map method, and the encoding time in seconds; computed once.
 
-        Each method makes its own passes, so that its time is what it costs alone.
+        Methods do not reuse each other's passes, so that the times compare.
 
         Args:
             key: of the model.
             image: the image.
-            method: one that the model serves.
-            size: as in `whole`.
+            method: one that the model supports.
+            size: longer side in pixels at which it is encoded; None for the encoder's own.
         """
         model, name = self.model(key), f"{key} {size} {method} {image.digest}"
 
@@ -113,22 +103,21 @@ class Workbench:
         return features, self._seconds.get(name) or 0.0
 
     def cropped(self, key: str, image: GivenImage) -> ImageFeatures:
-        """Features by the model's published preprocessing, which its pooled vector was trained with; computed once."""
+        """Features with the model's published preprocessing, as for its pooled vector; computed once."""
         model = self.model(key)
         return self.features_kept.get(
             (key, "crop", None, image.digest), lambda: model.encode_images([image.image], methods=())
         )
 
     def patches(
-        self, key: str, encoder: ImageEncoder, image: GivenImage, size: int | None = None, tile: int | None = None
+        self, encoder: ImageEncoder, image: GivenImage, size: int | None = None, tile: int | None = None
     ) -> ImageFeatures:
-        """Features of the whole image by one of the model's encoders; shared with `whole` where it is the same.
+        """Features of the whole image by an encoder alone, `pooled` in its own space; computed once.
 
         Args:
-            key: of the model.
-            encoder: one of its encoders.
+            encoder: one of a model's encoders.
             image: the image.
-            size: longer side in pixels at which it is encoded; None leaves it to the encoder.
+            size: longer side in pixels at which it is encoded; None for the encoder's own.
             tile: side of a tile in pixels; None is one pass.
         """
         if tile is not None:
@@ -137,8 +126,6 @@ class Workbench:
                 (encoder.name, encoder.patch_space, "tiles", longer, tile, image.digest),
                 lambda: encode_tiled(encoder, image.image, longer, tile),
             )
-        if encoder is self.model(key).images:
-            return self.whole(key, image, size)
         fit: Fit = "whole"
         return self.features_kept.get(
             (encoder.name, encoder.patch_space, fit, size, image.digest),
@@ -146,7 +133,7 @@ class Workbench:
         )
 
     def pace(self, encoder: ImageEncoder) -> Pace:
-        """How fast the encoder is on this machine; measured once."""
+        """Speed of the encoder on this machine; measured once."""
         with self._lock:
             known = self._paces.get(encoder.space)
             if known is None:
@@ -155,7 +142,7 @@ class Workbench:
 
 
 def key_of(name: str, guide: str | None) -> str:
-    """What stands for a model in a browser.
+    """Key of a model, which a browser holds.
 
     Examples:
         >>> key_of("playground", None)
@@ -165,7 +152,7 @@ def key_of(name: str, guide: str | None) -> str:
 
 
 def labelled(names: Sequence[str]) -> list[tuple[str, str]]:
-    """(what the list shows, name) of each name; those that must be fetched first say so.
+    """(label, name) of each name; the label marks models that must be downloaded first.
 
     Examples:
         >>> labelled(["playground", "clip-vit-base-patch16"])[0]
@@ -180,5 +167,5 @@ def _names(kind: str) -> list[str]:
 
 
 def _here(entry: CatalogEntry | None) -> bool:
-    """Whether a row is on disk; what is in no row was given by whoever started the page."""
+    """Whether a row is on disk; models outside the catalogue were given at the start."""
     return entry is None or on_disk(entry)

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TextIO
 
+from dinoclip_viz.cli.advice import advice
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.parser import build_parser
 
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         arguments = build_parser().parse_args(argv)
-    except SystemExit as end:  # --help, --version, or bad usage, already told in one line
+    except SystemExit as end:  # --help, --version, or bad usage, which has printed its line
         _print(answers, "")
         return end.code if isinstance(end.code, int) else NOTHING_DONE
     try:
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
         print(f"dinoclip: {_one_line(error)}", file=sys.stderr)
         return NOTHING_DONE
+    if line := advice(arguments, sys.argv[1:] if argv is None else argv):
+        print(f"dinoclip: {line}", file=sys.stderr)
     for failure in answer.failed:
         print(f"dinoclip: failed: {' '.join(failure.reason.split())}", file=sys.stderr)
     return SOME_FAILED if answer.failed else DONE
@@ -67,7 +70,7 @@ def _print(stream: TextIO, text: str) -> None:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-        return f"{where}: {error.strerror}; expected a place that can be read or written: check the path and its rights"
+        return f"{where}: {error.strerror}; expected a path that can be read or written: check its permissions"
     if isinstance(error, ImportError) and error.name:
         return f"the Python package {error.name!r} cannot be imported ({error}); install it with pip"
     return " ".join(str(error).split()) or f"{type(error).__name__}; run again with --verbose for more"
@@ -80,9 +83,26 @@ def _quiet(verbose: bool) -> Iterator[None]:
         yield
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning on one line of standard error; of images, with the option that helps."""
+    from dinoclip_viz.images import ImageWarning
+
+    option = " (option --levels LOW,HIGH or --levels auto)" if issubclass(category, ImageWarning) else ""
+    print(f"dinoclip: warning: {' '.join(str(message).split())}{option}", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def _logs(verbose: bool) -> Iterator[None]:
     """Logs on standard error while a verb runs: the package's warnings and others' errors, or everything."""
+    from dinoclip_viz.images import ImageWarning
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     root, ours = logging.getLogger(), logging.getLogger("dinoclip_viz")
@@ -94,6 +114,8 @@ def _logs(verbose: bool) -> Iterator[None]:
         with warnings.catch_warnings():
             if not verbose and not sys.warnoptions:
                 warnings.simplefilter("ignore")
+            warnings.filterwarnings("always", category=ImageWarning)
+            warnings.showwarning = _show_warning
             yield
     except Exception as error:
         log.debug("the error's traceback", exc_info=error)

@@ -1,4 +1,4 @@
-"""What a verb hands back to be printed: an object for machines, a text for people, and the inputs that failed."""
+"""The answer of a verb: an object for machines, a text for people, and the inputs that failed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from dinoclip_viz.images import Levels
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb has to say.
+    """The answer of a verb.
 
     Attributes:
         result: the JSON object, without the failed inputs.
@@ -50,8 +52,8 @@ class Answer:
         return json.dumps({**self.result, self.listed_as: listed} if listed else dict(self.result), allow_nan=False)
 
 
-def open_images(sources: Sequence[str]) -> tuple[list[str], list[Image.Image], list[Failure]]:
-    """Names and images of the sources that can be read, and those that cannot."""
+def open_images(sources: Sequence[str], levels: Levels = None) -> tuple[list[str], list[Image.Image], list[Failure]]:
+    """Names and images of the sources that can be read, and those that cannot; `levels` as in `load_image`."""
     from dinoclip_viz.images import ImageError, load_image
 
     names: list[str] = []
@@ -59,7 +61,7 @@ def open_images(sources: Sequence[str]) -> tuple[list[str], list[Image.Image], l
     failed: list[Failure] = []
     for source in sources:
         try:
-            images.append(load_image(source))
+            images.append(load_image(source, levels=levels))
             names.append(source)
         except ImageError as error:
             failed.append(Failure(source, str(error)))
@@ -70,7 +72,7 @@ def check_some(done: int, failed: Sequence[Failure]) -> None:
     """Nothing, if any input could be used.
 
     Raises:
-        ValueError: none could; one line says why.
+        ValueError: none could be read; one line with the reason.
     """
     if done or not failed:
         return

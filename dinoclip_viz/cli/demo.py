@@ -14,8 +14,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO whose patches pool CLIP's and draw PCA maps")
-    parser.add_argument("--gallery", metavar="STORE", help="feature store to search; default: some drawn scenes")
-    parser.add_argument("--heads", metavar="FOLDER", help="trained heads to offer beside the package's own")
+    parser.add_argument(
+        "--gallery", metavar="STORE", help="feature store to search; default: some scenes of the playground"
+    )
+    parser.add_argument("--heads", metavar="FOLDER", help="trained heads to offer in addition to the package's own")
     parser.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s, this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="port to serve on (%(default)s)")
@@ -47,7 +49,7 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _check_free(host: str, port: int) -> None:
-    """Nothing, if the port can be served on: a taken one is told before a model is loaded."""
+    """Nothing, if the port can be served on: a port that is in use is reported before a model is loaded."""
     if not 1 <= port <= 65535:
         raise ValueError(f"--port is {port}; expected 1 to 65535, such as 7860")
     try:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
-from dinoclip_viz.cli.parser import output_folder, whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, output_folder, whole_number
 
 SUMMARY = "encode images and captions into a feature store, resumable"
 
@@ -15,7 +15,7 @@ hub:NAME, or playground:SEED:COUNT[:SIZE[:OBJECTS]]"""
 
 
 def patch_grid(text: str) -> str | int | None:
-    """None for "none", "full", or the number of averaged patches a side."""
+    """None for "none", "full", or the number of averaged patches per side."""
     if text in ("none", "full"):
         return None if text == "none" else text
     if not text.isdigit() or not int(text):
@@ -47,7 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=workers, default=2, metavar="N", help="processes that decode, 0 for none (%(default)s)"
     )
-    parser.add_argument("--shard-size", type=whole_number, metavar="N", help="images a shard (2048 or fewer)")
+    parser.add_argument("--shard-size", type=whole_number, metavar="N", help="images per shard (2048 or fewer)")
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -55,9 +57,9 @@ def run(arguments: Namespace) -> Answer:
     from tqdm import tqdm
 
     from dinoclip_viz.data import open_source
-    from dinoclip_viz.embedding import embed
+    from dinoclip_viz.pipeline import embed
 
-    source = open_source(arguments.source, arguments.split, arguments.images)
+    source = open_source(arguments.source, arguments.split, arguments.images, encoding=arguments.encoding)
     with tqdm(total=source.count, unit="images", dynamic_ncols=True) as bar:
 
         def watch(done: int, count: int | None) -> None:
@@ -76,6 +78,7 @@ def run(arguments: Namespace) -> Answer:
             arguments.workers,
             arguments.shard_size,
             watch,
+            arguments.levels,
         )
     failed = [Failure(key, reason) for key, reason in report.failed]
     check_some(report.images, failed)

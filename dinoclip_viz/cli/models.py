@@ -81,7 +81,7 @@ def _pin() -> Answer:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise EncoderError(
                 f"the hub is out of reach ({reason}), so no revision can be read; expected a connection to "
-                "huggingface.co: try again with one, or leave out --pin"
+                "huggingface.co: try again with one, or without --pin"
             ) from error
     check_some(len(revisions), failed)
     return Answer({"revisions": revisions}, table([*revisions.items()]), failed, kind="model")

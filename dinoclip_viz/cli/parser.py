@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -48,7 +49,7 @@ NAME is a catalogue name (`dinoclip models`), a hub id or a local folder; the pl
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line that says where to read on."""
+    """An argument parser whose errors are one line that names the help."""
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
@@ -87,6 +88,36 @@ def whole_number(text: str) -> int:
 
 
 whole_number.__name__ = "whole number"
+
+
+def levels(text: str) -> tuple[float, float] | str:
+    """The values LOW,HIGH that become black and white, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high or not math.isfinite(high - low):
+        raise argparse.ArgumentTypeError(f"{text!r} are no levels; expected auto, or LOW,HIGH such as 0,4095")
+    return low, high
+
+
+def add_levels(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that reads images."""
+    parser.add_argument(
+        "--levels",
+        type=levels,
+        metavar="auto|LOW,HIGH",
+        help="for images of more than 8 bits: LOW becomes black and HIGH white; auto: an image's lowest and highest",
+    )
+
+
+def add_encoding(parser: argparse.ArgumentParser) -> None:
+    """The option of every verb that reads lists of captions or labels."""
+    parser.add_argument(
+        "--encoding", default="utf-8", metavar="NAME", help="of a list of captions, such as latin-1 (%(default)s)"
+    )
 
 
 def image_file(text: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import image_file, whole_number
+from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,17 +39,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ratio", type=float, metavar="R", help="an artefact's norm is above so many times the median; 2.5 by default"
     )
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """Norms of each layer and the artefact tokens, with their places; the image is written."""
+    """Norms of each layer and the artefact tokens, with their positions; the image is written."""
     from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.encoders.inside import look_inside
     from dinoclip_viz.images import load_image
     from dinoclip_viz.tasks.tokens import RATIO, artefact_tokens
     from dinoclip_viz.viz import enlarge, side_by_side, with_legend
 
-    image = load_image(arguments.image)
+    image = load_image(arguments.image, levels=arguments.levels)
     names = [arguments.encoder, *([arguments.beside] if arguments.beside else [])]
     results, panels = [], []
     for name in names:
@@ -68,7 +69,7 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _result(name: str, seen: Insides, found: Tensor) -> dict[str, object]:
-    """What the verb says of one encoder."""
+    """The summary of one encoder."""
     from dinoclip_viz.tasks.tokens import located, norm_summary
 
     layers = [asdict(layer) for layer in norm_summary(seen.norms)]

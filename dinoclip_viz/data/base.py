@@ -8,11 +8,20 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from dinoclip_viz.images import ImageError, ImageSource, load_image
+from dinoclip_viz.images import ImageError, ImageLike, Levels, load_image
 
 
 class SourceError(ValueError):
-    """A data source cannot be read; one line says what was found, what was expected and what to do."""
+    """A data source cannot be read; the one-line message states what came, what is expected and what to do."""
+
+
+@runtime_checkable
+class ImageFile(Protocol):
+    """A function that makes an image from a file, and so can read it with levels."""
+
+    def read(self, levels: Levels = None) -> Image.Image:
+        """The RGB image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,14 +33,16 @@ class Sample:
         image: where the image is, or a function that makes it.
         captions: texts that describe it, none to many.
         path: the image's path or address as a person would look for it; "" where it has none.
-        label: its class, where the source says so.
+        label: its class, where the source has classes.
+        levels: how the values of its file become black and white, as in `load_image`.
     """
 
     key: str
-    image: ImageSource | Callable[[], Image.Image]
+    image: ImageLike | Callable[[], Image.Image]
     captions: tuple[str, ...] = ()
     path: str = ""
     label: str | None = None
+    levels: Levels = None
 
     def load(self) -> Image.Image:
         """The image, RGB.
@@ -39,7 +50,9 @@ class Sample:
         Raises:
             ImageError: it is missing, broken or of no accepted kind.
         """
-        return self.image() if callable(self.image) else load_image(self.image)
+        if isinstance(self.image, ImageFile):
+            return self.image.read(self.levels)
+        return self.image() if callable(self.image) else load_image(self.image, levels=self.levels)
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,7 @@ class Source(Protocol):
 
     @property
     def count(self) -> int | None:
-        """How many samples, None where only reading it to the end would tell."""
+        """How many samples, None where it would have to be read to the end."""
         ...
 
     def samples(self, start: int = 0) -> Iterator[Sample]:

@@ -64,7 +64,7 @@ def _in_order(samples: Iterator[Sample], pool: Executor, together: int, ahead: i
 
 
 def _end_with_parent() -> None:
-    """In a worker: end when the process that started it is gone, killed perhaps, and can no longer tell it to."""
+    """In a worker: end when the process that started it is gone, perhaps killed, and can no longer end it."""
     parent = parent_process()
     if parent is None:
         return

@@ -6,14 +6,14 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from PIL import Image
 
 from dinoclip_viz.data.locations import shown
-from dinoclip_viz.images import MAXIMUM_BYTES, MAXIMUM_PIXELS, ImageError, load_image
+from dinoclip_viz.images import MAXIMUM_BYTES, MAXIMUM_PIXELS, ImageError, Levels, check_levels, load_image
 
 MOST_FRAMES = 300
 """Frames that are given unless more are asked for."""
@@ -25,7 +25,7 @@ _INSTALL = 'pip install "dinoclip-viz[video]"'
 # Containers whose file is all there is to read: no playlists, which name other files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,flv"
 _EXPECTED = "an animated GIF, WebP or PNG, or a video such as .mp4, .webm, .mov or .avi"
-_DEFAULT_SECONDS = 0.1  # of a frame that does not say, as browsers take it
+_DEFAULT_SECONDS = 0.1  # of a frame without a duration, as in browsers
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,19 @@ class Frame:
     seconds: float
 
 
-def frames(path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1) -> Iterator[Frame]:
+def frames(
+    path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1, levels: Levels = None
+) -> Iterator[Frame]:
     """The frames of a file, in order; one is in memory at a time.
 
-    What the file is, its content says. An animated image is bound by the limits of `load_image`; of a video each
+    The content decides what the file is. An animated image is bound by the limits of `load_image`; of a video each
     frame is, while its length on disk is not. An image that stands still is one frame. Videos need the extra `video`.
 
     Args:
         path: an animated GIF, WebP or PNG, or a video.
         most: how many frames at most; the rest is not decoded.
         every: 1 gives each frame, 2 every second one.
+        levels: as in `load_image`, for every frame.
 
     Raises:
         ImageError: the file is missing, broken, too large or of another kind, or PyAV is missing for a video.
@@ -60,13 +63,16 @@ def frames(path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1
     """
     if most < 1 or every < 1:
         raise ValueError(f"most={most} and every={every}; expected 1 or more of both")
-    return _frames(os.fspath(path), most, every)
+    found = _frames(os.fspath(path), most, every)
+    if check_levels(levels) is None:
+        return found
+    return (replace(frame, image=load_image(frame.image, levels=levels)) for frame in found)
 
 
 def is_moving(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a video by its name, or an animated image of several frames by its content.
 
-    A file that cannot be read is not; whoever loads it says why.
+    A file that cannot be read is not; loading it raises the reason.
     """
     name = os.fspath(path)
     if is_video_name(name):

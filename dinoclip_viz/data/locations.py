@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif",
+    ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
 """How the names of images that can be loaded end, in small letters."""
 
 PLACES = (
@@ -24,7 +27,7 @@ PLACES = (
     "train2014",
     "val2014",
 )
-"""Folders where published data sets keep their images, beside the list that names them."""
+"""Folders where published data sets keep their images, next to the list that names them."""
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
@@ -61,7 +64,7 @@ def shown(text: str | os.PathLike[str]) -> str:
 
 
 def key_of_name(name: str) -> str:
-    """What an image is called when nothing else says: its path without the ending, or its address in full.
+    """The name of an image when nothing else gives one: its path without the ending, or its address in full.
 
     Examples:
         >>> key_of_name("images/cat.1.jpg"), key_of_name("https://a.org/cat.jpg")
@@ -79,20 +82,39 @@ def placed(root: Path, name: str) -> tuple[str | Path, str]:
     """
     if is_address(name):
         return name, shown(name)
-    path = root / name
+    path = found_in(root, name)
     return path, shown(path)
 
 
-def images_root(folder: Path, names: Iterable[str]) -> Path:
-    """The folder that names start from: the first of the usual places in which one of them is found, or else `folder`.
+def found_in(root: Path, name: str) -> Path:
+    r"""The file of a name below a folder; where none has that very name, backslashes separate folders.
+
+    Lists that were written on Windows are so read on every system.
 
     Args:
-        folder: where the list lies; looked at first, then the usual places in it, then those beside it.
+        root: folder that relative names start from.
+        name: a path, relative or not.
+
+    Examples:
+        >>> found_in(Path("nowhere"), r"images\cats\1.jpg").as_posix()
+        'nowhere/images/cats/1.jpg'
+    """
+    path = root / name
+    if "\\" not in name or os.path.lexists(path):
+        return path
+    return root / name.replace("\\", "/")
+
+
+def images_root(folder: Path, names: Iterable[str]) -> Path:
+    """The folder that names start from: the first of the usual folders that holds one of them, or else `folder`.
+
+    Args:
+        folder: where the list lies; looked at first, then the usual folders in it, then those next to it.
         names: some of the paths that the list gives.
     """
     local = [name for name in names if name and not is_address(name) and "\0" not in name]
     for place in (*PLACES, *(f"../{place}" for place in PLACES)):
         root = folder / place
-        if root.is_dir() and any(os.path.isfile(root / name) for name in local):
+        if root.is_dir() and any(os.path.isfile(found_in(root, name)) for name in local):
             return root
     return folder

@@ -11,6 +11,7 @@ from dinoclip_viz.data.captions import tars
 from dinoclip_viz.data.captions.files import SUFFIXES, source_of_file
 from dinoclip_viz.data.captions.folders import FolderSource, caption_file
 from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
+from dinoclip_viz.data.captions.rows import UTF8, is_plain_utf8
 from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.data.playground import playground_of
 
@@ -20,7 +21,9 @@ ACCEPTED = (
 )
 
 
-def open_source(text: str | os.PathLike[str], split: str | None = None, images: Path | None = None) -> Source:
+def open_source(
+    text: str | os.PathLike[str], split: str | None = None, images: Path | None = None, encoding: str = UTF8
+) -> Source:
     """The source that a name or path stands for; its first sample is looked at, so that what is wrong shows at once.
 
     Args:
@@ -28,7 +31,8 @@ def open_source(text: str | os.PathLike[str], split: str | None = None, images: 
             unread here; a folder of images, of tar shards, or as `datasets` writes it; a list of captions; tar
             shards.
         split: which part, where the source has parts: "train", "test", "train+restval".
-        images: folder that a list's images are in; by default a usual place beside the list.
+        images: folder that a list's images are in; by default a usual folder next to the list.
+        encoding: of a list of captions.
 
     Raises:
         SourceError: nothing of that name is there, it cannot be read, or it has no splits or list for the options.
@@ -38,13 +42,14 @@ def open_source(text: str | os.PathLike[str], split: str | None = None, images: 
         3
     """
     name = os.fspath(text)
-    source = _named(name, split, images)
+    source = _named(name, split, images, encoding)
     if not isinstance(source, HubSource):
         next(source.samples(), None)
     return source
 
 
-def _named(name: str, split: str | None, images: Path | None) -> Source:
+def _named(name: str, split: str | None, images: Path | None, encoding: str) -> Source:
+    is_plain_utf8(encoding)
     if images is not None and not images.is_dir():
         raise SourceError(f"{shown(images)}: no such folder; expected the folder of the images")
     if name == "playground" or name.startswith("playground:"):
@@ -61,25 +66,25 @@ def _named(name: str, split: str | None, images: Path | None) -> Source:
             f"{shown(name)[:200]!r}: no path ({getattr(error, 'strerror', None) or error}); expected {ACCEPTED}"
         ) from error
     if is_folder and name:
-        return _of_folder(path, split, images)
+        return _of_folder(path, split, images, encoding)
     if name.lower().endswith(tars.SUFFIXES) and (is_file or "{" in name or glob.has_magic(name)):
         _refuse(name, split, images)
         return tars.tars_of(str(path))
     if is_file and path.suffix.lower() in SUFFIXES:
-        return source_of_file(path, images, split)
+        return source_of_file(path, images, split, encoding)
     if is_file and is_image_name(path.name):
         raise SourceError(f"{shown(path)}: a single image; expected {ACCEPTED}: name the folder that it is in")
     found = "a file of no known kind" if is_file else "no such file or folder"
     raise SourceError(f"{shown(name)[:200]!r}: {found}; expected {ACCEPTED}")
 
 
-def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
+def _of_folder(folder: Path, split: str | None, images: Path | None, encoding: str) -> Source:
     """What a folder holds: captions, shards, a stored data set, or images."""
     captions = caption_file(folder)
     if captions is not None:
         if split is None and images is None:
-            return FolderSource(folder)
-        return source_of_file(captions, images, split)
+            return FolderSource(folder, encoding)
+        return source_of_file(captions, images, split, encoding)
     _refuse(shown(folder), None, images)
     try:
         inside = sorted(os.listdir(folder))
@@ -91,17 +96,17 @@ def _of_folder(folder: Path, split: str | None, images: Path | None) -> Source:
     if is_stored_data_set(folder):
         return HubSource(str(folder), split=split)
     if split is None:
-        return FolderSource(folder)
+        return FolderSource(folder, encoding)
     part = folder / split
     if os.path.basename(split) != split or split.startswith(".") or not part.is_dir():
         folders = ", ".join([entry for entry in inside if (folder / entry).is_dir()][:10])
         raise SourceError(f"{shown(folder)}: no split {shown(split)}; folders in it: {shown(folders) or 'none'}")
-    return _of_folder(part, None, None)
+    return _of_folder(part, None, None, encoding)
 
 
 def _refuse(name: str, split: str | None, images: Path | None) -> None:
     """Options that the source has no use for."""
     if split is not None:
-        raise SourceError(f"{shown(name)}: has no splits; leave split {shown(split)} out")
+        raise SourceError(f"{shown(name)}: has no splits; omit split {shown(split)}")
     if images is not None:
         raise SourceError(f"{shown(name)}: takes no folder of images; images is for lists of captions")

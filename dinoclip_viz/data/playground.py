@@ -20,7 +20,7 @@ class DrawnImage:
     """The image of one scene, drawn when it is called.
 
     Attributes:
-        seed: the world's seed, 0 or more.
+        seed: the playground's seed, 0 or more.
         index: number of the scene, 0 or more.
         size: side in pixels.
         objects: objects in it, 1 to 8; None is 1 to 4 by chance.
@@ -39,7 +39,7 @@ class DrawnImage:
 
 @dataclass(frozen=True)
 class PlaygroundSource:
-    """Scenes of the drawn world with their captions; the label is what a scene's only object is.
+    """Scenes of the playground with their captions; the label is what a scene's only object is.
 
     Attributes:
         seed: 0 or more; below 1000 are those that the embedded models were trained on.
@@ -62,7 +62,7 @@ class PlaygroundSource:
     objects: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the ranges as the world does; nothing is drawn."""
+        """Checks the ranges as the playground does; nothing is drawn."""
         try:
             stream(self.seed, self.count, self.size, self.objects)
         except ValueError as error:

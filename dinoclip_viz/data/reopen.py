@@ -21,7 +21,7 @@ def reopen(source: str, key: str, path: str = "") -> Image.Image:
         key: the row's key; path: its image_path.
 
     Raises:
-        ImageError: it is out of reach: no file of this machine, broken, or from a source that does not say where.
+        ImageError: it is out of reach: no file of this machine, broken, or from a source that does not give its path.
         SourceError: the source is a playground's that cannot be.
 
     Examples:

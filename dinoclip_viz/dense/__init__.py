@@ -1,4 +1,4 @@
-"""How a CLIP's patches become comparable with text."""
+"""Dense methods: patches of a CLIP that are comparable with texts."""
 
 from dinoclip_viz.dense.block import LastBlock, recorded_input
 from dinoclip_viz.dense.maskclip import maskclip

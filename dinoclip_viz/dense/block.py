@@ -1,4 +1,4 @@
-"""A CLIP's last transformer block taken apart, so that a dense method can put it together in another way."""
+"""The parts of a CLIP's last transformer block, from which dense methods compute modified blocks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Step = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class LastBlock:
-    """The input of the last block and its parts; every step takes and returns (B, N, width) tensors.
+    """Input and parts of the last block; each step maps (B, N, width) to (B, N, width) tensors.
 
-    The block itself is y = x + out(attention(query(n), key(n), value(n))) with n = norm1(x), then y + mlp(norm2(y)).
+    The unmodified block is y = x + out(attention(query(n), key(n), value(n))), n = norm1(x), then y + mlp(norm2(y)).
 
     Attributes:
-        tokens: (B, prefix + H * W, width) the block's input.
-        prefix: how many tokens stand before the patches: CLS, registers.
-        heads: of the attention; query, key and value are not yet split into them.
-        norm1: before the attention.
-        query: projection of the normed tokens.
-        key: projection of the normed tokens.
-        value: projection of the normed tokens.
-        out: the attention's output projection, with its layer scale where there is one.
-        norm2: before the MLP.
-        mlp: the MLP, with its layer scale where there is one.
-        finish: the model's final norm and the projection into the joint space, (B, N, width) -> (B, N, D).
+        tokens: (B, prefix + H * W, width) input of the block.
+        prefix: number of tokens before the patches: CLS and registers.
+        heads: number of attention heads; query, key and value are not split into heads.
+        norm1: norm before the attention.
+        query: query projection of the normed tokens.
+        key: key projection of the normed tokens.
+        value: value projection of the normed tokens.
+        out: output projection of the attention, with its layer scale if there is one.
+        norm2: norm before the MLP.
+        mlp: MLP, with its layer scale if there is one.
+        finish: final norm of the model and projection into the joint space, (B, N, width) -> (B, N, D).
     """
 
     tokens: Tensor
@@ -47,12 +47,12 @@ class LastBlock:
 
 @contextmanager
 def recorded_input(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that holds the first input of each forward pass of the layer that this thread runs inside the block.
+    """List of the first input of each forward pass of a layer in this thread, while the context is open.
 
-    So a dense method shares the model's own forward pass: the trunk runs once.
+    A dense method thereby uses the model's own forward pass, and the trunk runs once.
     """
     inputs: list[Tensor] = []
-    thread = get_ident()  # another thread may be using the same model
+    thread = get_ident()  # another thread may use the same model
 
     def record(_: nn.Module, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
         if get_ident() == thread:

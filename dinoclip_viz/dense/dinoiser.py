@@ -1,4 +1,4 @@
-"""CLIP-DINOiser's two light convolutions: what a DINO finds alike, and where things are, read from CLIP alone."""
+"""CLIP-DINOiser's two convolutions, which predict a DINO's similarities and objects from CLIP's tokens."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 CORRELATION = 256
-"""Channels of the published correlation layer."""
+"""Number of channels of the published correlation layer."""
 
 
 class DinoiserHead(nn.Module):
-    """The layers that CLIP-DINOiser trains (Wysoczańska et al., ECCV 2024), under the names of its checkpoint.
+    """The trained layers of CLIP-DINOiser (Wysoczańska et al., ECCV 2024), with the names of its checkpoint.
 
     Args:
-        width: of the CLIP's tokens.
-        channels: of the correlation layer.
+        width: dimension of the CLIP's tokens.
+        channels: number of channels of the correlation layer.
+        space: name of the space of the CLIP's patches that it was trained on; "" if unknown.
+        least: cosine similarity below which two patches are not pooled, -1 to 1.
 
     Attributes:
-        obj_proj: 3 x 3 convolution, width to channels, borders replicated.
-        bkg_decoder: 1 x 1 convolution, width to 1: how much a patch belongs to an object, as a logit.
-        space: of the CLIP's patches that it was trained on; "" if that is not known.
-        least: similarity below which two patches do not mix.
+        obj_proj: 3 x 3 convolution from width to channels, with replicated borders.
+        bkg_decoder: 1 x 1 convolution from width to 1, the logit of a patch being part of an object.
+        space: as in the arguments.
+        least: as in the arguments.
     """
 
     def __init__(self, width: int, channels: int = CORRELATION, space: str = "", least: float = 0.2) -> None:
@@ -38,45 +40,45 @@ class DinoiserHead(nn.Module):
 
     @property
     def width(self) -> int:
-        """Of the CLIP's tokens."""
+        """Dimension of the CLIP's tokens."""
         return self.obj_proj.in_channels
 
-    def alike(self, middle: Tensor) -> Tensor:
-        """(B, H, W, channels) unit vectors whose cosines follow a DINO's.
+    def correlation(self, middle: Tensor) -> Tensor:
+        """(B, H, W, channels) unit vectors whose cosine similarities approximate those of a DINO.
 
         Args:
-            middle: (B, H, W, width) tokens of the third-last block after its second norm.
+            middle: (B, H, W, width) tokens of the third-last block, after its second norm.
         """
         return F.normalize(self.obj_proj(middle.permute(0, 3, 1, 2)), dim=1).permute(0, 2, 3, 1)
 
     def objects(self, middle: Tensor) -> Tensor:
-        """(B, H, W) logit of each patch being part of an object; at or below 0 it is background."""
+        """(B, H, W) logit of each patch being part of an object; 0 and below is background."""
         logits: Tensor = self.bkg_decoder(F.normalize(middle.permute(0, 3, 1, 2), dim=1))[:, 0]
         return logits
 
     def forward(self, patches: Tensor, middle: Tensor) -> Tensor:
-        """(B, H, W, D) CLIP's patches pooled over those that the layer finds alike.
+        """(B, H, W, D) CLIP's patches, pooled over the patches that the correlation layer predicts to be similar.
 
         Args:
-            patches: (B, H, W, D) by MaskCLIP's path.
-            middle: (B, H, W, width) of the same pass.
+            patches: (B, H, W, D) patches by MaskCLIP.
+            middle: (B, H, W, width) tokens of the same pass, as in `correlation`.
         """
         from dinoclip_viz.dense.pooling import guided_pooling
 
-        return guided_pooling(patches, self.alike(middle), self.least)
+        return guided_pooling(patches, self.correlation(middle), self.least)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the layers as one safetensors file."""
+        """Save the layers as one safetensors file."""
         settings = {"width": self.width, "channels": self.obj_proj.out_channels, "space": self.space}
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_file(tensors, Path(path), {"dinoiser": json.dumps({**settings, "least": self.least})})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> DinoiserHead:
-        """The layers in a file: written by `save`, or CLIP-DINOiser's published checkpoint (tensors alone are read).
+        """Load layers from a file of `save` or from CLIP-DINOiser's published checkpoint; only tensors are read.
 
         Raises:
-            ValueError: the file is missing, or holds something else.
+            ValueError: the file is missing or has another content.
         """
         file = Path(path)
         if not file.is_file():
@@ -89,7 +91,7 @@ class DinoiserHead(nn.Module):
             head.load_state_dict({name: value.float() for name, value in tensors.items()})
         except (KeyError, RuntimeError, IndexError, TypeError, ValueError) as error:
             expected = "obj_proj.weight, obj_proj.bias, bkg_decoder.weight, bkg_decoder.bias"
-            raise ValueError(f"{file} is no CLIP-DINOiser head; expected the tensors {expected}") from error
+            raise ValueError(f"{file} is not a CLIP-DINOiser head; expected the tensors {expected}") from error
         return head.eval().requires_grad_(False)
 
 
@@ -98,20 +100,20 @@ def _saved(file: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
         with safe_open(file, "pt") as opened:
             settings = json.loads((opened.metadata() or {}).get("dinoiser", "{}"))
             if not isinstance(settings, dict):
-                raise ValueError("its settings are no JSON object")
+                raise ValueError("its settings are not a JSON object")
             return settings, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{file} cannot be read as safetensors; save the head again") from error
 
 
 def _published(file: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, whether they lie in it directly or under a name; nothing else is read."""
+    """Tensors of a checkpoint, at its top level or under a usual name; nothing else is read."""
     try:
         held = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpicklers raise whatever they like
+    except Exception as error:  # unpickling raises exceptions of any type
         reason = " ".join(str(error).split())[:120]
         raise ValueError(
-            f"{file} cannot be read as tensors alone ({reason}); expected CLIP-DINOiser's last.pt"
+            f"{file} cannot be read as tensors only ({reason}); expected CLIP-DINOiser's last.pt"
         ) from error
     for name in ("model_state_dict", "state_dict", "model"):
         if isinstance(held, dict) and isinstance(held.get(name), dict):

@@ -1,4 +1,4 @@
-"""LPOSS: what patches say of the text, propagated over a graph of patches that a vision model finds alike."""
+"""LPOSS: label propagation over a graph of patches that are similar in a vision model."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ def propagate(
     alpha: float = ALPHA,
     steps: int = STEPS,
 ) -> Tensor:
-    """(B, H, W, D) patches after label propagation, still to be compared with texts.
+    """(B, H, W, D) patches after label propagation, to be compared with texts.
 
-    W = max(cos, 0)^3 exp(-.01 d) over each patch's 400 nearest by cosine, d the distance between patches in pixels,
-    made symmetric and divided by the square roots of both degrees; X solves (I - .95 W) X = Y by 10 steps of conjugate
-    gradients. Scores are linear in the patches, so that propagating unit patches once answers every later prompt.
+    W = max(cos, 0)^3 exp(-.01 d) over the 400 nearest patches by cosine, with d the distance in pixels, made
+    symmetric and divided by the square roots of both degrees; X solves (I - .95 W) X = Y by 10 steps of conjugate
+    gradients. Scores are linear in the patches, so that patches are propagated once for all prompts.
     Stojnić et al., LPOSS: Label Propagation Over Patches and Pixels, CVPR 2025.
 
     Args:
         patches: (B, H, W, D) a CLIP's patches in the joint space.
-        guide: (B, H', W', D') the vision model's patches of the same part of the images; another grid is resized.
-        patch: side of a patch in pixels, for d.
-        neighbours: of each patch in the graph, at most.
-        alpha: how much is taken from neighbours, 0 to below 1.
-        steps: of conjugate gradients, 1 or more.
+        guide: (B, H', W', D') patches of the vision model, of the same region of the images; another grid is resized.
+        patch: side of a patch in pixels.
+        neighbours: maximum number of neighbours that each patch selects.
+        alpha: weight of the neighbours, 0 to below 1.
+        steps: number of steps of conjugate gradients, 1 or more.
 
     Raises:
-        ValueError: alpha is not in 0..1, or no steps.
+        ValueError: `alpha` or `steps` is out of range.
     """
     if not 0 <= alpha < 1 or steps < 1:
         raise ValueError(f"alpha={alpha}, steps={steps}; expected alpha from 0 to below 1 and at least one step")
@@ -49,24 +49,26 @@ def propagate(
 
 
 def patch_graph(guide: Tensor, patch: int = 16, neighbours: int = NEIGHBOURS) -> Tensor:
-    """(B, N, N) normalised weights between patches, symmetric; their eigenvalues lie in -1..1.
+    """(B, N, N) symmetric normalised weights between patches, with eigenvalues in -1..1.
 
     Args:
-        guide: (B, H, W, D) patches; patch: side of one in pixels.
-        neighbours: that each patch picks by cosine, itself left out; it is also tied to those that pick it.
+        guide: (B, H, W, D) patches of the vision model.
+        patch: side of a patch in pixels.
+        neighbours: maximum number of nearest patches by cosine, without itself, that each patch selects; an edge needs
+            the selection of either patch.
     """
     rows, columns = guide.shape[1:3]
     unit = F.normalize(guide.flatten(1, 2), dim=-1)
-    alike = unit @ unit.mT  # (B, N, N)
-    count = alike.shape[-1]
-    itself = torch.eye(count, dtype=torch.bool, device=alike.device)
-    nearest = alike.masked_fill(itself, -2).topk(min(neighbours, count - 1), dim=-1).indices if count > 1 else None
-    near = torch.zeros_like(alike, dtype=torch.bool)
+    similarity = unit @ unit.mT  # (B, N, N)
+    count = similarity.shape[-1]
+    itself = torch.eye(count, dtype=torch.bool, device=similarity.device)
+    nearest = similarity.masked_fill(itself, -2).topk(min(neighbours, count - 1), dim=-1).indices if count > 1 else None
+    near = torch.zeros_like(similarity, dtype=torch.bool)
     if nearest is not None:
         near.scatter_(-1, nearest, True)
     down, across = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    places = patch * torch.stack([down.flatten(), across.flatten()], dim=-1).to(alike)  # (N, 2) pixels
-    weights = alike.clamp_min(0) ** POWER * torch.exp(-DISTANCE * torch.cdist(places, places))
+    positions = patch * torch.stack([down.flatten(), across.flatten()], dim=-1).to(similarity)  # (N, 2) pixels
+    weights = similarity.clamp_min(0) ** POWER * torch.exp(-DISTANCE * torch.cdist(positions, positions))
     weights = weights.where(near, weights.new_zeros(()))
     weights = (weights + weights.mT) / 2
     degrees = weights.sum(-1).clamp_min(1e-12).rsqrt()
@@ -74,7 +76,7 @@ def patch_graph(guide: Tensor, patch: int = 16, neighbours: int = NEIGHBOURS) ->
 
 
 def _solved(graph: Tensor, known: Tensor, alpha: float, steps: int) -> Tensor:
-    """(N, D) X of (I - alpha W) X = Y, every column by conjugate gradients of its own, from X = 0."""
+    """(N, D) solution X of (I - alpha W) X = Y by conjugate gradients per column, from X = 0."""
     found = torch.zeros_like(known)
     left = known.clone()
     towards = left.clone()

@@ -1,4 +1,4 @@
-"""One way into a CLIP's last blocks for every dense method: what they need is read out of the model's own pass."""
+"""Access to the last blocks of a vision tower during its forward pass, for all dense methods."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from dinoclip_viz.dense.maskclip import maskclip
 from dinoclip_viz.dense.selfsame import clearclip, naclip, sclip
 
 BLOCK_METHODS: tuple[str, ...] = ("maskclip", "sclip", "naclip", "clearclip")
-"""Heat-map methods that need nothing but the CLIP itself."""
+"""Heat-map methods that need only the CLIP."""
 KEYS, VALUES, MIDDLE = "keys", "values", "third-last"
 EXTRAS: tuple[str, ...] = (KEYS, VALUES, MIDDLE)
-"""What further methods are made of: the last block's keys and values, the third-last's tokens after its second norm."""
+"""Inputs of further methods: keys and values of the last block, tokens of the third-last after its second norm."""
 
 
 @dataclass(frozen=True)
 class BlockReader:
-    """Where a vision tower's last blocks are.
+    """The last blocks of a vision tower.
 
     Attributes:
-        layer: the last block.
-        middle: the second norm of the third-last block, or of the first one of fewer.
-        take_apart: turns the last block's input into a LastBlock.
-        joint: whether the block's patches can be carried into a space of texts.
-        batch_first: whether tokens run through the blocks as (B, N, width), not as (N, B, width).
+        layer: last block.
+        middle: second norm of the third-last block, or of the first block if there are fewer.
+        take_apart: builds a LastBlock from the input of the last block.
+        joint: whether the block's patches can be projected into a space of texts.
+        batch_first: whether tokens have the shape (B, N, width) in the blocks rather than (N, B, width).
     """
 
     layer: nn.Module
@@ -41,15 +41,17 @@ class BlockReader:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The heat-map methods that need nothing but this model."""
+        """The heat-map methods that need only this model."""
         return BLOCK_METHODS if self.joint else ()
 
     @contextmanager
     def reading(self, methods: Sequence[str]) -> Iterator[Callable[[tuple[int, int]], dict[str, Tensor]]]:
-        """Round a forward pass; afterwards, what it yields makes (B, H * W, D) patches by each method, from the grid.
+        """Context of a forward pass; yields a function from the grid to the (B, H * W, D) patches of each method.
+
+        Call the function after the pass.
 
         Args:
-            methods: of `methods` and `EXTRAS`.
+            methods: names from `methods` and `EXTRAS`.
         """
         with ExitStack() as stack:
             inputs = stack.enter_context(recorded_input(self.layer)) if set(methods) - {MIDDLE} else []
@@ -68,10 +70,10 @@ class BlockReader:
             yield dense
 
     def finish(self, values: Tensor) -> Tensor:
-        """(B, H, W, D) patches in the joint space from mixed values, by output projection, norm and projection.
+        """(B, H, W, D) patches in the joint space, by output projection, final norm and projection.
 
         Args:
-            values: (B, H, W, width) as `VALUES` gives them, mixed.
+            values: (B, H, W, width) averaged values of the last block.
         """
         block = self.take_apart(values)
         with torch.no_grad():
@@ -82,7 +84,7 @@ class BlockReader:
 
 
 def third_last(layers: Sequence[nn.Module], norm: str) -> nn.Module:
-    """The norm of that name in the third-last of the blocks, or in the first of fewer."""
+    """The named norm in the third-last block, or in the first block if there are fewer."""
     return layers[max(len(layers) - 3, 0)].get_submodule(norm)
 
 
@@ -97,9 +99,9 @@ def _patches(block: LastBlock, method: str, grid: tuple[int, int]) -> Tensor:
 
 @contextmanager
 def _recorded_output(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that holds the output of each pass of the layer that this thread runs inside the block."""
+    """List of the output of each forward pass of a layer in this thread, while the context is open."""
     outputs: list[Tensor] = []
-    thread = get_ident()  # another thread may be using the same model
+    thread = get_ident()  # another thread may use the same model
 
     def record(_: nn.Module, __: tuple[object, ...], output: Tensor) -> None:
         if get_ident() == thread:

@@ -1,4 +1,4 @@
-"""PAMR: scores drawn to the edges of an image, by averaging each pixel with the neighbours of its own colour."""
+"""PAMR: refinement of score maps by averaging pixels with neighbours of a similar colour."""
 
 from __future__ import annotations
 
@@ -10,30 +10,33 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.images import ImageLike, load_image
+
 DILATIONS: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
 STEPS = 10
 SHARPNESS = 0.1
-"""A colour that differs by so many local standard deviations weighs 1 / e of one that does not."""
+"""Colour difference, in local standard deviations, at which a neighbour's weight falls to 1 / e."""
 AT_ONCE = 8
-"""Classes refined together: memory grows with them, not with all classes."""
+"""Number of classes refined at once, which bounds the memory."""
 
 
-def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATIONS, steps: int = STEPS) -> Tensor:
-    """(C, h, w) scores, each step the mean of the scores of a pixel's neighbours, weighted by how alike they look.
+def refine(scores: Tensor, image: ImageLike, dilations: Sequence[int] = DILATIONS, steps: int = STEPS) -> Tensor:
+    """(C, h, w) refined scores: each step averages a pixel's neighbours, weighted by the similarity of their colours.
 
-    The neighbours are the eight pixels at each dilation, those beyond the border taken from it; a neighbour weighs
-    softmax(-|colour difference| / (.1 s)), the mean of the three channels, with s the standard deviation of the channel
-    over the 3 x 3 pixels of every dilation. So a step never leaves the range of the scores.
+    The neighbours are the eight pixels at each dilation, with replicated borders. Their weights are
+    softmax(-|colour difference| / (0.1 s)), averaged over the three channels, with s the standard deviation of the
+    channel over the 3 x 3 pixels of all dilations. Each step stays within the range of the scores.
     Araslanov and Roth, Single-Stage Semantic Segmentation from Image Labels (PAMR), CVPR 2020.
 
     Args:
-        scores: of C classes; any values that can be averaged, such as cosines.
-        image: the image; it is resized to w x h pixels where it has others.
+        scores: (C, h, w) scores of C classes, such as cosines.
+        image: image of a kind that `load_image` accepts; it is resized to w x h pixels.
         dilations: distances of the neighbours in pixels, each 1 or more.
-        steps: 0 or more.
+        steps: number of steps, 0 or more.
 
     Raises:
-        ValueError: scores of another shape, scores that are NaN, no dilation or one below 1, or fewer than 0 steps.
+        ImageError: the image cannot be read.
+        ValueError: the scores have another shape or are NaN, or `dilations` or `steps` is out of range.
 
     Examples:
         >>> image = Image.new("RGB", (4, 4))
@@ -41,11 +44,15 @@ def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATI
         torch.Size([2, 4, 4])
     """
     if scores.ndim != 3 or not scores.numel():
-        raise ValueError(f"the scores have shape {tuple(scores.shape)}; expected (classes, height, width)")
+        raise ValueError(f"found scores of shape {tuple(scores.shape)}; expected (classes, height, width)")
     if not dilations or min(dilations) < 1 or steps < 0:
-        raise ValueError(f"dilations {tuple(dilations)}, {steps} steps; expected 1 or more, and 0 or more steps")
+        raise ValueError(
+            f"found dilations {tuple(dilations)} and {steps} steps; expected 1 or more, and 0 or more steps"
+        )
     if scores.isnan().any():
-        raise ValueError("some scores are NaN; encode the whole image (fit='whole'), or cut the scores to the crop")
+        raise ValueError(
+            "some scores are NaN; expected finite ones; encode with fit='whole', or cut the scores to the crop"
+        )
     weights = neighbour_weights(image, scores.shape[1], scores.shape[2], dilations).to(scores)  # (K, h, w)
     refined = scores.clone()
     for start in range(0, len(scores), AT_ONCE):
@@ -58,20 +65,25 @@ def refine(scores: Tensor, image: Image.Image, dilations: Sequence[int] = DILATI
     return refined
 
 
-def neighbour_weights(image: Image.Image, height: int, width: int, dilations: Sequence[int] = DILATIONS) -> Tensor:
-    """(K, height, width) weights of each pixel's K = 8 x dilations neighbours; they add up to 1.
+def neighbour_weights(image: ImageLike, height: int, width: int, dilations: Sequence[int] = DILATIONS) -> Tensor:
+    """(K, height, width) weights of each pixel's K = 8 x dilations neighbours, which sum to 1.
 
     Args:
-        image: the image, resized where it has another size.
-        height, width: in pixels.
+        image: image of a kind that `load_image` accepts; it is resized to the height and width.
+        height: height of the maps in pixels.
+        width: width of the maps in pixels.
         dilations: distances of the neighbours in pixels.
+
+    Raises:
+        ImageError: the image cannot be read.
     """
+    image = load_image(image)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    colours = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1) / 255  # (3, height, width)
+    colours = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255  # (3, height, width)
     logits = torch.zeros(8 * len(dilations), height, width)
-    count = 9 * len(dilations)  # the pixel itself is one of each nine, at a difference of 0
-    for channel in colours[:, None]:  # one at a time: the memory is that of the weights and a few maps
+    count = 9 * len(dilations)  # including the pixel itself, with a difference of 0, per dilation
+    for channel in colours[:, None]:  # one channel at a time, which bounds the memory to the weights and a few maps
         total, squares = torch.zeros(height, width), torch.zeros(height, width)
         for near in _neighbours(channel, dilations):
             difference = near[0] - channel[0]
@@ -88,7 +100,7 @@ def neighbour_weights(image: Image.Image, height: int, width: int, dilations: Se
 
 
 def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
-    """(C, h, w) views of maps moved by each neighbour in turn, the border repeated."""
+    """(C, h, w) views of maps shifted to each neighbour, with replicated borders."""
     height, width = maps.shape[1:]
     edge = max(dilations)
     padded = F.pad(maps[None], (edge, edge, edge, edge), mode="replicate")[0]

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, find, on_disk
     from dinoclip_viz.encoders.checks import ContractError, check_image_encoder, check_text_encoder
     from dinoclip_viz.encoders.errors import EncoderError, SpaceError
-    from dinoclip_viz.encoders.loading import load_encoder, load_pair, load_text_encoder
+    from dinoclip_viz.encoders.loading import as_encoder, load_encoder, load_pair, load_text_encoder
 
 _HOMES = {
     "base": ("Fit", "ImageEncoder", "ImageFeatures", "TextEncoder", "TextFeatures", "concatenate", "same_space"),
     "catalog": ("CATALOG", "CatalogEntry", "find", "on_disk"),
     "checks": ("ContractError", "check_image_encoder", "check_text_encoder"),
     "errors": ("EncoderError", "SpaceError"),
-    "loading": ("load_encoder", "load_pair", "load_text_encoder"),
+    "loading": ("as_encoder", "load_encoder", "load_pair", "load_text_encoder"),
 }
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "SpaceError",
     "TextEncoder",
     "TextFeatures",
+    "as_encoder",
     "check_image_encoder",
     "check_text_encoder",
     "concatenate",

@@ -1,7 +1,7 @@
-"""The contract of every encoder: what goes in, what comes out, and in which space. Read this first.
+"""Interfaces of image and text encoders, and the features that they return.
 
 Letters in shapes: B images, T texts, H x W patches row by row, D dimensions.
-Encoders return raw vectors: whoever compares two of them normalises.
+Encoders return unnormalised vectors; the code that compares two of them normalises.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.dense.reader import BlockReader
 from dinoclip_viz.encoders.errors import EncoderError, SpaceError
+from dinoclip_viz.images import ImagesLike
 
 __all__ = [
     "EncoderError",
@@ -30,22 +30,22 @@ __all__ = [
 ]
 
 Fit = Literal["crop", "whole"]
-"""How an image becomes the encoder's input: the published centre crop, or all of it, sides rounded to the patch."""
+"""Preprocessing: the published centre crop, or the whole image with its sides rounded to whole patches."""
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What an encoder sees in B images that share one patch grid.
+    """Features of B images with a common patch grid.
 
     Attributes:
-        pooled: (B, D) one vector an image: DINO's CLS token after the final norm, or CLIP's joint embedding.
-        mean: (B, D') the mean of all tokens (CLS, registers and patches) as the model returns them.
-        patches: (B, H, W, D') patch tokens after the final norm; never CLS, never registers.
-        boxes: (B, 4) the part of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
+        pooled: (B, D) one vector per image: DINO's CLS token after the final norm, or CLIP's joint embedding.
+        mean: (B, D') mean of all tokens (CLS, registers and patches) as the model returns them.
+        patches: (B, H, W, D') patch tokens after the final norm, without CLS and register tokens.
+        boxes: (B, 4) region of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
         sizes: (B, 2) width and height of each image in pixels.
-        space: name of the space that `pooled` lives in.
-        patch_space: name of the space that `patches` and `mean` live in; DINO's is the same as `space`.
-        dense: heat-map method -> (B, H, W, D) patches that live in `space`, ready to be compared with texts.
+        space: name of the space of `pooled`.
+        patch_space: name of the space of `patches` and `mean`; the same as `space` for a DINO.
+        dense: heat-map method -> (B, H, W, D) patches in `space`, comparable with texts.
     """
 
     pooled: Tensor
@@ -80,7 +80,7 @@ class ImageFeatures:
         return self.patches.shape[0]
 
     def __getitem__(self, index: int | slice) -> ImageFeatures:
-        """The features of one image, or of a run of images, still with the axis B."""
+        """Features of one image or of a slice of images; the axis B is kept."""
         rows = slice(index, index + 1 or None) if isinstance(index, int) else index
         if isinstance(index, int) and not -len(self) <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
@@ -102,18 +102,18 @@ class ImageFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the tensors occupy; what a cache counts."""
+        """Memory of the tensors in bytes."""
         tensors = (self.pooled, self.mean, self.patches, self.boxes, self.sizes, *self.dense.values())
         return sum(tensor.nbytes for tensor in tensors)
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """What a text encoder makes of T texts.
+    """Features of T texts.
 
     Attributes:
-        pooled: (T, D) one raw vector a text.
-        space: name of the space that `pooled` lives in.
+        pooled: (T, D) one unnormalised vector per text.
+        space: name of the space of `pooled`.
     """
 
     pooled: Tensor
@@ -128,18 +128,18 @@ class TextFeatures:
 
 
 def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
-    """The images of all parts as one ImageFeatures, in order.
+    """Concatenate features along the axis B.
 
     Raises:
-        ValueError: there are no parts, or their grids differ (keep them apart, as `encode_each` does).
+        ValueError: there are no parts, or their patch grids differ (use `encode_each`, which keeps a list).
         SpaceError: the parts come from different encoders.
     """
     if not parts:
-        raise ValueError("no features were given; expected at least one ImageFeatures")
+        raise ValueError("found no features; expected at least one ImageFeatures")
     first = parts[0]
     if {part.grid for part in parts} != {first.grid}:
         grids = sorted({f"{rows} x {columns}" for rows, columns in (part.grid for part in parts)})
-        raise ValueError(f"images of different patch grids ({', '.join(grids)}) do not stack; use encode_each")
+        raise ValueError(f"found different patch grids ({', '.join(grids)}); expected one; use encode_each")
     for part in parts[1:]:
         same_space(first.space, part.space)
         same_space(first.patch_space, part.patch_space)
@@ -157,7 +157,7 @@ def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
 
 
 def same_space(left: str, right: str) -> str:
-    """The one space that both names are.
+    """Return the common name of two spaces.
 
     Raises:
         SpaceError: the names differ.
@@ -171,17 +171,21 @@ def same_space(left: str, right: str) -> str:
 
 @runtime_checkable
 class ImageEncoder(Protocol):
-    """Images in, features out. `check_image_encoder` tests all that is promised here.
+    """Encoder of images. `check_image_encoder` tests that an object follows this interface.
 
     Attributes:
-        name: the catalogue name, hub id or folder it was loaded by.
-        space: the space of `pooled`; patch_space: the space of `patches` and `mean`.
-        dimension: D of `pooled`; patch_dimension: D of `patches`.
-        patch: side of a patch in pixels; size: side of the published square input in pixels.
-        methods: heat-map methods that `encode(..., methods=...)` can fill `ImageFeatures.dense` for by itself.
-        reader: the way into the last blocks, for methods of more than one encoder; `encode` then fills `EXTRAS` too.
-            None where there is none.
-        device, dtype: where and how the model computes. Features always come back as float32 on the CPU.
+        name: catalogue name, hub id or folder that it was loaded from.
+        space: name of the space of `pooled`.
+        patch_space: name of the space of `patches` and `mean`.
+        dimension: D of `pooled`.
+        patch_dimension: D of `patches`.
+        patch: side of a patch in pixels.
+        size: side of the published square input in pixels.
+        methods: heat-map methods for which `encode(..., methods=...)` fills `ImageFeatures.dense`.
+        reader: access to the last blocks, for methods that combine encoders; `encode` then accepts `EXTRAS` as methods
+            too. None if the blocks cannot be read.
+        device: device on which the model computes; features are always returned on the CPU.
+        dtype: floating-point type in which the model computes; features are always returned as float32.
     """
 
     name: str
@@ -198,52 +202,55 @@ class ImageEncoder(Protocol):
 
     def encode(
         self,
-        images: Sequence[Image.Image],
+        images: ImagesLike,
         size: int | None = None,
         fit: Fit = "crop",
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> ImageFeatures:
-        """Features of images that share one patch grid.
+        """Features of images with a common patch grid; one image gives B = 1.
 
         Args:
-            images: B >= 1 RGB images of any size.
-            size: `fit="crop"`: side of the square crop in pixels, by default the published one.
-                `fit="whole"`: length of the longer side in pixels, at most 1024; by default the image's own,
-                but not less than the published size nor more than twice it.
-            fit: "crop" is the model's published preprocessing; "whole" keeps the whole image, each side
-                rounded to a whole number of patches by stretching.
+            images: one image or B >= 1 images of any size, each of a kind that `load_image` accepts.
+            size: for `fit="crop"`, side of the square crop in pixels, by default the published one;
+                for `fit="whole"`, longer side in pixels, up to 1024, by default the image's own, clipped to the range
+                from the published size to twice that.
+            fit: "crop" is the model's published preprocessing; "whole" keeps the whole image and stretches each side
+                to a whole number of patches.
             methods: heat-map methods to fill `dense` for.
-            batch_size: how many images go through the model at once.
+            batch_size: images per forward pass.
 
         Raises:
-            ValueError: no image; grids differ (the message names `encode_each`); size smaller than a patch or too
-                large; an unknown fit or method.
+            ImageError: there is no image, or one cannot be read.
+            ValueError: the patch grids differ (use `encode_each`), `size` is out of range, or `fit` or a method is
+                unknown.
         """
         ...
 
     def encode_each(
         self,
-        images: Sequence[Image.Image],
+        images: ImagesLike,
         size: int | None = None,
         fit: Fit = "whole",
         methods: Sequence[str] = (),
         batch_size: int = 32,
     ) -> list[ImageFeatures]:
-        """One ImageFeatures (B = 1) an image, in order; inside, images of one grid are batched together."""
+        """One ImageFeatures (B = 1) per image, in order; images with the same patch grid are batched."""
         ...
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Texts in, vectors of a joint space out. `check_text_encoder` tests all that is promised here.
+    """Encoder of texts. `check_text_encoder` tests that an object follows this interface.
 
     Attributes:
-        name: the catalogue name, hub id or folder it was loaded by.
-        space: the space of the vectors, the same name as the image encoder's that it was trained with.
+        name: catalogue name, hub id or folder that it was loaded from.
+        space: name of the space of the vectors, the same as that of the image encoder that it was trained with.
         dimension: D.
-        templates: prompt templates that the model is published with, each with one "{}"; at least one.
-        logit_scale: what the model multiplies a cosine with before a softmax.
+        templates: one or more prompt templates that the model is published with, each with one "{}".
+        logit_scale: factor of the cosine before a softmax.
+        device: device on which the model computes; features are always returned on the CPU.
+        dtype: floating-point type in which the model computes; features are always returned as float32.
     """
 
     name: str
@@ -255,9 +262,9 @@ class TextEncoder(Protocol):
     dtype: torch.dtype
 
     def encode(self, texts: Sequence[str], batch_size: int = 256) -> TextFeatures:
-        """Raw vectors of T >= 1 texts, as typed; longer ones are cut at the model's context length.
+        """Unnormalised vectors of T >= 1 texts, without templates; texts are truncated to the context length.
 
         Raises:
-            ValueError: no text, or a text that is empty.
+            ValueError: there is no text, or a text is empty.
         """
         ...

@@ -1,4 +1,4 @@
-"""The models that are known by name: one row each, as data. Importing it loads no model and no library."""
+"""Catalogue of the models that are known by name, one row per model; importing it loads no model and no library."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Literal
 from dinoclip_viz.encoders.errors import EncoderError
 
 PLAYGROUND = Path(__file__).resolve().parent.parent / "playground" / "models"
-"""Where the embedded models are."""
+"""Folder of the embedded models."""
 
 OPEN_CLIP = "open_clip"
-"""First part of the names open_clip/MODEL/PRETRAINED, which any of open_clip's weights can be asked for by."""
+"""First part of the names open_clip/MODEL/PRETRAINED, which select any of open_clip's weights."""
 
 _MIT, _APACHE, _NON_COMMERCIAL = "MIT", "Apache-2.0", "CC-BY-NC-4.0"
 _DINOV3, _APPLE = "DINOv3 License", "Apple ML research license"
@@ -24,19 +24,19 @@ class CatalogEntry:
     """One published model.
 
     Attributes:
-        name: what a user types.
-        library: which adapter loads it.
+        name: name by which users select the model.
+        library: library that loads it.
         weights: hub id, or folder of an embedded model; for open_clip the pair (model, pretrained).
-        kind: "image" sees images alone; "image-text" reads texts too, in the same space.
-        family: the models it was published with.
-        licence: of the weights.
+        kind: "image" encodes images only; "image-text" encodes images and texts into one space.
+        family: family of models that it was published with.
+        licence: licence of the weights.
         dimension: D of the pooled vector.
-        patch: side of a patch in pixels; for a convolutional tower, pixels a cell of its last feature grid.
+        patch: side of a patch in pixels; for a convolutional tower, the stride of its last feature map.
         size: side of the published square input in pixels.
-        parameters: millions, both towers where there are two, rounded.
-        gated: whether its page must be visited and its licence accepted before a download.
+        parameters: number of parameters in millions, of all towers, rounded.
+        gated: whether the licence must be accepted on the hub before downloading.
         revision: commit on the hub; None until `dinoclip models --pin` has read it there.
-        note: what a user should know.
+        note: remark for users.
     """
 
     name: str
@@ -55,14 +55,14 @@ class CatalogEntry:
 
     @property
     def source(self) -> str:
-        """The weights as one string, the name of the space their vectors live in."""
+        """The weights as one string, which is the name of the space of their vectors."""
         if self.family == "playground":
             return self.name
         return self.weights if isinstance(self.weights, str) else "/".join((OPEN_CLIP, *self.weights))
 
     @property
     def folder(self) -> Path | None:
-        """Where an embedded model is; None for one from the hub."""
+        """Folder of an embedded model; None for a model on the hub."""
         return Path(self.weights) if self.family == "playground" and isinstance(self.weights, str) else None
 
 
@@ -194,7 +194,7 @@ def _rows() -> list[CatalogEntry]:
 
 
 def _playground() -> list[CatalogEntry]:
-    note = "embedded, works offline; knows the drawn world alone"
+    note = "embedded, works offline; trained on the playground's synthetic scenes only"
     dino, clip = (str(PLAYGROUND / name) for name in ("playground-dino", "playground-clip"))
     return [
         CatalogEntry(
@@ -284,10 +284,10 @@ _BY_HUB_ID = {entry.weights: entry for entry in CATALOG.values() if isinstance(e
 
 
 def find(name: str) -> CatalogEntry:
-    """The row of a catalogue name or hub id.
+    """Look up a row by catalogue name or hub id.
 
     Raises:
-        EncoderError: no row has it; names the nearest ones.
+        EncoderError: there is no such row; the message lists the nearest names.
 
     Examples:
         >>> find("facebook/dinov2-small").name
@@ -308,13 +308,13 @@ def find(name: str) -> CatalogEntry:
 
 
 def nearest(name: str) -> list[str]:
-    """Catalogue names and hub ids that look like the name, the likest first, at most three."""
+    """Up to three catalogue names and hub ids that are similar to the name, the nearest first."""
     known = [*CATALOG, *(hub_id for hub_id in _BY_HUB_ID if "/" in name)]
     return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
 
 
 def on_disk(entry: CatalogEntry) -> bool:
-    """Whether the model can be loaded without the network: embedded, or its weights are in the hub's cache."""
+    """Whether the model can be loaded offline: it is embedded, or its weights are in the hub's cache."""
     if entry.folder is not None:
         return (entry.folder / "config.json").is_file() and any(entry.folder.glob("*.safetensors"))
     from huggingface_hub import constants
@@ -328,7 +328,7 @@ def on_disk(entry: CatalogEntry) -> bool:
 
 
 def _open_clip_repository(model: str, pretrained: str) -> str | None:
-    """Hub id of a pair by open_clip's table; None where nothing of open_clip is cached: it then stays unimported."""
+    """Hub id of a pair in open_clip's table; None, without importing open_clip, if the cache has none of its files."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)

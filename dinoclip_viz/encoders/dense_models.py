@@ -1,7 +1,6 @@
-"""Whole models for depth and segmentation by name: DPT heads on DINOv2, Depth Anything, TIPSv2's; transformers alone.
+"""Published models of transformers for depth and segmentation, by name: DPT, Depth Anything and TIPSv2.
 
-They answer for an image at its own size. Weights come from a local folder or the hub, as safetensors; no code is run
-from there.
+They predict at the image's own size. Weights are safetensors from a local folder or the hub; no code is run from there.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dinoclip_viz.encoders import huggingface
 from dinoclip_viz.encoders.errors import EncoderError
 from dinoclip_viz.encoders.hub import fetch
 from dinoclip_viz.encoders.loading import HUB_ID
-from dinoclip_viz.images import MAXIMUM_SIDE
+from dinoclip_viz.images import MAXIMUM_SIDE, ImageLike, load_image
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,13 +47,13 @@ _METRIC_BACKBONES = ("dinov2", "dinov2_with_registers")
 
 @dataclass(frozen=True, eq=False)
 class DepthModel:
-    """Depth of every pixel of an image.
+    """Model of the depth of each pixel.
 
     Attributes:
         name: hub id or folder.
-        metric: whether it tells metres; if not, only which pixel is nearer: higher is nearer, scale and shift unknown.
-        device: where it computes.
-        revision: the hub's commit; None for a local folder.
+        metric: whether the depth is in metres; if not, higher values are nearer, up to an unknown scale and shift.
+        device: device on which the model computes.
+        revision: commit on the hub; None for a local folder.
     """
 
     name: str
@@ -64,25 +63,29 @@ class DepthModel:
     _model: PreTrainedModel = field(repr=False)
     _processor: object = field(repr=False)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """(height, width) float32 at the image's size: metres, or nearness without a scale.
+    def __call__(self, image: ImageLike) -> Tensor:
+        """(height, width) float32 depth at the image's size, in metres if `metric`, else relative inverse depth.
 
         Args:
-            image: RGB image; more than 1024 pixels a side are scaled down first.
+            image: image of a kind that `load_image` accepts; sides above 1024 pixels are scaled down first.
+
+        Raises:
+            ImageError: the image cannot be read.
         """
+        image = load_image(image)
         depth = _answer(self._model, self._processor, image, self.device, "predicted_depth")
         return _at_size(depth[None], image)[0]
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationModel:
-    """Class of every pixel of an image.
+    """Model of the class of each pixel.
 
     Attributes:
         name: hub id or folder.
-        names: of the classes, in the order of the labels.
-        device: where it computes.
-        revision: the hub's commit; None for a local folder.
+        names: names of the classes, in the order of the labels.
+        device: device on which the model computes.
+        revision: commit on the hub; None for a local folder.
     """
 
     name: str
@@ -92,28 +95,32 @@ class SegmentationModel:
     _model: PreTrainedModel = field(repr=False)
     _processor: object = field(repr=False)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """(height, width) int64 labels at the image's size, of logits interpolated to it.
+    def __call__(self, image: ImageLike) -> Tensor:
+        """(height, width) int64 labels at the image's size, from bilinearly interpolated logits.
 
         Args:
-            image: RGB image; more than 1024 pixels a side are scaled down first.
+            image: image of a kind that `load_image` accepts; sides above 1024 pixels are scaled down first.
+
+        Raises:
+            ImageError: the image cannot be read.
         """
+        image = load_image(image)
         logits = _answer(self._model, self._processor, image, self.device, "logits")
         return _at_size(logits, image).argmax(0)
 
 
 def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthModel:
-    """The depth model in a local folder or of that hub id.
+    """Load a depth model from a local folder or the hub.
 
-    DPT on DINOv2 is published in metres (NYU, KITTI), as are TIPSv2's and the metric ones of Depth Anything; the others
-    tell nearness alone.
+    DPT on DINOv2 (NYU, KITTI), TIPSv2 and the metric versions of Depth Anything predict metres; the others predict
+    relative inverse depth.
 
     Args:
-        name: such as facebook/dpt-dinov2-small-nyu, or a folder written by `save_pretrained`.
-        device: where it computes.
+        name: hub id, such as facebook/dpt-dinov2-small-nyu, or a folder written by `save_pretrained`.
+        device: device to compute on.
 
     Raises:
-        EncoderError: it cannot be found, fetched or read, or is no depth model of a known kind; one line says why.
+        EncoderError: the model cannot be found, downloaded or read, or is not a depth model of a known type.
     """
     model, processor, revision = _load(name, "depth", DEPTH_MODELS, device)
     config = model.config
@@ -127,7 +134,7 @@ def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthMode
 
 
 def load_segmentation_model(name: str, device: str | torch.device = "cpu") -> SegmentationModel:
-    """The segmentation model in a local folder or of that hub id; arguments and errors as in `load_depth_model`."""
+    """Load a segmentation model from a local folder or the hub; arguments and errors as in `load_depth_model`."""
     model, processor, revision = _load(name, "segmentation", SEGMENTATION_MODELS, device)
     listed = model.config.id2label
     names = tuple(str(listed[index]) for index in sorted(listed))
@@ -144,11 +151,11 @@ def _load(
     kind = huggingface.model_type(folder, name)
     if kind is None or kind not in known:
         raise EncoderError(
-            f"{name}: model type {kind!r} is no {task} model of a known kind; known: {', '.join(known)}, such as "
+            f"{name}: model type {kind!r} is no {task} model of a known type; expected {', '.join(known)}, such as "
             f"{EXAMPLES[task]}"
         )
     if not any(folder.glob("*.safetensors")):
-        raise EncoderError(f"{name}: {folder} has no model.safetensors, and a pickle is never loaded; save it anew")
+        raise EncoderError(f"{name}: {folder} has no model.safetensors, and a pickle is never loaded; save it again")
     try:
         model, report = getattr(transformers, known[kind]).from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
@@ -156,12 +163,12 @@ def _load(
         processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         line = " ".join(str(error).split())[:160]
-        raise EncoderError(f"{name}: {folder} cannot be read as a {task} model ({line}); fetch it again") from error
+        raise EncoderError(f"{name}: {folder} cannot be read as a {task} model ({line}); download it again") from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise EncoderError(
-            f"{name}: the weights in {folder} lack {len(missing)} tensors of {known[kind]}, {missing[0]} first; they "
-            f"are no {task} model"
+            f"{name}: the weights in {folder} lack {len(missing)} tensors of {known[kind]}, {missing[0]} first; "
+            f"expected a complete {task} model"
         )
     return model.eval().requires_grad_(False).to(device), processor, revision
 
@@ -179,9 +186,9 @@ def _folder(name: str, task: Task) -> tuple[Path, str | None]:
 
 @torch.no_grad()
 def _answer(model: PreTrainedModel, processor: object, image: Image.Image, device: torch.device, key: str) -> Tensor:
-    """What the model says of an image, without the edges that its processor padded: (h, w) or (K, h, w)."""
+    """(h, w) or (K, h, w) output of the model for an image, without the borders that its processor padded."""
     if not callable(processor):
-        raise EncoderError(f"{type(processor).__name__} is no image processor")
+        raise EncoderError(f"found {type(processor).__name__}; expected an image processor")
     small = image.convert("RGB")
     small.thumbnail((MAXIMUM_SIDE, MAXIMUM_SIDE), Image.Resampling.BICUBIC)
     pixels: Tensor = processor(images=small, return_tensors="pt")["pixel_values"]
@@ -199,5 +206,5 @@ def _answer(model: PreTrainedModel, processor: object, image: Image.Image, devic
 
 
 def _at_size(maps: Tensor, image: Image.Image) -> Tensor:
-    """(K, height, width) of (K, h, w), bilinear."""
+    """(K, height, width) maps at the image's size, bilinearly interpolated from (K, h, w)."""
     return F.interpolate(maps[None], size=(image.height, image.width), mode="bilinear", align_corners=False)[0]

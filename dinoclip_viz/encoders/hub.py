@@ -1,4 +1,4 @@
-"""A hub repository becomes a local folder: safetensors and settings alone, never a pickle or code."""
+"""Download of models from the Hugging Face hub: only safetensors and settings, no pickle and no code."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _SETTINGS = [
 def fetch(
     name: str, repository: str, library: Library, revision: str | None = None, gated: bool = False
 ) -> tuple[Path, str]:
-    """The repository's files in the hub's cache, and the commit they are of.
+    """Download a repository and return its folder in the hub's cache and its commit.
 
-    Some repositories (openai/clip-vit-base-patch32 for one) hold a pickle alone on their main branch, and safetensors
-    in a pull request by the hub's own conversion bot. Those are taken then, as transformers does.
+    Some repositories (such as openai/clip-vit-base-patch32) have only a pickle on the main branch, and safetensors in a
+    pull request by the hub's conversion bot. Then those are used, as transformers does.
 
     Args:
-        name: as the user wrote it, for messages.
+        name: name as the user wrote it, for messages.
         repository: hub id.
-        library: whose weights to take, where a repository has both.
-        revision: branch, tag or commit; the main branch unless given.
+        library: library whose weights to use if a repository has both.
+        revision: branch, tag or commit; by default the main branch.
         gated: whether its licence must be accepted first.
 
     Raises:
-        EncoderError: the hub cannot be reached, has no such repository or revision or no safetensors in it, or asks
-            for a login.
+        EncoderError: the hub cannot be reached, the repository or revision does not exist or has no safetensors, or
+            a login is required.
     """
     folder = _download(name, repository, library, revision, gated)
     if not _has_weights(folder, library):
@@ -59,7 +59,7 @@ def fetch(
             hint = f"; its open_clip files, if any, are hf-hub:{repository}" if library == "transformers" else ""
             raise EncoderError(
                 f"{name}: {repository} has no {_WEIGHTS[library][0]}, and a pickle is never loaded; "
-                f"save the model with save_pretrained and give that folder{hint}"
+                f"save the model with save_pretrained and use that folder{hint}"
             )
         folder = converted
     return folder, folder.name
@@ -102,7 +102,7 @@ def _download(name: str, repository: str, library: Library, revision: str | None
 
 
 def _converted(name: str, repository: str, library: Library, gated: bool) -> Path | None:
-    """The repository's files with safetensors from the conversion bot's pull request; None without one."""
+    """Folder of the revision with safetensors in the conversion bot's pull request; None without one."""
     from huggingface_hub import get_repo_discussions
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -123,7 +123,7 @@ def _converted(name: str, repository: str, library: Library, gated: bool) -> Pat
 
 
 def _in_cache(folder: Path, library: Library) -> Path | None:
-    """Another snapshot of the same repository that has weights; None without one."""
+    """Another cached snapshot of the same repository that has weights; None without one."""
     return next((other for other in sorted(folder.parent.iterdir()) if _has_weights(other, library)), None)
 
 

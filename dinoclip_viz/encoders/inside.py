@@ -1,4 +1,4 @@
-"""What happens inside a vision transformer: norms of the tokens after every block, and who attends to whom."""
+"""Token norms after every block of a vision transformer, its last attention, and attention rollout."""
 
 from __future__ import annotations
 
@@ -6,35 +6,37 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder
-from dinoclip_viz.encoders.batching import BatchedImageEncoder
-from dinoclip_viz.encoders.blocks import Blocks, twin
+from dinoclip_viz.encoders.loading import as_encoder
+from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder
+from dinoclip_viz.encoders.towers.blocks import Blocks, twin
+from dinoclip_viz.images import ImagesLike, load_images
 
 AT_ONCE = 8
-"""Images in one pass where only norms are wanted; with attention they go one by one, for its memory's sake."""
+"""Images per pass without attention; with attention, images are processed one by one to save memory."""
 
 
 @dataclass(frozen=True)
 class Insides:
-    """The inside of a vision transformer for B images of one grid: L blocks, R register tokens, float32 on the CPU.
+    """Token norms and attention of a vision transformer with L blocks and R registers, for B images.
 
-    CLS and register tokens never stand among the patches. A model without CLS (SigLIP) has no `cls_norms`, and no query
-    in `attention`; its rollout is the mean over the patches' rows.
+    All tensors are float32 on the CPU. CLS and register tokens are kept apart from the patches. A model without CLS
+    (SigLIP) has neither `cls_norms` nor a query in `attention`; its rollout is the mean over the patches' queries.
 
     Attributes:
-        norms: (B, L, H, W) length of each patch token after each block, before the model's final norm.
-        cls_norms: (B, L) the same of CLS; None without CLS.
-        register_norms: (B, L, R) the same of the register tokens.
-        attention: (B, heads, Q, H, W) what the last block's queries, CLS and then the registers, give to each patch;
-            None if it was not asked for.
-        prefix_attention: (B, heads, Q, Q) what they give to CLS and registers: a query's two parts sum to 1 together.
-        rollout: (B, H, W) what reaches CLS from each patch through all blocks; None if not asked for.
-        boxes: (B, 4) the part of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
+        norms: (B, L, H, W) L2 norm of each patch token after each block, before the model's final norm.
+        cls_norms: (B, L) the same for CLS; None without CLS.
+        register_norms: (B, L, R) the same for the register tokens.
+        attention: (B, heads, Q, H, W) attention of the last block from CLS and then the registers to the patches;
+            None if it was not requested.
+        prefix_attention: (B, heads, Q, Q) attention of the same queries to CLS and registers; with `attention` it sums
+            to 1 per query.
+        rollout: (B, H, W) attention rollout from CLS to the patches through all blocks; None if it was not requested.
+        boxes: (B, 4) region of each image that the grid covers, (x0, y0, x1, y1) in the image's pixels.
         sizes: (B, 2) width and height of each image in pixels.
-        space: name of the space that the encoder's patches live in.
+        space: name of the space of the encoder's patches.
     """
 
     norms: Tensor
@@ -57,43 +59,42 @@ class Insides:
 
     @property
     def layers(self) -> int:
-        """L, how many blocks there are."""
+        """Number of blocks L."""
         return self.norms.shape[1]
 
     @property
     def registers(self) -> int:
-        """R, how many register tokens there are."""
+        """Number of register tokens R."""
         return self.register_norms.shape[2]
 
     @property
     def queries(self) -> tuple[str, ...]:
-        """What the queries of `attention` are called, in order."""
+        """Names of the queries of `attention`, in order."""
         cls = () if self.cls_norms is None else ("CLS",)
         return (*cls, *(f"register {index + 1}" for index in range(self.registers)))
 
 
 def look_inside(
-    encoder: ImageEncoder,
-    images: Sequence[Image.Image],
+    encoder: str | ImageEncoder,
+    images: ImagesLike,
     size: int | None = None,
     fit: Fit = "whole",
     attention: bool = True,
 ) -> Insides:
-    """Norms of all tokens after every block; the last block's attention, and its rollout through all blocks.
+    """Norms of all tokens after every block, the attention of the last block, and attention rollout.
 
-    Works on a twin of the model over the same weights, so that whatever else uses the encoder meanwhile is not touched.
-    With attention, one block's weights at a time are in memory, (heads, T, T) for T tokens; without, the model computes
-    as it always does.
+    The pass runs on a twin of the model with the same weights, so that concurrent uses of the encoder are not affected.
+    With attention, the weights of one block at a time are in memory, (heads, T, T) for T tokens.
 
     Args:
-        encoder: a vision transformer, as `load_encoder` gives it.
-        images: B >= 1 images that share one patch grid.
+        encoder: vision transformer or its name.
+        images: one image or B >= 1 images with a common patch grid.
         size: as in `ImageEncoder.encode`.
         fit: as in `ImageEncoder.encode`.
         attention: whether to compute attention and rollout.
 
     Raises:
-        EncoderError: the encoder is no vision transformer.
+        EncoderError: the encoder cannot be loaded, or is not a vision transformer.
         ValueError: as in `ImageEncoder.encode`.
 
     Examples:
@@ -102,9 +103,10 @@ def look_inside(
         >>> seen.norms.shape, seen.attention.shape, seen.queries
         (torch.Size([1, 6, 12, 12]), torch.Size([1, 4, 1, 12, 12]), ('CLS',))
     """
+    encoder, images = as_encoder(encoder), load_images(images)
     if not isinstance(encoder, BatchedImageEncoder) or encoder.blocks is None:
         raise EncoderError(
-            f"{encoder.name} has no tokens to look at: it is no vision transformer; take one, such as dinov2-small"
+            f"{encoder.name} is not a vision transformer and has no tokens; use one, such as dinov2-small"
         )
     blocks = encoder.blocks
     plans, pixels = encoder.inputs(images, size, fit)
@@ -125,12 +127,12 @@ def look_inside(
 
 @dataclass
 class _Record:
-    """What the hooks of one pass have seen.
+    """Values recorded by the hooks of one pass.
 
     Attributes:
-        norms: of each block so far, (B, T).
-        weights: (B, heads, T, T) of the latest block; None before the first, or where attention is not read.
-        rollout: (B, T, T) through the blocks so far.
+        norms: (B, T) norms after each block so far.
+        weights: (B, heads, T, T) attention of the latest block; None before the first block or without attention.
+        rollout: (B, T, T) attention rollout through the blocks so far.
     """
 
     norms: list[Tensor] = field(default_factory=list)
@@ -140,8 +142,8 @@ class _Record:
     def clear(self) -> None:
         self.norms, self.weights, self.rollout = [], None, None
 
-    def heard(self, weights: Tensor) -> None:
-        """Abnar and Zuidema 2020: each block's attention, mean over heads, half of it the residual's identity."""
+    def add_attention(self, weights: Tensor) -> None:
+        """Update the rollout (Abnar and Zuidema 2020): mean over heads, averaged with the identity for the residual."""
         self.weights = weights
         mixed = weights.mean(dim=1, dtype=torch.float32)  # (B, T, T)
         mixed.diagonal(dim1=-2, dim2=-1).add_(1)
@@ -150,7 +152,7 @@ class _Record:
 
 
 def _watched(blocks: Blocks, attention: bool, record: _Record) -> nn.Module:
-    """A twin of the model whose blocks tell the record what passes through them."""
+    """A twin of the model whose hooks fill the record."""
 
     def passed(_: nn.Module, __: tuple[object, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         tokens = output if isinstance(output, Tensor) else output[0]
@@ -160,7 +162,7 @@ def _watched(blocks: Blocks, attention: bool, record: _Record) -> nn.Module:
     model = twin(blocks.model)
     layers = blocks.of(model)
     if attention:
-        blocks.listen(model, layers, record.heard)
+        blocks.listen(model, layers, record.add_attention)
     for layer in layers:
         layer.register_forward_hook(passed)
     return model
@@ -169,7 +171,7 @@ def _watched(blocks: Blocks, attention: bool, record: _Record) -> nn.Module:
 def _insides(
     record: _Record, blocks: Blocks, grid: tuple[int, int], boxes: Tensor, sizes: Tensor, space: str
 ) -> Insides:
-    """The tokens of one pass, sorted into CLS, registers and patches."""
+    """The tokens of one pass, split into CLS, registers and patches."""
     cls, prefix = int(blocks.cls), blocks.prefix
     norms = torch.stack(record.norms, dim=1).cpu()  # (B, L, T)
     to_patches, to_prefix, rollout = None, None, None
@@ -192,7 +194,7 @@ def _insides(
 
 
 def _joined(parts: Sequence[Insides]) -> Insides:
-    """The images of all parts, in order."""
+    """Concatenate along the axis B."""
 
     def every(values: Sequence[Tensor | None]) -> Tensor | None:
         known = [value for value in values if value is not None]

@@ -1,4 +1,4 @@
-"""A name becomes an encoder: a catalogue name, a hub id or a local folder."""
+"""Encoders by catalogue name, hub id or local folder."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from pathlib import Path
 
 import torch
 
-from dinoclip_viz.encoders import huggingface, openclip, pixels
+from dinoclip_viz.encoders import huggingface, openclip
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
+from dinoclip_viz.encoders.cache import cached, latest
 from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, find
+from dinoclip_viz.encoders.errors import type_name
 from dinoclip_viz.encoders.hub import fetch
+from dinoclip_viz.encoders.towers import pixels
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_PREFIX = "hf-hub:"
 RANDOM_PREFIX = "random:"
-"""Before a name: that model's architecture with random weights, the floor under every figure."""
+"""Prefix of a name: the architecture of that model with random weights, the baseline of every measurement."""
+_EXAMPLE = '"playground-dino"'
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 18
 
 log = logging.getLogger(__name__)
@@ -28,15 +32,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model's files are.
+    """Location of a model's files.
 
     Attributes:
-        name: as the user wrote it.
-        space: what the space of its vectors is called.
-        folder: its files.
-        revision: the hub's commit, where it came from the hub.
-        published: open_clip's (model, pretrained), where the folder holds weights alone.
-        random: whether the architecture alone is wanted, its weights random.
+        name: name as the user wrote it.
+        space: name of the space of its vectors.
+        folder: folder of its files.
+        revision: commit on the hub; None for a local folder.
+        published: open_clip's (model, pretrained), if the folder contains only weights.
+        random: whether to use the architecture with random weights.
     """
 
     name: str
@@ -48,18 +52,49 @@ class Source:
 
 
 def load_encoder(name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> ImageEncoder:
-    """The image encoder of that name; of an image-text model the vision side alone.
+    """Load an image encoder by name; for an image-text model, its vision side only.
+
+    An encoder that was loaded with the same name and settings, and is still referenced, is returned again.
 
     Args:
-        name: catalogue name, hub id (org/name; hf-hub:org/name takes its open_clip files) or local folder;
-            "random:NAME" is that model's architecture with random weights, always the same ones, and "pixels" the raw
-            pixels of each patch: what every figure must stand above.
-        device: where it computes; by default cuda, else mps, else cpu.
-        dtype: how it computes; by default float32.
+        name: catalogue name, hub id (org/name; hf-hub:org/name uses its open_clip files) or local folder. Baselines:
+            "random:NAME" is the architecture of that model with random weights from a fixed seed, "pixels" the raw
+            pixels of each patch.
+        device: device to compute on; by default cuda, else mps, else cpu.
+        dtype: floating-point type to compute in; by default float32.
 
     Raises:
-        EncoderError: it cannot be found, fetched or read; one line says what to do.
+        EncoderError: the model cannot be found, downloaded or read.
     """
+    _check_name(name)
+    where, how = chosen_device(device), dtype or torch.float32
+    return cached("encoder", name, (where, how), lambda: _load_encoder(name, where, how))
+
+
+def as_encoder(encoder: str | ImageEncoder) -> ImageEncoder:
+    """Return a loaded encoder unchanged, or load it by name.
+
+    A name finds an encoder that was loaded earlier under it, with any settings, while that is still referenced.
+
+    Args:
+        encoder: loaded encoder or its name, as in `load_encoder`.
+
+    Raises:
+        EncoderError: the value is neither, or the encoder cannot be loaded.
+    """
+    if isinstance(encoder, str):
+        return latest("encoder", encoder, lambda: load_encoder(encoder))
+    if not isinstance(encoder, ImageEncoder):
+        raise EncoderError(f"found {type_name(encoder)}; expected an image encoder or its name, such as {_EXAMPLE}")
+    return encoder
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str):
+        raise EncoderError(f"found {type_name(name)}; expected the name of an encoder, such as {_EXAMPLE}")
+
+
+def _load_encoder(name: str, device: torch.device, dtype: torch.dtype) -> ImageEncoder:
     if name == pixels.NAME:
         return pixels.image_encoder()
     loaded = _load(name, device, dtype)
@@ -73,14 +108,17 @@ def load_encoder(name: str, device: str | torch.device | None = None, dtype: tor
 def load_text_encoder(
     name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> TextEncoder:
-    """The text encoder of an image-text model; arguments and errors as in `load_encoder`."""
+    """Load the text encoder of an image-text model; arguments and errors as in `load_encoder`."""
     return _texts(_load(name, device, dtype))
 
 
 def load_pair(
     name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> tuple[ImageEncoder, TextEncoder]:
-    """Both encoders of an image-text model over one copy of its weights; arguments and errors as in `load_encoder`."""
+    """Load both encoders of an image-text model, over one copy of its weights.
+
+    Arguments and errors are those of `load_encoder`.
+    """
     loaded = _load(name, device, dtype)
     texts = _texts(loaded)
     if isinstance(loaded, openclip.Loaded):
@@ -97,9 +135,10 @@ def _texts(loaded: huggingface.Loaded | openclip.Loaded) -> TextEncoder:
 def _load(
     name: str, device: str | torch.device | None, dtype: torch.dtype | None
 ) -> huggingface.Loaded | openclip.Loaded:
-    where, how = _device(device), dtype or torch.float32
+    _check_name(name)
+    where, how = chosen_device(device), dtype or torch.float32
     if not how.is_floating_point:
-        raise EncoderError(f"dtype {how} cannot hold a model; expected torch.float32, torch.bfloat16 or torch.float16")
+        raise EncoderError(f"found dtype {how}; expected torch.float32, torch.bfloat16 or torch.float16")
     source = _resolve(name)
     log.info("loading %s from %s on %s as %s", name, source.folder, where, how)
     with _quietly():
@@ -112,7 +151,7 @@ def _load(
             if kind in huggingface.ARCHITECTURES or not (source.folder / "open_clip_config.json").is_file():
                 return huggingface.load(source.folder, name, source.space, where, how, source.revision, source.random)
         if source.random:
-            raise EncoderError(f"{name}: random weights are made of transformers' architectures alone")
+            raise EncoderError(f"{name}: found an open_clip model; random weights need a transformers architecture")
         if (source.folder / "open_clip_config.json").is_file():
             return openclip.load_folder(source.folder, name, source.space, where, how, source.revision)
     raise EncoderError(
@@ -138,11 +177,9 @@ def _resolve(name: str) -> Source:
 
 def _refuse_paths(name: str, folder: Path) -> None:
     if folder.is_file():
-        raise EncoderError(
-            f"{name} is a file; expected a catalogue name, a hub id or the folder that a model was saved in"
-        )
+        raise EncoderError(f"{name} is a file; expected a catalogue name, a hub id or the folder of a saved model")
     if name.startswith((".", "/", "~", "\\")) or re.match(r"[A-Za-z]:[\\/]", name):
-        raise EncoderError(f"there is no folder {name}; expected a folder with config.json and model.safetensors")
+        raise EncoderError(f"there is no folder {name}; expected one with config.json and model.safetensors")
 
 
 def _by_name(name: str) -> Source:
@@ -162,9 +199,7 @@ def _by_name(name: str) -> Source:
         return Source(name, name, folder, commit)
     if entry.folder is not None:
         if not entry.folder.is_dir():
-            raise EncoderError(
-                f"{name}: {entry.folder} is missing; this copy of the package came without its embedded models"
-            )
+            raise EncoderError(f"{name}: {entry.folder} is missing; reinstall the package with its embedded models")
         return Source(name, entry.source, entry.folder)
     if isinstance(entry.weights, tuple):
         return _published(name, entry.source, *entry.weights, entry.revision)
@@ -177,7 +212,12 @@ def _published(name: str, space: str, model: str, pretrained: str, revision: str
     return Source(name, space, folder, commit, (model, pretrained))
 
 
-def _device(device: str | torch.device | None) -> torch.device:
+def chosen_device(device: str | torch.device | None) -> torch.device:
+    """The device to compute on: the given one, else cuda, mps or cpu, the first that is available.
+
+    Raises:
+        EncoderError: the given device is unknown or unavailable.
+    """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -186,13 +226,13 @@ def _device(device: str | torch.device | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EncoderError(
-            f"device {str(device)!r} cannot be used here ({reason}); expected cpu, cuda, cuda:0, mps, ..."
+            f"device {str(device)!r} is not available ({reason}); expected cpu, cuda, cuda:0, mps, ..."
         ) from error
     return chosen
 
 
 def _fingerprint(folder: Path) -> str:
-    """8 hexadecimal digits that tell one folder's weights from another's; large files are sampled all over."""
+    """8 hexadecimal digits that identify the weights in a folder; of a large file, 64 samples are hashed."""
     digest = hashlib.sha256()
     for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         if not path.is_file():
@@ -211,7 +251,7 @@ def _fingerprint(folder: Path) -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Transformers without progress bars and reports, as it was before afterwards: what matters is raised by us."""
+    """Transformers without progress bars and reports inside the block; its settings are restored afterwards."""
     from transformers.utils import logging as transformers_logging
 
     showed, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""A name becomes an image-text model."""
+"""Image-text models by name."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ import torch
 from dinoclip_viz.dense.dinoiser import DinoiserHead
 from dinoclip_viz.encoders import load_encoder, load_pair, load_text_encoder
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder, same_space
+from dinoclip_viz.encoders.cache import cached, files_state, latest
 from dinoclip_viz.encoders.catalog import PLAYGROUND
+from dinoclip_viz.encoders.errors import type_name
+from dinoclip_viz.encoders.loading import chosen_device
 from dinoclip_viz.models.model import ImageTextModel
 from dinoclip_viz.models.patches import GUIDED_BY, POOLING_LEAST
 from dinoclip_viz.models.texts import ProjectedTexts
 from dinoclip_viz.projector import Projector
 
+_EXAMPLE = '"playground"'
 DINOISER = "dinoiser.safetensors"
 TEXT_TO_DINO = PLAYGROUND / "playground-text-to-dino"
 
@@ -29,19 +33,55 @@ def load_model(
     dtype: torch.dtype | None = None,
     dinoiser: str | Path | None = None,
 ) -> ImageTextModel:
-    """An image-text model by name.
+    """Load an image-text model by name.
+
+    A model that was loaded with the same name and settings, and is still referenced, is returned again.
 
     Args:
-        name: "playground"; a CLIP's catalogue name, hub id or local folder; or a projector's local folder.
-        guide: a DINO's name, which tells what is alike and draws PCA maps. "playground-clip" takes "playground-dino".
-        device: where it computes; by default cuda, else mps, else cpu.
-        dtype: how it computes; by default float32.
-        dinoiser: CLIP-DINOiser's layers for the CLIP: a file that `dinoclip dinoiser` trained, or the published
-            last.pt; by default dinoiser.safetensors in the CLIP's own folder, where there is one.
+        name: "playground"; catalogue name, hub id or local folder of a CLIP; or local folder of a projector.
+        guide: name of a DINO, for the methods that use its similarities and for PCA maps; by default "playground-dino"
+            for "playground-clip", else none.
+        device: device to compute on; by default cuda, else mps, else cpu.
+        dtype: floating-point type to compute in; by default float32.
+        dinoiser: file with CLIP-DINOiser's layers for the CLIP, trained by `dinoclip dinoiser` or the published
+            last.pt; by default dinoiser.safetensors in the folder of the CLIP, if it exists.
 
     Raises:
-        EncoderError: a part cannot be found, fetched or read, or does not fit another; one line says what to do.
+        EncoderError: a part cannot be found, downloaded or read, or two parts do not fit.
     """
+    if not isinstance(name, str):
+        raise EncoderError(f"found {type_name(name)}; expected the name of a model, such as {_EXAMPLE}")
+    where, how = chosen_device(device), dtype or torch.float32
+    head = None if dinoiser is None else str(dinoiser)
+    settings = (guide, files_state(guide), where, how, head, files_state(head))
+    return cached("model", name, settings, lambda: _load_model(name, guide, where, how, dinoiser))
+
+
+def as_model(model: str | ImageTextModel) -> ImageTextModel:
+    """Return a loaded model unchanged, or load it by name.
+
+    A name finds a model that was loaded earlier under it, with any settings, while that is still referenced.
+
+    Args:
+        model: loaded model or its name, as in `load_model`.
+
+    Raises:
+        EncoderError: the value is neither, or the model cannot be loaded.
+    """
+    if isinstance(model, str):
+        return latest("model", model, lambda: load_model(model))
+    if not isinstance(model, ImageTextModel):
+        raise EncoderError(f"found {type_name(model)}; expected an image-text model or its name, such as {_EXAMPLE}")
+    return model
+
+
+def _load_model(
+    name: str,
+    guide: str | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    dinoiser: str | Path | None,
+) -> ImageTextModel:
     folder = PLAYGROUND / "playground-projector" if name == "playground" else Path(name).expanduser()
     settings = _projector_settings(folder)
     if settings is None:
@@ -49,7 +89,7 @@ def load_model(
     projector = _load_projector(folder)
     images = load_encoder(projector.image_encoder, device, dtype)
     same_space(projector.image_space, images.patch_space)
-    beside = load_encoder(guide, device, dtype) if guide else images
+    guiding = load_encoder(guide, device, dtype) if guide else images
     clip: ImageEncoder | None = None
     texts: TextEncoder
     if name == "playground":
@@ -60,12 +100,12 @@ def load_model(
     if projector.side == "text":
         texts = ProjectedTexts(texts, projector)
     if clip is None and dinoiser is not None:
-        raise EncoderError(f"{name} has no CLIP of its own that {dinoiser} could serve; name a CLIP")
+        raise EncoderError(f"{name} has no CLIP for the layers in {dinoiser}; expected the name of a CLIP")
     head = None if clip is None else _dinoiser(clip, PLAYGROUND / "playground-clip", dinoiser)
     text_map = _load_projector(TEXT_TO_DINO) if name == "playground" and TEXT_TO_DINO.is_dir() else None
     measured = _measured(folder)
     return ImageTextModel(
-        name, images, texts, projector, clip, beside, measured.none_cosine, measured.best_method, head, text_map,
+        name, images, texts, projector, clip, guiding, measured.none_cosine, measured.best_method, head, text_map,
         measured.guided_by, measured.pooling_least,
     )  # fmt: skip
 
@@ -73,24 +113,24 @@ def load_model(
 def _load_clip(
     name: str,
     guide: str | None,
-    device: str | torch.device | None,
-    dtype: torch.dtype | None,
+    device: torch.device,
+    dtype: torch.dtype,
     dinoiser: str | Path | None,
 ) -> ImageTextModel:
     images, texts = load_pair(name, device, dtype)
     if guide is None and images.space == "playground-clip":
         guide = "playground-dino"
-    beside = load_encoder(guide, device, dtype) if guide else None
+    guiding = load_encoder(guide, device, dtype) if guide else None
     folder = PLAYGROUND / name if images.space.startswith("playground") else Path(name).expanduser()
     measured = _measured(folder)
     return ImageTextModel(
-        name, images, texts, None, images, beside, measured.none_cosine, measured.best_method,
+        name, images, texts, None, images, guiding, measured.none_cosine, measured.best_method,
         _dinoiser(images, folder, dinoiser), None, measured.guided_by, measured.pooling_least,
     )  # fmt: skip
 
 
 def _dinoiser(clip: ImageEncoder, folder: Path, given: str | Path | None) -> DinoiserHead | None:
-    """The layers that were named, or those in the CLIP's folder; None where there are none."""
+    """CLIP-DINOiser's layers in the given file or in the CLIP's folder; None without a file."""
     file = Path(given).expanduser() if given is not None else folder / DINOISER
     if given is None and not file.is_file():
         return None
@@ -99,7 +139,7 @@ def _dinoiser(clip: ImageEncoder, folder: Path, given: str | Path | None) -> Din
     except ValueError as error:
         raise EncoderError(str(error)) from error
     if not clip.methods:
-        raise EncoderError(f"{clip.name} serves no dense method, so that {file} has nothing to pool")
+        raise EncoderError(f"{clip.name} serves no dense method, which the layers in {file} need; use another CLIP")
     if head.width != clip.patch_dimension:
         raise EncoderError(
             f"{file} is for a CLIP whose tokens have {head.width} values, but {clip.name}'s have {clip.patch_dimension}"
@@ -110,14 +150,14 @@ def _dinoiser(clip: ImageEncoder, folder: Path, given: str | Path | None) -> Din
 
 
 def _projector_settings(folder: Path) -> dict[str, object] | None:
-    """config.json of a projector's folder; None where the folder is no projector's."""
+    """Content of a projector's config.json; None if the folder is not a projector's."""
     file = folder / "config.json"
     if not file.is_file():
         return None
     try:
         settings = json.loads(file.read_text())
     except (OSError, ValueError):
-        return None  # the encoders' loader says what is wrong with it
+        return None  # the loader of encoders raises an error for it
     return settings if isinstance(settings, dict) and "image_encoder" in settings else None
 
 
@@ -127,10 +167,13 @@ def _load_projector(folder: Path) -> Projector:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on a model and stands in measured.json beside its weights.
+    """Measurements of a model, from measured.json in the folder of its weights.
 
     Attributes:
-        none_cosine, best_method, guided_by, pooling_least: as in `ImageTextModel`.
+        none_cosine: as in `ImageTextModel`.
+        best_method: as in `ImageTextModel`.
+        guided_by: as in `ImageTextModel`.
+        pooling_least: as in `ImageTextModel`.
     """
 
     none_cosine: float = 0.2

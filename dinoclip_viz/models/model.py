@@ -1,4 +1,4 @@
-"""What an image-text model is: its parts, the heat-map methods that they serve, and features ready for them."""
+"""Image-text models: their encoders, the heat-map methods that they serve, and features for these."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from PIL import Image
 
 from dinoclip_viz.dense.dinoiser import DinoiserHead
 from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures, TextEncoder, TextFeatures
+from dinoclip_viz.images import ImagesLike, load_images
 from dinoclip_viz.models.patches import (
     GUIDED_BY,
     HEATMAP_METHODS,
@@ -23,21 +24,21 @@ from dinoclip_viz.projector import Projector
 
 @dataclass(frozen=True)
 class ImageTextModel:
-    """Images and texts in one space.
+    """A model that encodes images and texts into one space.
 
     Attributes:
-        name: as it was loaded.
-        images: the encoder that sees the images; a CLIP's own, or a DINO whose features a projector carries over.
-        texts: the text encoder.
-        projector: carries `images`' features into the text encoder's space; None for a CLIP.
-        clip: the CLIP whose blocks the dense methods read, where there is one; a CLIP's is `images` itself.
-        guide: the DINO that tells which of CLIP's patches are alike and draws PCA maps, where there is one.
-        none_cosine: cosine at which "none of these" is as probable as a label.
-        best_method: the heat-map method that measured best on this model.
-        dinoiser: the two layers by which the CLIP alone knows what a DINO finds alike; None without.
-        text_map: carries texts to `images`' own patches, beside `projector`; None without.
-        guided_by: method -> which of the guide's vectors tell what is alike.
-        pooling_least: cosine of those vectors below which CLIP-DINOiser's pooling mixes no two patches.
+        name: name that it was loaded by.
+        images: image encoder; the CLIP's own, or a DINO with a projector.
+        texts: text encoder.
+        projector: projection of the features of `images` into the space of `texts`; None for a CLIP.
+        clip: CLIP whose blocks the dense methods read, or None; for a CLIP it is `images`.
+        guide: DINO whose similarities guide dense methods and whose patches PCA maps show, or None.
+        none_cosine: cosine similarity at which "none of these" is as probable as a label.
+        best_method: heat-map method with the best measured result on this model.
+        dinoiser: CLIP-DINOiser's layers, which predict the similarities of a DINO from the CLIP, or None.
+        text_map: projection of texts into the space of the patches of `images`, in addition to `projector`, or None.
+        guided_by: heat-map method -> the guide's vectors whose similarities it uses.
+        pooling_least: cosine similarity of these vectors below which CLIP-DINOiser does not pool two patches.
     """
 
     name: str
@@ -60,7 +61,7 @@ class ImageTextModel:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The heat-map methods that this model serves, in `HEATMAP_METHODS`' order."""
+        """The heat-map methods that this model serves, in the order of `HEATMAP_METHODS`."""
         served: set[str] = set()
         if self.projector is not None and self.projector.side == "image" and self.projector.serves_patches:
             served.add("projector")
@@ -76,67 +77,75 @@ class ImageTextModel:
 
     @property
     def default_method(self) -> str:
-        """The best measured method for this model, or the first that it serves."""
+        """The heat-map method with the best measured result, or the first that the model serves."""
         if self.best_method in self.methods:
             return self.best_method
         if not self.methods:
-            raise ValueError(f"{self.name} serves no heat-map method: its patches are not comparable with text")
+            raise ValueError(f"{self.name} serves no heat-map method, since its patches are not comparable with texts")
         return "dinoiser-pooling" if "dinoiser-pooling" in self.methods else self.methods[0]
 
     def check_method(self, method: str | None) -> str:
-        """The method to use: the one asked for, or the default.
+        """Return the requested heat-map method, or the default one for None.
 
         Raises:
-            ValueError: the model does not serve it; the message names those that it does.
+            ValueError: the model does not serve the method.
         """
         if method is None:
             return self.default_method
         if method not in self.methods:
             served = ", ".join(self.methods) or "none"
-            raise ValueError(f"{self.name} does not serve the heat-map method {method!r}; it serves: {served}")
+            raise ValueError(f"{self.name} does not serve the heat-map method {method!r}; expected one of: {served}")
         return method
 
     def texts_for(self, method: str) -> TextEncoder:
-        """The text encoder whose vectors a method's patches are compared with."""
+        """Text encoder whose vectors are compared with the patches of a heat-map method."""
         if method == "text-to-dino" and self.text_map is not None:
             return ProjectedTexts(self.texts, self.text_map)
         return self.texts
 
-    def encode_texts(self, texts: Sequence[str]) -> TextFeatures:
-        """Raw vectors of the texts, as typed."""
-        return self.texts.encode(texts)
+    def encode_texts(self, texts: str | Sequence[str]) -> TextFeatures:
+        """Unnormalised vectors of one or several texts, without templates.
+
+        Raises:
+            ValueError: there is no text, or a text is empty.
+        """
+        return self.texts.encode([texts] if isinstance(texts, str) else texts)
 
     def encode_images(
         self,
-        images: Sequence[Image.Image],
+        images: ImagesLike,
         size: int | None = None,
         fit: Fit = "crop",
         methods: Sequence[str] | None = None,
         batch_size: int = 32,
     ) -> ImageFeatures:
-        """Features of images of one grid; `pooled` and `dense` live in the model's space, `patches` in the encoder's.
+        """Features of images with a common patch grid; `pooled` and `dense` are in the model's space.
 
         Args:
-            images, size, fit, batch_size: as in `ImageEncoder.encode`.
-            methods: heat-map methods to prepare, by default all that the model serves; () saves their time.
+            images: as in `ImageEncoder.encode`.
+            size: as in `ImageEncoder.encode`.
+            fit: as in `ImageEncoder.encode`.
+            methods: heat-map methods to fill `dense` for; by default all that the model serves, () for none.
+            batch_size: as in `ImageEncoder.encode`.
 
         Raises:
-            ValueError: as in `ImageEncoder.encode`, or a method that the model does not serve.
+            ImageError: as in `ImageEncoder.encode`.
+            ValueError: as in `ImageEncoder.encode`, or the model does not serve a method.
         """
-        wanted = self._wanted(methods)
+        images, wanted = load_images(images), self._wanted(methods)
         features = self.images.encode(images, size, fit, self._extras(wanted), batch_size)
         return self._join(images, features, wanted, batch_size)
 
     def encode_each(
         self,
-        images: Sequence[Image.Image],
+        images: ImagesLike,
         size: int | None = None,
         fit: Fit = "whole",
         methods: Sequence[str] | None = None,
         batch_size: int = 32,
     ) -> list[ImageFeatures]:
-        """One ImageFeatures an image, in order; images of one grid are batched together inside."""
-        wanted = self._wanted(methods)
+        """One ImageFeatures (B = 1) per image, in order; arguments and errors as in `encode_images`."""
+        images, wanted = load_images(images), self._wanted(methods)
         each = self.images.encode_each(images, size, fit, self._extras(wanted), batch_size)
         return [self._join([image], features, wanted, batch_size) for image, features in zip(images, each, strict=True)]
 
@@ -144,7 +153,7 @@ class ImageTextModel:
         return list(self.methods) if methods is None else [self.check_method(method) for method in methods]
 
     def _extras(self, wanted: Sequence[str]) -> list[str]:
-        """What of the image encoder's own pass the methods need, where it is the CLIP or the guide."""
+        """Dense outputs of the image encoder that the methods need, if it is the CLIP or the guide."""
         extras = needed_of_clip(wanted) if self.clip is self.images else []
         extras += needed_of_guide(self, wanted) if self.guide is self.images else []
         return list(dict.fromkeys(extras))
@@ -152,7 +161,7 @@ class ImageTextModel:
     def _join(
         self, images: Sequence[Image.Image], features: ImageFeatures, wanted: Sequence[str], batch_size: int
     ) -> ImageFeatures:
-        """The encoder's features, carried into the model's space, with the patches that the methods need."""
+        """The encoder's features, projected into the model's space, with the patches of the methods."""
         dense = make_patches(self, images, features, wanted, batch_size)
         pooled = features.pooled
         if self.projector is not None and self.projector.side == "image":

@@ -1,4 +1,4 @@
-"""Texts carried into an image encoder's space, where a projector works on their side."""
+"""Text encoder with a projector into the space of an image encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dinoclip_viz.projector import Projector
 
 
 class ProjectedTexts:
-    """A text encoder whose vectors are carried into an image encoder's space; see `TextEncoder` for the attributes."""
+    """A `TextEncoder` whose vectors are projected into an image encoder's space; attributes as documented there."""
 
     def __init__(self, texts: TextEncoder, projector: Projector) -> None:
         self._texts, self._projector = texts, projector
@@ -21,5 +21,5 @@ class ProjectedTexts:
         self.device, self.dtype = texts.device, texts.dtype
 
     def encode(self, texts: Sequence[str], batch_size: int = 256) -> TextFeatures:
-        """Raw vectors of texts in the image encoder's space; see `TextEncoder.encode`."""
+        """Unnormalised vectors of texts in the space of the image encoder; see `TextEncoder.encode`."""
         return TextFeatures(self._projector.project_texts(self._texts.encode(texts, batch_size)), self.space)

@@ -1,4 +1,4 @@
-"""The playground: a drawn world with ground truth, and the tiny models that were really trained on it."""
+"""The playground: synthetic scenes with ground truth, and the tiny models trained on them."""
 
 from dinoclip_viz.playground.vocabulary import AFFORDANCES, BACKGROUNDS, CLASSES, COLOURS, PARTS
 from dinoclip_viz.playground.world import Scene, SceneObject, draw, stream

@@ -1,4 +1,4 @@
-"""What people would say of a scene: colour, size, count, place and background, in a small grammar."""
+"""Captions of scenes from a small grammar: colour, size, count, position and background."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dinoclip_viz.playground.shapes.geometry import Chance
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, plural
 
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
-OPENINGS = ("", "", "", "a photo of ", "an image of ", "a drawing of ", "an image of ")
+OPENINGS = ("", "", "", "a photo of ", "a picture of ", "a drawing of ", "an image of ")
 
 
 def article(words: str) -> str:
@@ -25,18 +25,18 @@ def article(words: str) -> str:
 
 
 class _Grammar:
-    """Phrases for one scene; `whole` says all that is known, otherwise words are left out by chance."""
+    """Phrases for one scene; `whole` states every attribute, otherwise attributes are omitted at random."""
 
     def __init__(self, layout: Layout, look: Look, chance: Chance, whole: bool) -> None:
         self.layout, self.look, self.chance, self.whole = layout, look, chance, whole
 
-    def says(self, share: float) -> bool:
-        return self.whole or self.chance() < share
+    def states(self, probability: float) -> bool:
+        return self.whole or self.chance() < probability
 
     def phrase(self, index: int) -> str:
         thing = self.layout.things[index]
-        words = [thing.size] if thing.size and self.says(0.5) else []
-        if self.says(0.8):
+        words = [thing.size] if thing.size and self.states(0.5) else []
+        if self.states(0.8):
             words.append(self.look.colours[index])
         return article(" ".join([*words, thing.name]))
 
@@ -45,7 +45,7 @@ class _Grammar:
         rest = [self.phrase(i) for i in range(len(self.layout.things)) if i not in members]
         colours = {self.look.colours[i] for i in members}
         if len(colours) == 1:
-            colour = f"{colours.pop()} " if self.says(0.8) else ""
+            colour = f"{colours.pop()} " if self.states(0.8) else ""
             return " and ".join([f"{NUMBERS[len(members)]} {colour}{plural(name)}", *rest])
         if self.whole:
             return " and ".join([self.phrase(i) for i in members] + rest)
@@ -66,7 +66,7 @@ class _Grammar:
 
 
 def relation(first: Thing, second: Thing) -> str:
-    """Where the first thing is, seen from the second."""
+    """Position of the first thing relative to the second."""
     across, down = first.x - second.x, first.y - second.y
     if abs(across) > abs(down):
         return "left of" if across < 0 else "right of"
@@ -84,7 +84,7 @@ def _caption(layout: Layout, look: Look, chance: Chance, whole: bool) -> str:
         words = grammar.related()
     else:
         words = grammar.listed()
-    if grammar.says(0.7):
+    if grammar.states(0.7):
         words = f"{words} {BACKGROUNDS[look.background]}"
     if whole:
         return words
@@ -93,6 +93,6 @@ def _caption(layout: Layout, look: Look, chance: Chance, whole: bool) -> str:
 
 
 def captions(layout: Layout, look: Look, generator: np.random.Generator, count: int = 4) -> list[str]:
-    """`count` captions; the first states size, colour, place and background, the others leave words out."""
+    """`count` captions; the first states size, colour, position and background, the others omit words at random."""
     chance = Chance(generator)
     return [_caption(layout, look, chance, whole=index == 0) for index in range(count)]

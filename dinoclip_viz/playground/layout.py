@@ -1,7 +1,7 @@
-"""Where things stand and what they wear: the geometry of a scene, and apart from it its look.
+"""Layout and look of a scene: its geometry, and separately its colours, textures and background.
 
-The two have separate random streams, so that one layout can be drawn again in other clothes: a pair of views with exact
-dense correspondence.
+The two have separate random streams, so that one layout can be rendered in several looks: views with exact dense
+correspondence.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, TY
 
 MOST_OBJECTS = 8
 FAR = 40.0
-"""Metres to the sky, and to all that is farther."""
+"""Depth of the sky in metres, the maximum."""
 SCALES = {1: (0.28, 0.46), 2: (0.2, 0.34), 3: (0.165, 0.27), 4: (0.145, 0.23)}
-"""Number of objects -> smallest and largest half side of an object, as a share of the image's side."""
+"""Number of objects -> smallest and largest half side of an object, as a fraction of the image's side."""
 
 SMALL, BIG = 0.19, 0.36
 """Half sides below and above which a caption may call an object small or big."""
@@ -33,9 +33,9 @@ class Thing:
 
     Attributes:
         name: its class.
-        x, y: its centre, in shares of the image's side.
+        x, y: its centre, as fractions of the image's side.
         scale: half its side, likewise.
-        pieces: its polygons in shares of the image's side, back to front.
+        pieces: its polygons as fractions of the image's side, back to front.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Thing:
 
     @property
     def size(self) -> str:
-        """What a caption may call it: "small", "big", or nothing in between."""
+        """Size word of captions: "small", "big", or "" in between."""
         return "small" if self.scale < SMALL else "big" if self.scale > BIG else ""
 
     @property
     def bottom(self) -> float:
-        """Where it touches the ground: its lowest point, in shares of the image's side."""
+        """Height at which it touches the ground: its lowest point, as a fraction of the image's side."""
         return float(max(piece.points[:, 1].max() for piece in self.pieces))
 
 
@@ -65,12 +65,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class Look:
-    """The clothes of a scene.
+    """The look of a scene.
 
     Attributes:
         background: one of `BACKGROUNDS`.
         colours: a colour name for each thing.
-        seed: of the stream that scatters colours and picks textures.
+        seed: of the random stream of colours and textures.
     """
 
     background: str
@@ -78,23 +78,23 @@ class Look:
     seed: tuple[int, ...]
 
 
-def _place(chance: Chance, scale: float, horizon: float, taken: list[Thing]) -> tuple[float, float]:
-    """The best of twelve tries to keep clear of what already stands there."""
+def _position(chance: Chance, scale: float, horizon: float, taken: list[Thing]) -> tuple[float, float]:
+    """The position of twelve random ones with the least overlap with earlier objects."""
     low = max(horizon + 0.1 - 0.85 * scale, 0.88 * scale)
     high = max(1 - 0.88 * scale, low)
-    best, where = -math.inf, (0.5, 0.5)
+    best, position = -math.inf, (0.5, 0.5)
     for _ in range(12):
         x, y = chance(0.88 * scale, 1 - 0.88 * scale), chance(low, high)
         gap = min((math.hypot(x - other.x, y - other.y) - 0.85 * (scale + other.scale) for other in taken), default=1.0)
         if gap > best:
-            best, where = gap, (x, y)
+            best, position = gap, (x, y)
         if gap > 0:
             break
-    return where
+    return position
 
 
 def _stand(chance: Chance, name: str, x: float, y: float, scale: float) -> Thing:
-    """An object of the class, bent, turned, flipped and put in its place."""
+    """An object of the class, deformed, rotated, flipped and moved to its position."""
     pieces = build(name, chance)
     wide, tall = scale * chance(0.88, 1.12), scale * chance(0.88, 1.12)
     flip = -1.0 if chance() < 0.5 else 1.0
@@ -121,13 +121,13 @@ def sample_layout(generator: np.random.Generator, objects: int | None = None) ->
     for index in range(count):
         name = things[0].name if twins and index == 1 else CLASSES[chance.below(len(CLASSES))]
         scale = chance(low, high)
-        x, y = _place(chance, scale, horizon, things)
+        x, y = _position(chance, scale, horizon, things)
         things.append(_stand(chance, name, x, y, scale))
     return Layout(tuple(things), horizon)
 
 
 def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
-    """Clothes for a layout: a background, and for each thing a colour, typical of its class every second time."""
+    """A look for a layout: a background, and per thing a colour, typical of its class in half of the cases."""
     chance = Chance(generator)
     background = _BACKGROUND_NAMES[chance.below(len(_BACKGROUND_NAMES))]
     colours: list[str] = []
@@ -142,7 +142,7 @@ def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
 
 
 def depth_at(row: float, horizon: float) -> float:
-    """Metres to the ground at a height in the image, for a camera 1.5 m above it with a focal length of one side.
+    """Depth of the ground in metres at a row (0 to 1), from a camera 1.5 m above it with a focal length of one side.
 
     Examples:
         >>> round(depth_at(1.0, 0.25), 2)

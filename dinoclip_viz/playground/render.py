@@ -1,4 +1,4 @@
-"""Drawing: one map of piece numbers a scene; colour, class, part, instance and depth are look-up tables over it."""
+"""Rendering: one map of piece numbers per scene; colour, class, part, instance and depth are look-ups in it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FIXED_PAINTS: dict[str, tuple[int, int, int]] = {
     "cream": (235, 220, 190),
     "pink": (235, 140, 160),
 }
-"""Paints that are the same on every object; "main", "dark", "light", "second" and "grip" are mixed for each."""
+"""Paints that are equal on every object; "main", "dark", "light", "second" and "grip" are mixed per object."""
 
 _COATED = {"main", "dark", "light", "second"}
 _COAT_NAMES = [name for name, _ in COATS]
-_COAT_LIMITS = np.cumsum([share for _, share in COATS]).tolist()
+_COAT_LIMITS = np.cumsum([frequency for _, frequency in COATS]).tolist()
 
 GROUNDS: dict[str, tuple[tuple[float, ...], tuple[float, ...], str, float]] = {
     "grass": ((70, 150, 60), (110, 185, 80), "blades", 20),
@@ -45,7 +45,7 @@ GROUNDS: dict[str, tuple[tuple[float, ...], tuple[float, ...], str, float]] = {
     "night": ((24, 28, 72), (48, 44, 96), "stars", 50),
     "snow": ((225, 232, 240), (245, 248, 252), "rough", 7),
 }
-"""Background -> colour at the top, colour at the bottom, pattern and its strength; "plain" is mixed for each scene."""
+"""Background -> colour at the top, colour at the bottom, pattern and its strength; "plain" is mixed per scene."""
 
 SKIES: dict[str, tuple[float, float, float]] = {
     "grass": (150, 200, 240),
@@ -53,17 +53,17 @@ SKIES: dict[str, tuple[float, float, float]] = {
     "sand": (170, 210, 240),
     "snow": (190, 205, 225),
 }
-"""The strip above the horizon, for the backgrounds that show one."""
+"""Background -> colour above the horizon, for those that show one."""
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is where: (side, side) arrays.
+class GroundTruth:
+    """Ground truth of a scene, as (side, side) arrays.
 
     Attributes:
         mask, parts: uint8, index into CLASSES or PARTS + 1, 0 background.
         instances: uint8, index into the scene's objects + 1, 0 background.
-        depth: float32 metres; an object is as far as the ground that it touches.
+        depth: float32 metres; an object has the depth of the ground that it touches.
     """
 
     mask: NDArray[np.uint8]
@@ -73,7 +73,7 @@ class Truth:
 
 
 def piece_map(layout: Layout, side: int) -> NDArray[np.uint8]:
-    """(side, side) number of the piece seen in each pixel, 0 background; pieces count from 1, far things first."""
+    """(side, side) number of the visible piece of each pixel, from 1 for the farthest thing; 0 is background."""
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)
     number = 0
@@ -81,13 +81,15 @@ def piece_map(layout: Layout, side: int) -> NDArray[np.uint8]:
         for piece in layout.things[index].pieces:
             number += 1
             if number > 255:
-                raise ValueError(f"{len(layout.things)} objects have more than the 255 pieces that a scene can hold")
+                raise ValueError(
+                    f"{len(layout.things)} objects have more than 255 pieces; expected at most 255; draw fewer objects"
+                )
             draw.polygon((piece.points * side).ravel().tolist(), fill=number)
     return np.asarray(canvas)
 
 
 def paint_order(layout: Layout) -> list[int]:
-    """Indices of the things, farthest first: what touches the ground lower in the image is nearer."""
+    """Indices of the things, farthest first; a thing that touches the ground lower in the image is nearer."""
     return sorted(range(len(layout.things)), key=lambda index: layout.things[index].bottom)
 
 
@@ -120,7 +122,7 @@ def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArra
     rows = top * (1 - height) + bottom * height  # (side, 3)
     weight = np.full((side, 1), strength, np.float32)
     if look.background in SKIES:
-        ground = np.clip((height - horizon) / 0.1 + 0.5, 0, 1)  # a haze, not an edge
+        ground = np.clip((height - horizon) / 0.1 + 0.5, 0, 1)  # a gradient instead of an edge
         rows = rows * ground + np.asarray(SKIES[look.background], np.float32) * (1 - ground)
         weight *= ground
     shift = int(chance() * side), int(chance() * side)
@@ -132,7 +134,7 @@ def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArra
 def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
     """The image (RGB, size x size) and its piece map at twice the size.
 
-    Drawn at twice the size and averaged down, so that edges are smooth.
+    Rendered at twice the size and averaged down, so that edges are smooth.
     """
     side = 2 * size
     pieces = piece_map(layout, side)
@@ -175,8 +177,8 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
     return Image.fromarray(canvas.astype(np.uint8)).reduce(2), pieces
 
 
-def truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> Truth:
-    """Class, part, instance and depth at half the piece map's side, read at one corner of each pixel's middle."""
+def ground_truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> GroundTruth:
+    """Class, part, instance and depth at half the piece map's side, sampled at every second row and column."""
     seen = np.ascontiguousarray(pieces[1::2, 1::2])
     side = seen.shape[0]
     classes, parts, instances = (np.zeros(256, np.uint8) for _ in range(3))
@@ -190,10 +192,10 @@ def truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> Truth:
             classes[number], instances[number] = CLASS_NUMBER[thing.name], index + 1
             parts[number], depths[number] = PART_NUMBER[piece.part], distance
     if look.background == "sky":
-        behind = [FAR] * side
+        background = [FAR] * side
     elif look.background == "brick":
-        behind = [depth_at(layout.horizon + 0.05, layout.horizon)] * side
+        background = [depth_at(layout.horizon + 0.05, layout.horizon)] * side
     else:
-        behind = [depth_at((row + 0.5) / side, layout.horizon) for row in range(side)]
-    depth = np.where(seen > 0, depths[seen], np.array(behind, np.float32)[:, None]).astype(np.float32)
-    return Truth(classes[seen], parts[seen], instances[seen], depth)
+        background = [depth_at((row + 0.5) / side, layout.horizon) for row in range(side)]
+    depth = np.where(seen > 0, depths[seen], np.array(background, np.float32)[:, None]).astype(np.float32)
+    return GroundTruth(classes[seen], parts[seen], instances[seen], depth)

@@ -1,4 +1,4 @@
-"""The patterns of the drawn world: stripes, dots, checks, bricks, waves, clouds, as maps of brightness."""
+"""Texture patterns of the scenes: stripes, dots, checks, bricks, waves, clouds, as brightness maps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Pattern = NDArray[np.float32]
 
 
 def _noise(side: int, rows: int, columns: int, seed: int) -> Pattern:
-    """Smooth noise that wraps round: the middle of four copies of a coarse random grid, enlarged."""
+    """Smooth periodic noise: the centre of four copies of a coarse random grid, enlarged."""
     grid = np.random.default_rng([7, seed]).uniform(-1, 1, (rows, columns)).astype(np.float32)
     four = Image.fromarray(np.tile(grid, (2, 2))).resize((2 * side, 2 * side), Image.Resampling.BICUBIC)
     return np.asarray(four)[side // 2 : side // 2 + side, side // 2 : side // 2 + side]
@@ -94,12 +94,12 @@ COATS: tuple[tuple[str, float], ...] = (
     ("stripes", 0.04), ("bands", 0.04), ("diagonals", 0.04), ("slashes", 0.04), ("dots", 0.04), ("specks", 0.04),
     ("checks", 0.04), ("squares", 0.04),
 )  # fmt: skip
-"""What objects may wear, and how often."""
+"""Textures of objects, with their frequencies."""
 
 
 @lru_cache(maxsize=96)
 def pattern(name: str, side: int) -> Pattern:
     """(side, side) brightness of a pattern, about -1 to 1; read-only."""
-    drawn = np.ascontiguousarray(PATTERNS[name](side), dtype=np.float32)
-    drawn.setflags(write=False)
-    return drawn
+    values = np.ascontiguousarray(PATTERNS[name](side), dtype=np.float32)
+    values.setflags(write=False)
+    return values

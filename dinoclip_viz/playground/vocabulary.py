@@ -1,4 +1,4 @@
-"""The words of the drawn world: classes, parts, colours, backgrounds, and what a part affords."""
+"""Vocabulary of the scenes: classes, parts, colours, backgrounds and affordances."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ CLASSES: tuple[str, ...] = (
     "cat", "dog", "elephant", "bird", "fish", "butterfly", "car", "bus", "boat", "plane",
     "bicycle", "tree", "flower", "mushroom", "house", "cup", "knife", "hammer", "umbrella", "chair",
 )  # fmt: skip
-"""What can be drawn. A mask holds the index + 1; 0 is background."""
+"""Object classes. A mask holds the index + 1; 0 is background."""
 
 PARTS: tuple[str, ...] = (
     "body", "head", "ear", "eye", "leg", "tail", "nose", "wing", "fin", "wheel", "window", "door", "roof", "hull",
     "sail", "mast", "frame", "canopy", "trunk", "petal", "center", "stem", "leaf", "cap", "handle", "blade", "seat",
     "back",
 )  # fmt: skip
-"""What objects are made of. A part mask holds the index + 1; 0 is background."""
+"""Object parts. A part mask holds the index + 1; 0 is background."""
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (210, 40, 40),
@@ -28,7 +28,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "black": (35, 35, 40),
     "gray": (135, 135, 140),
 }
-"""The colours that captions name, with the sRGB value that drawings scatter around."""
+"""Colour names of captions -> mean sRGB value in the images."""
 
 BACKGROUNDS: dict[str, str] = {
     "grass": "on grass",
@@ -40,7 +40,7 @@ BACKGROUNDS: dict[str, str] = {
     "plain": "on a plain background",
     "snow": "in the snow",
 }
-"""Backgrounds and the words with which a caption states them."""
+"""Backgrounds -> their phrase in captions."""
 
 TYPICAL_COLOURS: dict[str, tuple[str, ...]] = {
     "tree": ("green",),
@@ -53,7 +53,7 @@ TYPICAL_COLOURS: dict[str, tuple[str, ...]] = {
     "fish": ("orange", "blue"),
     "bus": ("yellow", "red"),
 }
-"""Colours that every second object of a class wears."""
+"""Class -> the colours of half of its objects."""
 
 PLURALS: dict[str, str] = {"knife": "knives", "butterfly": "butterflies", "fish": "fish", "bus": "buses"}
 
@@ -73,7 +73,7 @@ AFFORDANCES: dict[tuple[str, str], str] = {
     ("bus", "door"): "open",
     ("house", "door"): "open",
 }
-"""(class, part) -> the action that this region of the object invites."""
+"""(class, part) -> the action that this part affords."""
 
 
 def plural(name: str) -> str:

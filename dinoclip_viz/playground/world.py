@@ -1,4 +1,4 @@
-"""The drawn world's front door: `draw` and `stream` give scenes with all their truth."""
+"""Synthetic scenes with ground truth: `draw` and `stream`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from PIL import Image
 
 from dinoclip_viz.playground.captions import captions
 from dinoclip_viz.playground.layout import MOST_OBJECTS, Layout, Look, sample_layout, sample_look
-from dinoclip_viz.playground.render import render, truth
+from dinoclip_viz.playground.render import ground_truth, render
 
 SMALLEST, LARGEST = 16, 2048
 
 
 class SceneObject(TypedDict):
-    """One object of a scene: its class, its colour, and the box (x0, y0, x1, y1) of what is seen of it, in pixels."""
+    """One object of a scene: class, colour, and the box (x0, y0, x1, y1) of its visible pixels."""
 
     name: str
     colour: str
@@ -27,7 +27,7 @@ class SceneObject(TypedDict):
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn image and the truth about it.
+    """A synthetic image with its ground truth.
 
     Attributes:
         image: RGB image, size x size.
@@ -35,8 +35,8 @@ class Scene:
         parts: (size, size) uint8, index into PARTS + 1, 0 background.
         instances: (size, size) uint8, index into `objects` + 1, 0 background.
         depth: (size, size) float32, metres, from a camera 1.5 m above a ground plane; the sky is at 40.
-        captions: the first states size, colour, place and background; the others leave words out.
-        objects: name, colour and box of each object; an object that is wholly hidden has an empty box.
+        captions: the first states size, colour, position and background; the others omit words at random.
+        objects: name, colour and box of each object; a fully occluded object has an empty box.
         background: one of `BACKGROUNDS`.
     """
 
@@ -51,13 +51,13 @@ class Scene:
 
 
 def draw(seed: int = 1000, count: int = 8, size: int = 96, objects: int | None = None) -> list[Scene]:
-    """`count` scenes; scene i depends on the seed, i, the size and `objects` alone.
+    """`count` scenes; scene i depends on the seed, i, the size and `objects` only.
 
     Args:
-        seed: 0 or more. The embedded models were trained on seeds below 1000: check with others.
-        count: how many, 0 or more.
+        seed: 0 or more. The embedded models were trained on seeds below 1000; evaluate on others.
+        count: number of scenes, 0 or more.
         size: side in pixels, 16 to 2048.
-        objects: objects a scene, 1 to 8; by default 1 to 4, as the dice fall.
+        objects: number of objects per scene, 1 to 8; by default 1 to 4 at random.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -71,7 +71,7 @@ def draw(seed: int = 1000, count: int = 8, size: int = 96, objects: int | None =
 
 
 def stream(seed: int, count: int, size: int, objects: int | None = None) -> Iterator[Scene]:
-    """The scenes of `draw`, one at a time, so that memory does not grow with their count.
+    """The scenes of `draw`, one at a time, with constant memory. Arguments as for `draw`.
 
     Raises:
         ValueError: an argument is out of its range.
@@ -81,7 +81,7 @@ def stream(seed: int, count: int, size: int, objects: int | None = None) -> Iter
 
 
 def sample(seed: int, index: int, objects: int | None = None, look: int = 0) -> tuple[Layout, Look]:
-    """Geometry and look of one scene; another `look` is the same geometry in other clothes."""
+    """Layout and look of one scene; another `look` index gives the same layout in another look."""
     layout = sample_layout(np.random.default_rng([seed, index, 0]), objects)
     return layout, sample_look(np.random.default_rng([seed, index, 1 + look]), layout)
 
@@ -94,7 +94,7 @@ def words(seed: int, index: int, layout: Layout, look: Look) -> list[str]:
 def _scene(seed: int, index: int, size: int, objects: int | None) -> Scene:
     layout, look = sample(seed, index, objects)
     image, pieces = render(layout, look, size)
-    known = truth(layout, look, pieces)
+    known = ground_truth(layout, look, pieces)
     return Scene(
         image=image,
         mask=known.mask,
@@ -111,7 +111,7 @@ def _scene(seed: int, index: int, size: int, objects: int | None) -> Scene:
 
 
 def _box(seen: NDArray[np.bool_]) -> list[int]:
-    """(x0, y0, x1, y1) round the True pixels, x1 and y1 excluded; zeros where there are none."""
+    """(x0, y0, x1, y1) around the True pixels, x1 and y1 exclusive; zeros if there are none."""
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not len(rows):
         return [0, 0, 0, 0]
@@ -126,4 +126,4 @@ def _check(seed: int, count: int, size: int, objects: int | None) -> None:
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"size is {size} pixels; expected {SMALLEST} to {LARGEST}")
     if objects is not None and not 1 <= objects <= MOST_OBJECTS:
-        raise ValueError(f"objects is {objects}; expected 1 to {MOST_OBJECTS}, or None for 1 to 4 by chance")
+        raise ValueError(f"objects is {objects}; expected 1 to {MOST_OBJECTS}, or None for 1 to 4 at random")

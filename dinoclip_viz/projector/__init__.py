@@ -1,4 +1,4 @@
-"""The trained module between two frozen encoders: features in one space -> vectors in another."""
+"""Projectors: trained modules that map features of one frozen encoder to the space of another."""
 
 from dinoclip_viz.projector.checkpoint import load_dinov2_clip_checkpoint
 from dinoclip_viz.projector.heads import HEADS, ProjectorWithResiduals, make_head

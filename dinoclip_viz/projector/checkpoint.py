@@ -1,4 +1,4 @@
-"""Reading the file that dinov2-clip published: weights alone; whatever else such a file might hold is refused."""
+"""Loading of the published dinov2-clip checkpoint, weights only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _NESTED = ("state_dict", "model_state_dict", "model", "projector_state_dict", "p
 
 
 def load_dinov2_clip_checkpoint(path: str | Path) -> ProjectorWithResiduals:
-    """The published projector with the weights in a `.pt`, `.pth` or `.safetensors` file, ready to use.
+    """The published projector with the weights of a `.pt`, `.pth` or `.safetensors` file, in evaluation mode.
 
-    The sizes are read off the weights. `Projector.around` makes an image-text model of it.
+    The sizes are inferred from the weights. `Projector.around` wraps it as an image-text model.
 
     Args:
-        path: a state dict of `ProjectorWithResiduals`, by itself or within a training checkpoint.
+        path: file with a state dict of `ProjectorWithResiduals`, by itself or within a training checkpoint.
 
     Raises:
-        EncoderError: the file is missing, holds more than weights, or not these weights.
+        EncoderError: the file is missing, holds other objects than weights, or other weights.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -50,10 +50,10 @@ def _read(file: Path) -> object:
         try:
             return load_file(file)
         except (SafetensorError, OSError) as error:
-            raise EncoderError(f"{file} cannot be read as safetensors ({error}); fetch it again") from error
+            raise EncoderError(f"{file} cannot be read as safetensors ({error}); download it again") from error
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds for files that are not what they seem
+    except Exception as error:  # torch raises many kinds of errors for invalid files
         raise EncoderError(
             f"{file} cannot be read as weights alone ({type(error).__name__}): it is broken, or holds code, which is "
             "never run; save the state dict by itself"
@@ -61,7 +61,7 @@ def _read(file: Path) -> object:
 
 
 def _plain(found: object) -> dict[str, Tensor]:
-    """Name -> float32 tensor, out of the boxes that training scripts put a state dict into."""
+    """Name -> float32 tensor of a state dict, also of one nested in a training checkpoint."""
     while isinstance(found, Mapping) and not any(isinstance(value, Tensor) for value in found.values()):
         inner = next((found[name] for name in _NESTED if isinstance(found.get(name), Mapping)), None)
         if inner is None:

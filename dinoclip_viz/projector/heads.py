@@ -1,4 +1,4 @@
-"""The heads that a projector can have, by name: small modules from features to vectors."""
+"""Heads of projectors, by name: small modules that map features to vectors."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class ResidualBlock(nn.Module):
 
 
 class ProjectorWithResiduals(nn.Module):
-    """The projector that dinov2-clip published; its attributes have the names in the published checkpoint.
+    """The published projector of dinov2-clip; attribute names match the published checkpoint.
 
     Args:
-        input_dim: width of what goes in, DINOv2-base's 768.
-        output_dim: width of what comes out, CLIP ViT-B/16's 512.
-        hidden_dim: width between.
-        num_residual_blocks: how many blocks.
+        input_dim: width of the input; DINOv2-base has 768.
+        output_dim: width of the output; CLIP ViT-B/16 has 512.
+        hidden_dim: inner width.
+        num_residual_blocks: number of blocks.
 
     Examples:
         >>> sum(weights.numel() for weights in ProjectorWithResiduals().parameters())
@@ -107,24 +107,24 @@ HEADS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
     ),
     "projector-with-residuals": ProjectorWithResiduals,
 }
-"""Name -> maker, called with the widths of what goes in and comes out, the inner width, and the number of blocks.
+"""Name -> factory, called with input width, output width, inner width and number of blocks.
 
-"text-to-patch" is Talk2DINO's map from texts to DINO's patches (Barsellotti et al. 2024), "gated" is SAIL's,
+"text-to-patch" is Talk2DINO's (Barsellotti et al. 2024), "gated" is SAIL's,
 "projector-with-residuals" is dinov2-clip's.
 """
 
 
 def make_head(head: str, inputs: int, outputs: int, hidden: int, blocks: int) -> nn.Module:
-    """A head by name, its weights random.
+    """A head by name, with random weights.
 
     Args:
         head: a name in `HEADS`.
-        inputs, outputs: widths of what goes in and comes out.
-        hidden: inner width, where the head has one.
-        blocks: number of residual blocks, where the head has them.
+        inputs, outputs: widths of input and output.
+        hidden: inner width, if the head has one.
+        blocks: number of residual blocks, if the head has them.
 
     Raises:
-        ValueError: there is no head of that name, or a number below 1.
+        ValueError: unknown head, or a width below 1 or number of blocks below 0.
     """
     if head not in HEADS:
         raise ValueError(f"there is no head {head!r}; expected one of {', '.join(HEADS)}")

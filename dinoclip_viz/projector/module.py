@@ -1,4 +1,4 @@
-"""The projector: a head, the names of both encoders, and the spaces it leads from and to."""
+"""The projector: a head, the names of both encoders, and its input and output spaces."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ Input = Literal["mean", "pooled", "pooled+mean"]
 Side = Literal["image", "text"]
 
 INPUTS: dict[str, int] = {"mean": 1, "pooled": 1, "pooled+mean": 2}
-"""What of an image's features goes in -> how many times the encoder's width that is."""
+"""Input features of an image -> their width, in multiples of the encoder's."""
 
 
 class Projector(
     nn.Module, PyTorchModelHubMixin, library_name="dinoclip_viz", tags=["dinov2", "clip"], license="apache-2.0"
 ):
-    """Carries features of one frozen encoder into the space of another.
+    """Maps features of one frozen encoder to the space of another.
 
-    On the image side whole images and their patches are carried into a text encoder's space; on the text side texts
-    are carried to an image encoder's patches. `save_pretrained`, `from_pretrained` and `push_to_hub` come from
+    On the image side images and their patches are mapped to a text encoder's space; on the text side texts are mapped
+    to an image encoder's patch space. `save_pretrained`, `from_pretrained` and `push_to_hub` come from
     huggingface_hub; config.json holds the arguments below, so that a projector's folder names both of its encoders and
     is an image-text model by itself.
 
     Args:
-        image_encoder: name of the encoder that sees the images.
-        text_encoder: name of the model whose text tower reads the texts.
+        image_encoder: name of the image encoder.
+        text_encoder: name of the model of the text encoder.
         image_space: the `patch_space` of the image encoder.
-        text_space: the space of the text tower.
-        width: D of the features that go in; outputs: D of the vectors that come out.
-        head: a name in `HEADS`; hidden: its inner width; blocks: its residual blocks, where it has them.
-        inputs: what of an image goes in: "mean" of all tokens, "pooled" (CLS), or both. On the text side a text's
-            vector goes in, and this is what of an image it is compared with: "mean" or "pooled".
-        patch_head: a second head of the same kind for patches; without it, patches go through the first, which then
-            must take one vector of the encoder's width. patch_hidden, patch_blocks: its sizes, by default the first's.
-        side: "image" where images are carried over, "text" where texts are.
+        text_space: the space of the text encoder.
+        width: D of the encoder's features; outputs: D of the projected vectors.
+        head: a name in `HEADS`; hidden: its inner width; blocks: its number of residual blocks, if it has them.
+        inputs: features of an image that are projected: "mean" of all tokens, "pooled" (CLS), or "pooled+mean". On the
+            text side, those that projected texts are compared with: "mean" or "pooled".
+        patch_head: whether patches have a second head of the same kind. Otherwise they use the first, which requires
+            inputs of one encoder width. patch_hidden, patch_blocks: its sizes, by default those of the first.
+        side: "image" to project images, "text" to project texts.
 
     Raises:
-        ValueError: a head, an input or a side of that name does not exist, or they do not go together.
+        ValueError: unknown head, inputs or side, or an invalid combination.
     """
 
     def __init__(
@@ -74,8 +74,9 @@ class Projector(
             raise ValueError(f"side is {side!r}; expected image or text")
         if side == "text" and (INPUTS[inputs] != 1 or patch_head):
             raise ValueError(
-                f"a projector of texts is compared with 'pooled' or 'mean' and has no patch head; got {inputs!r}"
+                f"a projector of the text side with inputs {inputs!r}"
                 + (" and a patch head" if patch_head else "")
+                + "; expected 'pooled' or 'mean' and no patch head"
             )
         self.image_encoder, self.text_encoder = image_encoder, text_encoder
         self.image_space, self.text_space = image_space, text_space
@@ -104,7 +105,7 @@ class Projector(
         image_space: str | None = None,
         text_space: str | None = None,
     ) -> Self:
-        """The published head as a projector between the encoders that it was trained for.
+        """The published head as a projector between the encoders of its training.
 
         Args:
             head: as `load_dinov2_clip_checkpoint` returns it.
@@ -126,40 +127,43 @@ class Projector(
 
     @classmethod
     def find(cls, name: str | Path) -> Self:
-        """The projector in a folder, or of that id on the hub.
+        """The projector of a folder or of a hub id.
+
+        Args:
+            name: folder, or id on the Hugging Face hub.
 
         Raises:
-            EncoderError: it cannot be found, fetched or read; one line says why.
+            EncoderError: the projector is missing, cannot be downloaded, or is invalid.
         """
         folder = Path(name).expanduser()
         if folder.is_dir() and not (folder / "config.json").is_file():
             raise EncoderError(f"{name} has no config.json; expected a folder that a projector was saved in")
         if not folder.is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)):
-            raise EncoderError(f"there is no folder {name}; expected that of a projector, or its id on the hub")
+            raise EncoderError(f"there is no folder {name}; expected the folder of a projector, or its id on the hub")
         try:
             projector: Self = cls.from_pretrained(str(folder) if folder.is_dir() else str(name))
         except (OSError, HfHubHTTPError) as error:
             reason = " ".join(str(error).split())[:160]
-            raise EncoderError(f"{name} is no folder here and cannot be fetched from the hub ({reason})") from error
+            raise EncoderError(f"{name} is no local folder and cannot be downloaded from the hub ({reason})") from error
         return projector
 
     def described(self) -> str:
-        """Head, what goes in, and its size, in a few words."""
+        """Head, number of parameters and inputs, as text."""
         count = sum(weights.numel() for weights in self.pooled_head.parameters())
         return f"{self.head} of {count:,} parameters on {self.inputs!r}"
 
     @property
     def serves_patches(self) -> bool:
-        """Whether patches can be carried into the texts' space."""
+        """Whether patches can be projected to the text space."""
         return self.side == "image" and (self.patch_head is not None or INPUTS[self.inputs] == 1)
 
     def choose(self, pooled: Tensor, mean: Tensor) -> Tensor:
-        """(B, inputs) what the first head reads of (B, D) `pooled` and `mean`, or texts are compared with, as it is."""
+        """(B, inputs) the input features, from (B, D) `pooled` and `mean`."""
         vectors = {"mean": mean, "pooled": pooled}
         return torch.cat([vectors[name] for name in self.inputs.split("+")], dim=-1)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(..., inputs) as `choose` gives them -> (..., outputs), raw."""
+        """(..., inputs) from `choose` -> (..., outputs), raw."""
         out: Tensor = self.pooled_head((vectors - self.pooled_mean) / self.pooled_deviation)
         return out
 
@@ -174,17 +178,17 @@ class Projector(
             return out
         if not self.serves_patches:
             raise ValueError(
-                f"this projector carries {self.inputs!r} of {self.side}s over and has no patch head; "
-                "train one from stores with patches"
+                f"this projector maps {self.inputs!r} of {self.side}s and has no patch head; expected one; train it "
+                "from stores with patches"
             )
         return self.forward(patches)
 
     @torch.no_grad()
     def project(self, features: ImageFeatures) -> Tensor:
-        """(B, outputs) raw vectors of the images, comparable with texts.
+        """(B, outputs) raw vectors of the images in the text space.
 
         Raises:
-            SpaceError: the features come from another encoder.
+            SpaceError: the features are of another encoder.
             ValueError: the projector is on the text side.
         """
         self._on("image")
@@ -193,10 +197,10 @@ class Projector(
 
     @torch.no_grad()
     def project_grid(self, features: ImageFeatures) -> Tensor:
-        """(B, H, W, outputs) raw vectors of the patches, comparable with texts.
+        """(B, H, W, outputs) raw vectors of the patches in the text space.
 
         Raises:
-            SpaceError: the features come from another encoder.
+            SpaceError: the features are of another encoder.
             ValueError: the projector has no head for patches.
         """
         same_space(self.image_space, features.patch_space)
@@ -204,10 +208,10 @@ class Projector(
 
     @torch.no_grad()
     def project_texts(self, texts: TextFeatures) -> Tensor:
-        """(T, outputs) raw vectors of the texts, comparable with the image encoder's patches.
+        """(T, outputs) raw vectors of the texts in the image encoder's patch space.
 
         Raises:
-            SpaceError: the texts come from another model.
+            SpaceError: the texts are of another model.
             ValueError: the projector is on the image side.
         """
         self._on("text")
@@ -216,7 +220,7 @@ class Projector(
 
     @torch.no_grad()
     def measure_input(self, vectors: Tensor, patches: Tensor | None = None) -> None:
-        """Learn mean and deviation of what goes in, from (N, inputs) vectors and (M, width) patches."""
+        """Set mean and deviation of the inputs from (N, inputs) vectors and (M, width) patches."""
         self.pooled_mean.copy_(vectors.mean(0))
         self.pooled_deviation.copy_(vectors.std(0) + 1e-4)
         if patches is not None:
@@ -225,7 +229,7 @@ class Projector(
 
     def _on(self, side: str) -> None:
         if self.side != side:
-            raise ValueError(f"this projector carries {self.side}s over, not {side}s")
+            raise ValueError(f"this projector maps {self.side}s; expected one that maps {side}s")
 
     @classmethod
     def _from_pretrained(
@@ -241,7 +245,7 @@ class Projector(
         strict: bool = True,
         **settings: object,
     ) -> Self:
-        """The hook of the hub mixin: safetensors alone, every tensor in its place, nothing printed."""
+        """Hook of the hub mixin: loads safetensors only, strictly and without printing."""
         name = constants.SAFETENSORS_SINGLE_FILE
         file = Path(model_id) / name
         if not Path(model_id).is_dir():
@@ -259,7 +263,7 @@ class Projector(
         try:
             projector = cls(**settings)  # type: ignore[arg-type]
         except TypeError as error:
-            raise EncoderError(f"config.json of {model_id} is no projector's ({error})") from error
+            raise EncoderError(f"config.json of {model_id} is not that of a projector ({error})") from error
         return projector._with_weights(file)
 
     def _with_weights(self, file: Path) -> Self:

@@ -93,12 +93,12 @@ class FeatureStore:
 
     @cached_property
     def metadata(self) -> pa.Table:
-        """A row an image: key, image_path, caption (the first), captions, label, width, height."""
+        """One row per image: key, image_path, caption (the first), captions, label, width, height."""
         return _tables(self.path, "metadata")
 
     @cached_property
     def failed(self) -> pa.Table:
-        """A row an image that could not be read: key, image_path, error."""
+        """One row per image that could not be read: key, image_path, error."""
         return _tables(self.path, "failed")
 
     def captions(self) -> list[str]:
@@ -109,7 +109,7 @@ class FeatureStore:
         return [str(text) for text in table["caption"].to_pylist()]
 
     def check(self) -> None:
-        """Nothing, if every file is as the manifest says.
+        """Nothing, if every file agrees with the manifest.
 
         Raises:
             StoreError: a file is missing or differs.
@@ -202,7 +202,7 @@ def _open(folder: Path) -> FeatureStore:
 
 
 def _open_foreign(folder: Path, encoder: str | None) -> FeatureStore:
-    """A folder that clip-retrieval wrote: img_emb, text_emb and metadata, a caption an image at most."""
+    """A folder that clip-retrieval wrote: img_emb, text_emb and metadata, at most one caption per image."""
     images = Sharded(shard_files(folder, "img_emb"))
     files = shard_files(folder, "text_emb")
     texts = Sharded(files) if files else None

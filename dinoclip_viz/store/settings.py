@@ -1,4 +1,4 @@
-"""What a store says of itself: the settings in its manifest, its files' names and checksums."""
+"""The description of a store: the settings in its manifest, its files' names and checksums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMAT = 1
 
 
 class StoreError(ValueError):
-    """A store is missing, cut short, damaged or not what was asked for; one line says what to do."""
+    """A store is missing, cut short, damaged or not what was asked for; the one-line message states what to do."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class StoreSettings:
         text_dimension: E of the captions, 0 without.
         shard_size: samples of the source a shard.
         versions: library -> version.
+        levels: the values of images that became black and white, "" for the whole range.
     """
 
     encoder: str
@@ -53,6 +54,7 @@ class StoreSettings:
     text_dimension: int
     shard_size: int
     versions: Mapping[str, str]
+    levels: str = ""
 
     def difference(self, other: StoreSettings) -> str:
         """What differs, "" where nothing does; versions of libraries are not compared."""

@@ -1,4 +1,4 @@
-"""Where patches lie: from a patch grid to places in an image, and back."""
+"""Conversion between patch grids and positions in images."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from dinoclip_viz.encoders.base import ImageFeatures
 def patch_centres(features: ImageFeatures) -> Tensor:
     """(B, H, W, 2) centre of each patch as (x, y) in its image's pixels, float32.
 
+    Args:
+        features: of B images.
+
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 3), torch.ones(1, 3), torch.ones(1, 1, 2, 3),
         ...     torch.tensor([[0.0, 0.0, 40.0, 10.0]]), torch.tensor([[40, 10]]), "some")
@@ -25,20 +28,21 @@ def patch_centres(features: ImageFeatures) -> Tensor:
     boxes = features.boxes.float()
     corner, extent = boxes[:, None, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None, None]
     down, across = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    shares = torch.stack([(across + 0.5) / columns, (down + 0.5) / rows], dim=-1)  # (H, W, 2)
-    return corner + shares * extent
+    fractions = torch.stack([(across + 0.5) / columns, (down + 0.5) / rows], dim=-1)  # (H, W, 2)
+    return corner + fractions * extent
 
 
 def patch_at(features: ImageFeatures, x: float, y: float, index: int = 0) -> tuple[int, int]:
-    """Row and column of the patch at a place of an image.
+    """Row and column of the patch at a position in an image.
 
     Args:
-        features: of the image, or of several.
-        x: in the image's pixels; y: likewise, from the top.
-        index: which image.
+        features: of one or several images.
+        x: in the image's pixels, from the left.
+        y: in the image's pixels, from the top.
+        index: index of the image.
 
     Raises:
-        ValueError: the place is outside the image, or outside the part of it that the grid covers.
+        ValueError: the position is outside the part of the image that the grid covers.
 
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 3), torch.ones(1, 3), torch.ones(1, 1, 2, 3),
@@ -50,8 +54,8 @@ def patch_at(features: ImageFeatures, x: float, y: float, index: int = 0) -> tup
     rows, columns = features.grid
     if not (left <= x <= right and top <= y <= bottom):  # NaN is outside too
         raise ValueError(
-            f"({x:g}, {y:g}) is outside the part of the image that the patches cover: "
-            f"x from {left:g} to {right:g}, y from {top:g} to {bottom:g}"
+            f"({x:g}, {y:g}) is outside the part of the image that the patches cover; "
+            f"expected x from {left:g} to {right:g}, y from {top:g} to {bottom:g}"
         )
     row = int((y - top) / (bottom - top) * rows)
     column = int((x - left) / (right - left) * columns)
@@ -64,19 +68,19 @@ def patch_labels(
     labels: int,
     box: Sequence[float] | Tensor | None = None,
 ) -> Tensor:
-    """(H, W) int64 label that the most pixels of each patch have; of equals, the lowest.
+    """(H, W) int64 most frequent label of the pixels of each patch, the lowest among equals.
 
     Args:
-        mask: (height, width) integer labels, 0 to labels - 1; pixels of another value, such as 255, do not count.
+        mask: (height, width) integer labels, 0 to labels - 1; pixels of other values, such as 255, are skipped.
         grid: rows H and columns W of patches.
-        labels: how many labels there are.
-        box: the part of the mask that the grid covers, (x0, y0, x1, y1) in its pixels; all of it by default.
+        labels: number of labels.
+        box: the part of the mask that the grid covers, (x0, y0, x1, y1) in its pixels; None for all of it.
 
     Returns:
-        Labels; -1 where a patch has no pixel that counts.
+        Labels; -1 for patches without a counted pixel.
 
     Raises:
-        ValueError: the mask is not of two axes, or no pixel of it is in the box.
+        ValueError: the mask does not have two axes, or no pixel of it is in the box.
 
     Examples:
         >>> patch_labels(np.array([[0, 0, 1, 1], [0, 2, 1, 2]]), grid=(1, 2), labels=3).tolist()
@@ -93,7 +97,7 @@ def patch_labels(
     cell = row[:, None] * columns + column  # (height, width)
     inside = ((row >= 0) & (row < rows))[:, None] & (column >= 0) & (column < columns)
     if not inside.any():
-        raise ValueError(f"the box {(left, top, right, bottom)} holds no pixel of a mask of {width} x {height}")
+        raise ValueError(f"the box {(left, top, right, bottom)} is outside the mask of {width} x {height} pixels")
     inside &= (values >= 0) & (values < labels)
     counts = torch.bincount(cell[inside] * labels + values[inside], minlength=rows * columns * labels)
     table = counts.view(rows, columns, labels)

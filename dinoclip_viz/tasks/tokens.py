@@ -1,4 +1,4 @@
-"""Token norms in numbers; artefact tokens found, located, and taken out."""
+"""Statistics of token norms; detection, positions and removal of artefact tokens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageFeatures
 
 RATIO, DEVIATIONS, GAP = 3.0, 3.0, 1.35
-"""When a token is an artefact; chosen on the playground's scenes and random models, see `artefact_tokens`."""
+"""Criteria of an artefact token, chosen on the playground's scenes and random models; see `artefact_tokens`."""
 SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
 class LayerNorms:
-    """The norms of all patch tokens after one block.
+    """Statistics of the norms of all patch tokens after one block.
 
     Attributes:
-        layer: which block, the first is 1.
+        layer: number of the block, from 1.
         mean, median, min, max: of the norms.
-        share_above: of the tokens whose norm is more than so many times the median, 0 to 1.
+        share_above: fraction of tokens with a norm above a multiple of the median, 0 to 1.
     """
 
     layer: int
@@ -39,7 +39,7 @@ class ArtefactToken:
     """One artefact token.
 
     Attributes:
-        row, column: of its patch in the grid, from 0.
+        row, column: position of its patch in the grid, from 0.
         x, y: centre of the patch in the image's pixels.
         norm: of the token.
     """
@@ -55,11 +55,11 @@ def norm_summary(norms: Tensor, ratio: float = RATIO) -> list[LayerNorms]:
     """Mean, median and range of the patch tokens' norms after each block.
 
     Args:
-        norms: (L, H, W) of one image, or (B, L, H, W) of several, which are counted together.
-        ratio: what `share_above` counts: tokens of more than so many times their layer's median.
+        norms: (L, H, W) of one image, or (B, L, H, W) of several, which are pooled.
+        ratio: multiple of the layer's median for `share_above`, above 0.
 
     Raises:
-        ValueError: another shape, norms that are not finite and 0 or more, or a ratio that is not above 0.
+        ValueError: an invalid shape, norms that are not finite or negative, or a ratio that is not above 0.
 
     Examples:
         >>> norm_summary(torch.tensor([[[1.0, 2.0, 9.0]]]), ratio=2)
@@ -80,21 +80,21 @@ def norm_summary(norms: Tensor, ratio: float = RATIO) -> list[LayerNorms]:
 
 
 def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEVIATIONS, gap: float = GAP) -> Tensor:
-    """(..., H, W) bool, True where a token's norm stands far out of the other tokens of its image.
+    """(..., H, W) bool, True for tokens with outlying norms within their image.
 
-    Large models without registers turn a few patches, mostly on plain background, into stores for something else; their
-    tokens are 2 to 10 times as long as the others and say nothing of their place (Darcet et al. 2023, "Vision
-    Transformers Need Registers"). They form a group of their own: a token is an artefact if its norm is above `ratio`
-    medians, its logarithm lies above `deviations` robust deviations of the logarithms (1.4826 times the median absolute
-    deviation), and an empty stretch of the factor `gap` or more below it, above these two limits, parts it and all that
-    are longer from the rest. The last keeps a long tail, such as that of sharp edges in a random model, from counting.
-    They must be few: where they are more than about a fifth of an image, they widen the deviation and hide behind it.
+    Large models without registers use a few patches, mostly on uniform background, for other information; the norms of
+    their tokens are 2 to 10 times those of the others and the tokens do not describe their patch (Darcet et al. 2023,
+    "Vision Transformers Need Registers"). A token is an artefact if its norm is above `ratio` times the median, its
+    logarithm is above `deviations` robust deviations of the logarithms (1.4826 times the median absolute deviation),
+    and a gap of a factor of `gap` or more, above both limits, separates it and all larger norms from the rest. The gap
+    excludes long tails, such as those of sharp edges in a random model. Artefacts in more than about a fifth of an
+    image are not detected, because they increase the deviation.
 
     Args:
-        norms: (..., H, W) of one layer, by rights the last block's, before the final norm; each image by itself.
-        ratio: least multiple of the image's median norm, above 1.
-        deviations: least number of robust deviations above the median, 0 or more.
-        gap: least factor between the shortest artefact and the longest other token, 1 or more; 1 asks for no gap.
+        norms: (..., H, W) of one layer, usually of the last block before the final norm; images are independent.
+        ratio: smallest multiple of the image's median norm, above 1.
+        deviations: smallest number of robust deviations above the median, 0 or more.
+        gap: smallest factor between the norms of artefacts and of other tokens, 1 or more; 1 for no gap.
 
     Raises:
         ValueError: norms without a grid, not finite or negative, or a limit out of range.
@@ -115,22 +115,22 @@ def artefact_tokens(norms: Tensor, ratio: float = RATIO, deviations: float = DEV
     deviation = 1.4826 * logs.abs().median(dim=1, keepdim=True).values
     limit = (deviations * deviation).clamp_min(math.log(ratio))  # (N, 1)
     ordered = logs.sort(dim=1).values
-    far = (ordered[:, 1:] > limit) & (ordered.diff(dim=1) >= math.log(gap))  # (N, T - 1) where a group begins
+    far = (ordered[:, 1:] > limit) & (ordered.diff(dim=1) >= math.log(gap))  # (N, T - 1) True where a group begins
     first = torch.where(far, ordered[:, 1:], math.inf).min(dim=1, keepdim=True).values if far.shape[1] else math.inf
-    found: Tensor = (logs >= first) & (median > 0)  # where half the tokens are 0 nothing measures the others
+    found: Tensor = (logs >= first) & (median > 0)  # with a median of 0 there is no scale
     return found.reshape(norms.shape)
 
 
 def located(norms: Tensor, found: Tensor, box: Sequence[float] | Tensor) -> list[ArtefactToken]:
-    """The artefact tokens of one image, longest first.
+    """The artefact tokens of one image, by falling norm.
 
     Args:
-        norms: (H, W) of the layer they were found in.
+        norms: (H, W) of the layer in which they were detected.
         found: (H, W) bool, as from `artefact_tokens`.
         box: the part of the image that the grid covers, (x0, y0, x1, y1) in its pixels.
 
     Raises:
-        ValueError: the shapes differ or are no grid.
+        ValueError: the shapes differ or do not have two axes.
 
     Examples:
         >>> located(torch.tensor([[5.0, 50.0]]), torch.tensor([[False, True]]), box=(0, 0, 40, 10))
@@ -156,17 +156,17 @@ def located(norms: Tensor, found: Tensor, box: Sequence[float] | Tensor) -> list
 
 
 def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
-    """The features with each artefact patch replaced by the mean of its neighbours that are none.
+    """The features with each artefact patch replaced by the mean of its neighbours that are not artefacts.
 
-    Neighbours are the 3 x 3 patches round it; where all of them are artefacts, 5 x 5, and so on. `patches` and all of
-    `dense` are mended; `pooled` and `mean` stay what the model made of all tokens.
+    Neighbours are the surrounding 3 x 3 patches, or 5 x 5 where all of these are artefacts, and so on. `patches` and
+    all of `dense` are replaced; `pooled` and `mean` are unchanged.
 
     Args:
         features: of B images.
         found: (B, H, W) bool, as from `artefact_tokens`.
 
     Raises:
-        ValueError: another shape, or an image of which every patch is an artefact.
+        ValueError: an invalid shape, or an image in which every patch is an artefact.
 
     Examples:
         >>> features = ImageFeatures(torch.ones(1, 1), torch.ones(1, 1), torch.tensor([[[[1.0], [90.0], [3.0]]]]),
@@ -176,14 +176,14 @@ def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
     """
     expected = (len(features), *features.grid)
     if found.dtype != torch.bool or tuple(found.shape) != expected:
-        raise ValueError(f"found is {found.dtype} {tuple(found.shape)}; expected bool {expected}, a value a patch")
+        raise ValueError(f"found is {found.dtype} {tuple(found.shape)}; expected bool {expected}, one value per patch")
     if found.flatten(1).all(dim=1).any():
-        raise ValueError("every patch of an image is an artefact, so there is none to take its place")
+        raise ValueError("every patch of an image is an artefact; expected at least one other patch")
     windows = [
         (index, row, column, _window(found, index, row, column)) for index, row, column in found.nonzero().tolist()
     ]
 
-    def mended(patches: Tensor) -> Tensor:
+    def replaced(patches: Tensor) -> Tensor:
         result = patches.clone()
         for index, row, column, (down, across) in windows:
             sound = ~found[index, down, across]
@@ -192,13 +192,13 @@ def without_artefacts(features: ImageFeatures, found: Tensor) -> ImageFeatures:
 
     return replace(
         features,
-        patches=mended(features.patches),
-        dense={method: mended(patches) for method, patches in features.dense.items()},
+        patches=replaced(features.patches),
+        dense={method: replaced(patches) for method, patches in features.dense.items()},
     )
 
 
 def _window(found: Tensor, index: int, row: int, column: int) -> tuple[slice, slice]:
-    """The smallest square of patches round one that holds a patch that is no artefact."""
+    """The smallest square of patches around one that contains a patch that is not an artefact."""
     for reach in range(1, max(found.shape[1:]) + 1):
         down, across = slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1)
         if not found[index, down, across].all():
@@ -208,7 +208,7 @@ def _window(found: Tensor, index: int, row: int, column: int) -> tuple[slice, sl
 
 def _check_norms(norms: Tensor) -> None:
     if norms.ndim < 2 or norms.numel() == 0:
-        raise ValueError(f"norms have shape {tuple(norms.shape)}; expected (..., H, W) with a patch or more")
+        raise ValueError(f"norms have shape {tuple(norms.shape)}; expected (..., H, W) with at least one patch")
     wrong = int((~(norms.isfinite() & (norms >= 0))).sum())
     if wrong:
         raise ValueError(

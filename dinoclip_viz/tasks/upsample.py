@@ -1,4 +1,4 @@
-"""Finer patch grids from coarse ones: bilinear, or AnyUp where it is installed."""
+"""Upsampling of patch grids: bilinear, or AnyUp where it is installed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import torch.nn.functional as F
 from PIL import Image
 
 from dinoclip_viz.encoders.base import ImageFeatures
+from dinoclip_viz.images import ImageLike, load_image
 
 ANYUP = "https://github.com/wimmerth/anyup"
 
 
 def upsample(features: ImageFeatures, grid: tuple[int, int]) -> ImageFeatures:
-    """The features with their patches (and dense patches) on another grid, bilinear between patch centres.
+    """The features with their patches (and dense patches) interpolated bilinearly to another grid.
 
     Args:
         features: of B images.
-        grid: rows and columns wanted, each 1 or more.
+        grid: rows and columns of the result, each 1 or more.
 
     Raises:
         ValueError: the grid is empty.
@@ -32,7 +33,7 @@ def upsample(features: ImageFeatures, grid: tuple[int, int]) -> ImageFeatures:
         [0.0, 0.25, 0.75, 1.0]
     """
     if min(grid) < 1:
-        raise ValueError(f"a grid of {grid[0]} x {grid[1]} patches; expected at least one row and one column")
+        raise ValueError(f"grid is {grid[0]} x {grid[1]}; expected at least one row and one column")
 
     def finer(patches: torch.Tensor) -> torch.Tensor:
         scaled = F.interpolate(patches.permute(0, 3, 1, 2), size=grid, mode="bilinear", align_corners=False)
@@ -43,44 +44,45 @@ def upsample(features: ImageFeatures, grid: tuple[int, int]) -> ImageFeatures:
 
 
 def upsample_anyup(
-    features: ImageFeatures, image: Image.Image, grid: tuple[int, int], weights: str | PathLike[str]
+    features: ImageFeatures, image: ImageLike, grid: tuple[int, int], weights: str | PathLike[str]
 ) -> ImageFeatures:
-    """The features of one image on a finer grid by AnyUp (Wimmer et al. 2025), guided by the image's own edges.
+    """The features of one image on a finer grid by AnyUp (Wimmer et al. 2025), guided by the edges of the image.
 
-    AnyUp is published as code and a checkpoint, not as a package of the index or a model of the hub: nothing is fetched
-    or run here that its user has not installed.
+    AnyUp is published as code and a checkpoint, not as a package; neither is downloaded here.
 
     Args:
         features: of one image.
-        image: that image.
-        grid: rows and columns wanted, each at least as many as there are.
-        weights: its checkpoint, anyup_paper.pth; only tensors are read from it.
+        image: that image, in any form.
+        grid: rows and columns of the result, at least those of the features.
+        weights: the checkpoint, anyup_paper.pth; only tensors are read from it.
 
     Raises:
+        ImageError: the image cannot be read.
         ValueError: AnyUp is not installed, the checkpoint does not fit, or the features are of several images.
     """
     try:
         from anyup.model import AnyUp  # type: ignore[import-not-found]
     except ImportError as error:
-        raise ValueError(f"AnyUp is not installed here; put {ANYUP} on the Python path, or use bilinear") from error
+        raise ValueError(f"AnyUp is not installed; add {ANYUP} to the Python path, or use bilinear") from error
     if len(features) != 1:
-        raise ValueError(f"the features are of {len(features)} images; expected one: take features[i]")
+        raise ValueError(f"the features are of {len(features)} images; expected one: pass features[i]")
     if grid[0] < features.grid[0] or grid[1] < features.grid[1]:
-        raise ValueError(f"a grid of {grid} is coarser than the features' {features.grid}; expected a finer one")
+        raise ValueError(f"grid is {grid}; expected at least the features' {features.grid}")
     model = AnyUp()
     try:
         model.load_state_dict(torch.load(Path(weights), map_location="cpu", weights_only=True))
-    except Exception as error:  # unpicklers and modules raise whatever they like
-        raise ValueError(f"{weights} is no checkpoint of AnyUp ({' '.join(str(error).split())[:120]})") from error
+    except Exception as error:  # unpicklers and modules raise many types
+        raise ValueError(f"{weights} is not a checkpoint of AnyUp ({' '.join(str(error).split())[:120]})") from error
+    image = load_image(image)
     left, top, right, bottom = (round(edge) for edge in features.boxes[0].tolist())
-    seen = image.crop((left, top, right, bottom)).resize((grid[1], grid[0]), Image.Resampling.BICUBIC)
+    guide = image.crop((left, top, right, bottom)).resize((grid[1], grid[0]), Image.Resampling.BICUBIC)
     with torch.no_grad():
-        finer = model.eval()(_imagenet(seen), features.patches.permute(0, 3, 1, 2))  # (1, D, H, W)
+        finer = model.eval()(_imagenet(guide), features.patches.permute(0, 3, 1, 2))  # (1, D, H, W)
     return replace(features, patches=finer.permute(0, 2, 3, 1).contiguous().float(), dense={})
 
 
 def _imagenet(image: Image.Image) -> torch.Tensor:
-    """(1, 3, height, width) pixels as ImageNet's models want them."""
+    """(1, 3, height, width) pixels, normalised as for ImageNet models."""
     pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, 3)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     return ((pixels / 255 - mean) / deviation).permute(2, 0, 1)[None]

@@ -1,6 +1,6 @@
 """Training a projector from feature stores: recipes, losses, the loop.
 
-Names are looked up when they are used, so that recipes can be listed without torch.
+Names are imported on first use, so that recipes can be listed without torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The model cards beside trained projectors and CLIP-DINOiser's layers, written from their records."""
+"""Model cards of trained projectors and of CLIP-DINOiser's layers, written from the records of their training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ tags: [{tags}]
 ---
 # A projector from {image} to {text}
 
-Carries the features of `{image}` ({inputs}) into the space of `{text}`'s texts, both frozen: a `{head}` head.
-`dinoclip_viz.load_model("this folder")` makes an image-text model of it.
+Maps features of `{image}` (`{inputs}`) to the text space of `{text}`; both encoders are frozen. Head: `{head}`.
+Load it as an image-text model with `dinoclip_viz.load_model("path/to/this/folder")`.
 
 ## Training
 
-Recipe `{recipe}` on {images} images of `{source}` at {size} px; epoch {best} of {epochs} was kept. All settings are
-in `training.json`, the course of the training in `learning_curve.png`.
+Recipe `{recipe}` on {images} images of `{source}` at {size} px; the weights are those of epoch {best} of {epochs}.
+`training.json` holds all settings and the history, `learning_curve.png` the learning curve.
 
-## Measured on held-out images of the same source
+## Evaluation on held-out images of the same source
 
 {table}
 """
@@ -32,26 +32,29 @@ tags: [image-segmentation, open-vocabulary-segmentation]
 ---
 # CLIP-DINOiser's layers for {clip}
 
-Two convolutions on the third-last block of `{clip}`, taught by `{guide}`, both frozen: which patches are alike, and
-which belong to an object. At inference there is one pass of the CLIP and no DINO.
-`dinoclip_viz.load_model("{clip}", dinoiser="this folder/{head}")` serves the heat-map method "dinoiser".
+Two convolutions on the third-last block of `{clip}`, distilled from `{guide}`; both encoders are frozen. They predict
+which patches are similar and which belong to an object. Inference takes one forward pass of the CLIP and no DINO.
+`dinoclip_viz.load_model("{clip}", dinoiser="path/to/this/folder/{head}")` adds the heat-map method "dinoiser".
 
 ## Training
 
-{steps} steps of {batch} images of `{source}` ({images} images, {held} of them held out) at {size} px; round
-{best} of {rounds} was kept. All settings are in `{run}`, the course of the training in `learning_curve.png`.
+{steps} steps of {batch} images of `{source}` ({images} images, {held} of them held out) at {size} px; the weights are
+those of round {best} of {rounds}. `{run}` holds all settings, `learning_curve.png` the learning curve.
 
-## Measured on held-out images of the same source
+## Evaluation on held-out images of the same source
 
 {table}
 """
 
 
 def save_card(folder: Path) -> Path:
-    """README.md of the projector in a folder, from its config.json and training.json.
+    """Path of the README.md written for a projector, from its config.json and training.json.
+
+    Args:
+        folder: of the projector.
 
     Raises:
-        ValueError: a file is missing or not as training leaves it.
+        ValueError: a file is missing or lacks a field.
     """
     try:
         settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -73,21 +76,23 @@ def save_card(folder: Path) -> Path:
             table=_table(best),
         )
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{folder} holds no record of a training ({error}); expected training.json") from error
+        raise ValueError(
+            f"{folder} holds no record of a training ({error}); expected config.json and training.json"
+        ) from error
     file = folder / "README.md"
     file.write_text(card, encoding="utf-8")
     return file
 
 
 def save_dinoiser_card(folder: Path, source: str) -> Path:
-    """README.md of CLIP-DINOiser's layers in a folder, from what `fit_dinoiser` left there.
+    """Path of the README.md written for CLIP-DINOiser's layers, from the files that `fit_dinoiser` saved.
 
     Args:
         folder: of the run.
-        source: of its images, by name.
+        source: name of the source of the training images.
 
     Raises:
-        ValueError: a file is missing or not as training leaves it.
+        ValueError: a file is missing or lacks a field.
     """
     from dinoclip_viz.training.claim import RUN
     from dinoclip_viz.training.dinoiser import HEAD
@@ -101,7 +106,9 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
         known |= {"head": HEAD, "run": RUN, "source": source, "best": int(best["epoch"]), "rounds": len(history)}
         card = _DINOISER_CARD.format(**known, table=_table(best))
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{folder} holds no record of a training ({error}); expected {RUN}, history.json") from error
+        raise ValueError(
+            f"{folder} holds no record of a training ({error}); expected {RUN} and history.json"
+        ) from error
     file = folder / "README.md"
     file.write_text(card, encoding="utf-8")
     return file
@@ -109,4 +116,4 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
 
 def _table(best: dict[str, float]) -> str:
     rows = [(name.replace("_", " "), value) for name, value in best.items() if name not in ("epoch", "loss", "rate")]
-    return "\n".join(["| figure | value |", "|---|---|", *(f"| {name} | {value:.4f} |" for name, value in rows)])
+    return "\n".join(["| metric | value |", "|---|---|", *(f"| {name} | {value:.4f} |" for name, value in rows)])

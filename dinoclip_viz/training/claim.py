@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run: what it was started with stands in it, and another run is refused."""
+"""One run per folder: the settings of a run are stored in its folder, and other settings raise an error."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 RUN = "run.json"
 
 
-def claim(folder: Path, said: Mapping[str, object]) -> None:
-    """Make the folder this run's, or find that it is.
+def claim(folder: Path, settings: Mapping[str, object]) -> None:
+    """Record the settings of a run in its folder, or check that the recorded ones are equal.
 
     Args:
-        folder: made where it is missing.
-        said: everything that decides on the result, as JSON can hold it.
+        folder: created if it is missing.
+        settings: everything that determines the result, as JSON values.
 
     Raises:
-        ValueError: the folder holds a run of other settings, or a broken record of one.
+        ValueError: the folder holds a run with other settings, or an invalid record.
     """
     file = folder / RUN
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(said, indent=1), encoding="utf-8")
+        file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         return
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        differing = [name for name in said if known.get(name) != said[name]]
+        differing = [name for name in settings if known.get(name) != settings[name]]
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"{file} cannot be read as the record of a run; name another folder") from error
+        raise ValueError(f"{file} is no valid record of a run; expected a JSON object; name another folder") from error
     if differing:
         name = differing[0]
-        found = f"{name} {known.get(name)!r}, not {said[name]!r}"
+        found = f"{name} {known.get(name)!r}, not {settings[name]!r}"
         raise ValueError(f"{folder} holds a run with {found}; name another folder")

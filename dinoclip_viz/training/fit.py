@@ -1,4 +1,4 @@
-"""Training a projector: from two stores of the same images to the best epoch's weights and their history."""
+"""Training of a projector from two stores of the same images: the best epoch's weights and the history."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ History = list[dict[str, float]]
 Watch = Callable[[dict[str, float]], None]
 """Called with the record of each epoch as it ends."""
 
-_ROWS = 4096  # images that are projected at once outside of training
+_ROWS = 4096  # images per projection outside of training
 
 
 class Whole(nn.Module):
-    """What the losses themselves learn: the scale of cosines, and SigLIP's bias."""
+    """The learnable parameters of the losses: the scale of the cosines, and SigLIP's bias."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Whole(nn.Module):
 
 
 class Trained(nn.Module):
-    """A head and what its losses learn, trained as one."""
+    """A head and the parameters of its losses, trained together."""
 
     def __init__(self, projector: Projector, recipe: Recipe) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Trained(nn.Module):
 
 @dataclass(frozen=True)
 class Teacher:
-    """The held-out images, and how well the teacher retrieves them."""
+    """The held-out images, and the teacher's R@1 on them."""
 
     batch: Batch
     image_to_text: float
@@ -70,27 +70,26 @@ def fit_projector(
     device: str | torch.device | None = None,
     watch: Watch | None = None,
 ) -> tuple[Projector, History]:
-    """A projector trained to carry the features of one store to the vectors of another, and its history.
+    """A projector trained to map the features of one store to the vectors of another, and its history.
 
     Args:
-        images: the store of the encoder whose features go in, such as DINOv2's.
+        images: the store of the encoder to project, such as DINOv2's.
         targets: the teacher's store of the same images, such as CLIP's.
-        texts: the store whose captions are used; by default the teacher's own.
-        recipe: its name or itself.
-        folder: where the run is kept, so that it goes on after it was stopped; the finished projector is saved there
-            with `training.json`. None keeps nothing.
-        init: a trained projector, or its folder, to start from; its head must be the recipe's.
-        patches: stores of both encoders with patches, for the second head; by default `images` and `targets`.
-        device: where it computes; by default cuda where there is one, else cpu.
-        watch: is told of each epoch.
+        texts: the store of the captions; by default the teacher's.
+        recipe: a recipe, or its name.
+        folder: for checkpoint, projector and `training.json`; the run resumes from its checkpoint. None saves nothing.
+        init: a trained projector, its folder or hub id, to initialise the weights; its head must be the recipe's.
+        patches: stores of both encoders with patches, for the patch head; by default `images` and `targets`.
+        device: by default cuda if available, else cpu.
+        watch: called with the record of each epoch.
 
     Returns:
-        The projector of the best epoch, and a record an epoch: loss, rate, and on held-out images the cosine to the
-        teacher and, with captions, R@1 both ways and its share of the teacher's.
+        The projector of the best epoch, and a record per epoch: loss, rate, and on held-out images the cosine to the
+        teacher and, with captions, R@1 in both directions and its ratio to the teacher's (`*_share`).
 
     Raises:
-        StoreError: the stores do not belong together, or lack what the recipe needs.
-        ValueError: the recipe does not exist or does not fit the stores, or `init` has another head.
+        StoreError: the stores hold different images, or lack captions or patches that the recipe requires.
+        ValueError: unknown recipe, one that does not fit the stores, or `init` with another head.
     """
     recipe = find_recipe(recipe)
     sources = [FeatureStore.open(store) if isinstance(store, str | Path) else store for store in (images, targets)]
@@ -99,7 +98,7 @@ def fit_projector(
     if recipe.reads_texts:
         pairs.check_captions()
     if len(pairs) < 2:
-        raise StoreError(f"{sources[0].path} has {len(pairs)} images to train on; expected two or more")
+        raise StoreError(f"{sources[0].path} has {len(pairs)} training images; expected 2 or more")
     processes = join_processes()
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kept = Path(folder).expanduser() if folder is not None else None
@@ -114,7 +113,7 @@ def fit_projector(
         history += fit_patch_head(projector, *seen, recipe, kept, processes, watch)
     projector = projector.cpu().eval().requires_grad_(False)
     if recipe.half:
-        projector = projector.half().float()  # what is returned is what is saved
+        projector = projector.half().float()  # the returned weights equal the saved ones
     if kept is not None and processes.first:
         copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
         record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, "history": history}
@@ -124,7 +123,12 @@ def fit_projector(
 
 
 def score_pairs(projector: Projector, batch: Batch) -> dict[str, float]:
-    """Cosine to the teacher and, with captions, R@1 both ways of some images."""
+    """Cosine to the teacher and, with captions, R@1 in both directions.
+
+    Args:
+        projector: of either side.
+        batch: images, with all of their captions if R@1 is wanted.
+    """
     device = projector.pooled_mean.device
     with torch.no_grad():
         if projector.side == "text":
@@ -142,12 +146,12 @@ def score_pairs(projector: Projector, batch: Batch) -> dict[str, float]:
 
 
 def _start(pairs: Pairs, recipe: Recipe, init: str | Path | Projector | None) -> Projector:
-    """The projector before its first step: new, or the one to start from."""
+    """The projector before its first step: new, or initialised from a trained one."""
     images, targets = pairs.images.settings, pairs.targets.settings
     if INPUTS[recipe.inputs] == 2 and images.dimension != images.patch_dimension:
         raise ValueError(
             f"{images.encoder}'s pooled vectors have {images.dimension} dimensions, its tokens "
-            f"{images.patch_dimension}; take a recipe whose input is 'mean' or 'pooled'"
+            f"{images.patch_dimension}; expected equal widths; use a recipe with inputs 'mean' or 'pooled'"
         )
     on_images = recipe.side == "image"
     seen = images.dimension if recipe.inputs == "pooled" else images.patch_dimension
@@ -173,12 +177,12 @@ def _start(pairs: Pairs, recipe: Recipe, init: str | Path | Projector | None) ->
             projector.measure_input(_inputs(projector, pairs))
         return projector
     known = init if isinstance(init, Projector) else Projector.find(init)
-    _take_over(projector, known)
+    _copy_weights(projector, known)
     return projector
 
 
-def _take_over(projector: Projector, known: Projector) -> None:
-    """The weights of a trained projector, its patch head too where both have one of the same sizes.
+def _copy_weights(projector: Projector, known: Projector) -> None:
+    """Copy the weights of a trained projector, including its patch head if both have one of the same sizes.
 
     Raises:
         ValueError: the first heads differ.
@@ -190,8 +194,8 @@ def _take_over(projector: Projector, known: Projector) -> None:
 
     if part(wanted, "pooled_") != part(weights, "pooled_") or projector.inputs != known.inputs:
         raise ValueError(
-            f"the projector to start from has another head than the recipe: {known.described()} against "
-            f"{projector.described()}; change the recipe's head, hidden, blocks or inputs, or start afresh"
+            f"the initial projector has another head than the recipe: found {known.described()}; expected "
+            f"{projector.described()}; change the recipe's head, hidden, blocks or inputs, or train without init"
         )
     same_patches = part(wanted, "patch_") == part(weights, "patch_")
     taken = {name: value for name, value in weights.items() if name.startswith("pooled_") or same_patches}
@@ -199,7 +203,7 @@ def _take_over(projector: Projector, known: Projector) -> None:
 
 
 def _inputs(projector: Projector, pairs: Pairs) -> Tensor:
-    """(N, inputs) what goes in, of 32,768 images at most."""
+    """(N, inputs) inputs of the head, of at most 32,768 images."""
     rows = pairs.train[:: max(1, len(pairs) // 32768)]
     batch = pairs.batch(rows)
     if projector.side == "text":
@@ -245,14 +249,14 @@ def _fit_pooled(
 def _loss(
     projector: Projector, whole: Whole, batch: Batch, recipe: Recipe, processes: Processes, chance: np.random.Generator
 ) -> Tensor:
-    """The recipe's loss of the whole batch, of which this process computes its slice."""
+    """The recipe's loss on the whole batch, of which this process projects its slice."""
     pooled = projector.choose(batch.pooled, batch.mean)
     entering = batch.texts if recipe.side == "text" and batch.texts is not None else pooled
     mine = entering[processes.slice(len(entering))]
     if recipe.noise and recipe.scale_inputs:
-        drawn = torch.from_numpy(chance.standard_normal(entering.shape, dtype=np.float32)).to(mine.device)
+        sampled = torch.from_numpy(chance.standard_normal(entering.shape, dtype=np.float32)).to(mine.device)
         scale = projector.pooled_deviation if recipe.scale_inputs else 1.0
-        mine = mine + recipe.noise * scale * drawn[processes.slice(len(entering))]
+        mine = mine + recipe.noise * scale * sampled[processes.slice(len(entering))]
     out = processes.gather(projector(mine)).float()
     images, texts = (pooled, out) if recipe.side == "text" else (out, batch.texts)
     loss = torch.zeros((), device=out.device)
@@ -281,7 +285,7 @@ def _teacher(pairs: Pairs) -> Teacher:
 
 
 def _judge(projector: Projector, teacher: Teacher) -> dict[str, float]:
-    """What an epoch's weights do on held-out images, and how that compares with the teacher."""
+    """Scores of an epoch's weights on held-out images, and their ratio to the teacher's."""
     numbers = score_pairs(projector, teacher.batch) if len(teacher.batch.pooled) else {}
     for way in ("image_to_text", "text_to_image"):
         best = getattr(teacher, way)
@@ -291,7 +295,7 @@ def _judge(projector: Projector, teacher: Teacher) -> dict[str, float]:
 
 
 def _score(record: dict[str, float], loop: Loop) -> float:
-    """What the best epoch is chosen by: held-out R@1 both ways, else the cosine, else the loss."""
+    """The score that selects the best epoch: held-out R@1, else the cosine, else the negative loss."""
     ways = [value for name, value in record.items() if name.endswith("_R@1")]
     if ways:
         return sum(ways) / len(ways) + 1e-6 * record.get("cosine", 0.0)
@@ -313,10 +317,10 @@ def _on(batch: Batch, device: torch.device) -> Batch:
 
 
 def _check_folder(folder: Path, run: dict[str, object]) -> None:
-    """Nothing, if the folder is new or holds this very run; what the run is, is noted there.
+    """Check that the folder is new or holds this run, and record the run's settings in it.
 
     Raises:
-        ValueError: it holds another run, or a model that no run made.
+        ValueError: the folder holds another run, or a model without a record of its run.
     """
     noted = folder / "run.json"
     wanted = json.dumps(run, indent=1) + "\n"
@@ -324,9 +328,9 @@ def _check_folder(folder: Path, run: dict[str, object]) -> None:
         known = json.loads(noted.read_text(encoding="utf-8"))
         other = next((part for part in run if known.get(part) != json.loads(wanted)[part]), None)
         if other:
-            raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); choose another folder")
+            raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); name another folder")
     elif (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds a model that no run here made; choose another folder")
+        raise ValueError(f"{folder} holds a model without {noted.name}; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     noted.write_text(wanted, encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A training loop that may be killed at any moment and goes on where it was, to the bit."""
+"""A training loop with checkpoints; a resumed run reproduces an uninterrupted one bit for bit."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Average
 
 _SAVE_SECONDS = 60.0
-_SLOWEST = 0.999  # decay of the moving average once it has run in
+_SLOWEST = 0.999  # decay of the moving average after warm-up
 
 Weights = dict[str, Tensor]
 
 
 class Loop:
-    """One run of AdamW under OneCycleLR over epochs of equal length: steps, averages, checkpoints, the best epoch.
+    """One run of AdamW under OneCycleLR over epochs of equal length, with weight averaging and the best epoch kept.
 
     Args:
-        module: what is trained; what it is for is `weights()`.
-        epochs, steps: passes, and steps a pass.
+        module: the module to train; `weights()` holds the result.
+        epochs, steps: number of epochs, and of steps per epoch.
         rate, decay: highest learning rate, weight decay.
-        average: which average of the weights is the result; `averaged` epochs for "epochs".
-        averaged: how many.
-        checkpoint: where the run is kept; None keeps it in memory alone.
-        processes: the processes that share the run; the first one writes.
-        rates: highest learning rate of the parameters whose names begin so, where it is not `rate`.
+        average: the average of the weights that is the result: "none", "ema", or "epochs".
+        averaged: number of last epochs that "epochs" averages.
+        checkpoint: file of the checkpoint; None saves none.
+        processes: the processes of the run; the first one writes.
+        rates: prefix of parameter names -> their highest learning rate, where it is not `rate`.
 
     Attributes:
-        epoch, step: what is done: whole epochs, and steps of the one under way.
-        history: a record an epoch, numbers alone.
+        epoch, step: completed epochs, and completed steps of the current one.
+        history: a record per epoch, of numbers only.
         best: weights and score of the best epoch so far.
     """
 
@@ -62,7 +62,7 @@ class Loop:
         self.optimiser = torch.optim.AdamW(
             [{"params": parameters, "lr": given} for given, parameters in groups.items()], lr=rate, weight_decay=decay
         )
-        # one step more than are taken: the schedule is advanced after the last one too
+        # one more than the number of steps: the schedule also advances after the last one
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, max_lr=list(groups), total_steps=epochs * steps + 1
         )
@@ -76,7 +76,7 @@ class Loop:
             self._restore(checkpoint)
 
     def run(self) -> Iterator[int]:
-        """The steps of the epoch under way that are left; the caller computes a loss and calls `update`."""
+        """The remaining steps of the current epoch; the caller computes a loss and calls `update`."""
         saved = time.monotonic()
         while self.step < self.steps:
             yield self.step
@@ -85,7 +85,7 @@ class Loop:
                 saved = time.monotonic()
 
     def update(self, loss: Tensor) -> None:
-        """One step down the gradient of a loss."""
+        """One optimiser step on a loss."""
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.sum_gradients(self.module)
@@ -107,7 +107,7 @@ class Loop:
         return float(self.schedule.get_last_lr()[0])
 
     def weights(self) -> Weights:
-        """The weights that the epoch under way is judged by: the last ones, or an average."""
+        """The weights by which the current epoch is scored: the last ones, or an average."""
         if self.average == "ema":
             return {name: value.clone() for name, value in self._moving.items()}
         now = {name: value.clone() for name, value in self.module.state_dict().items()}
@@ -117,7 +117,7 @@ class Loop:
         return {name: torch.stack([one[name] for one in together]).mean(0) for name in now}
 
     def end_epoch(self, record: Mapping[str, float], score: float, patience: int) -> None:
-        """Keep the epoch's record and, if its score is the best, its weights; stop after `patience` worse ones."""
+        """Store the epoch's record and, if it is the best, its weights; stop after `patience` epochs without a best."""
         weights = self.weights()
         if self.average == "epochs" and self.averaged > 1:
             now = {name: value.clone() for name, value in self.module.state_dict().items()}
@@ -131,7 +131,7 @@ class Loop:
         self.save()
 
     def save(self) -> None:
-        """Write the checkpoint aside, then put it in place."""
+        """Write the checkpoint to a temporary file, then move it to its path."""
         if self.checkpoint is None or not self.processes.first:
             return
         state = {
@@ -161,9 +161,9 @@ class Loop:
             self.module.load_state_dict(state["module"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.load_state_dict(state["schedule"])
-        except Exception as error:  # torch raises a dozen kinds for files that are not what they seem
+        except Exception as error:  # torch raises many kinds of errors for invalid files
             raise ValueError(
-                f"{checkpoint} is no checkpoint of this run ({type(error).__name__}); delete it to start afresh"
+                f"{checkpoint} is not a checkpoint of this run ({type(error).__name__}); delete it to restart"
             ) from error
         self._moving, self._recent, self.best = state["moving"], state["recent"], state["best"]
         self.best_score, self.best_epoch = state["best_score"], state["best_epoch"]

@@ -1,4 +1,4 @@
-"""What a projector is trained to make small. Vectors are raw; each loss normalises what it compares."""
+"""Losses of a projector's training. Vectors are raw; each loss normalises its inputs."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def unit_norm_mse(projected: Tensor, targets: Tensor) -> Tensor:
 
 
 def clip_loss(images: Tensor, texts: Tensor, owners: Tensor, scale: Tensor | float) -> Tensor:
-    """CLIP's symmetric cross-entropy (Radford et al. 2021), with any number of captions an image.
+    """CLIP's symmetric cross-entropy (Radford et al. 2021), with any number of captions per image.
 
-    An image's positives are all of its captions, in equal shares; a caption's positive is its image.
+    An image's positives are all of its captions, weighted equally; a caption's positive is its image.
 
     Args:
         images: (B, D) raw vectors.
         texts: (T, D) raw vectors.
-        owners: (T,) which of the B images each text describes; each has one at least.
-        scale: what cosines are multiplied with.
+        owners: (T,) index of the image that each text describes; every image has at least one text.
+        scale: factor of the cosines.
     """
     logits = scale * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T  # (B, T)
     to_images = F.cross_entropy(logits.T, owners)
@@ -51,15 +51,15 @@ def siglip_loss(images: Tensor, texts: Tensor, owners: Tensor, scale: Tensor | f
 
 
 def relation_loss(projected: Tensor, targets: Tensor, texts: Tensor, scale: Tensor | float) -> Tensor:
-    """How far the projected images are from standing to the texts as the teacher's do, both ways.
+    """Divergence of the projected image-text similarities from the teacher's, in both directions.
 
-    The Kullback-Leibler divergence of the softmax over texts, and of that over images, from the teacher's (affinity
-    mimicking, as in TinyCLIP, Wu et al. 2023). Texts that fit several images are no mistake here.
+    Kullback-Leibler divergence of the softmax over texts, and of that over images, from the teacher's (affinity
+    mimicking, as in TinyCLIP, Wu et al. 2023). Texts that describe several images are not penalised.
 
     Args:
         projected, targets: (B, D) raw vectors of the same images.
         texts: (T, D) raw vectors.
-        scale: what cosines are multiplied with.
+        scale: factor of the cosines.
     """
     texts = F.normalize(texts, dim=-1)
     ours = scale * F.normalize(projected, dim=-1) @ texts.T  # (B, T)

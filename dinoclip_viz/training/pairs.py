@@ -1,4 +1,4 @@
-"""The images that a projector learns from: rows of two stores that belong together, gathered a batch at a time."""
+"""Training data of a projector: matching rows of two feature stores, read in batches."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Batch:
     """B images and some of their captions, float32.
 
     Attributes:
-        pooled, mean: (B, D) of the encoder whose features go in.
+        pooled, mean: (B, D) features of the encoder to project.
         targets: (B, E) the teacher's vectors of the same images.
-        texts: (T, E) captions, or None; owners: (T,) which image each describes.
+        texts: (T, E) captions, or None; owners: (T,) index of the image that each describes.
     """
 
     pooled: Tensor
@@ -33,18 +33,18 @@ class Batch:
 class Pairs:
     """Two stores of the same images, and the captions of one of them.
 
-    The last `holdout` images are kept out of training.
+    The last `holdout` images are held out.
 
     Args:
-        images: the store of the encoder whose features go in.
+        images: the store of the encoder to project.
         targets: the teacher's store.
-        texts: the store whose captions are used, by default the teacher's.
-        holdout: how many images are held out, a tenth of the store at most.
-        inputs: what of an image is read from the disk: "mean" or "pooled" alone then stands for both in a batch.
+        texts: the store of the captions, by default the teacher's.
+        holdout: number of held-out images; at most a tenth of the store.
+        inputs: image features to read: "pooled+mean", or "mean" or "pooled" for both fields of a batch.
 
     Raises:
-        StoreError: the stores do not hold the same images, the captions are of another space than the teacher's
-            images, or vectors are not finite.
+        StoreError: the stores hold different images, the captions are in another space than the teacher's vectors, or
+            vectors are not finite.
     """
 
     def __init__(
@@ -76,17 +76,17 @@ class Pairs:
         held = min(holdout, len(images) // 10)
         self.train = np.arange(len(images) - held)
         owners = worded.text_to_image if worded.text_to_image is not None else np.empty(0, np.int64)
-        # captions lie in the order of their images, so an image's captions are a run of rows
+        # captions are stored in the order of their images, so an image's captions are consecutive rows
         self._starts = np.searchsorted(owners, np.arange(len(images) + 1)).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.train)
 
     def check_captions(self) -> None:
-        """Nothing, if every image has a caption.
+        """Check that every image has a caption.
 
         Raises:
-            StoreError: captions were not encoded, or some images have none.
+            StoreError: the captions were not encoded, or some images have none.
         """
         if self.texts is None:
             raise StoreError(
@@ -97,19 +97,19 @@ class Pairs:
         if len(bare):
             raise StoreError(
                 f"{len(bare)} of {len(self.images)} images in {self.worded.path} have no caption, row {bare[0]} "
-                "first; this recipe needs one at least"
+                "first; expected at least one caption per image"
             )
 
     def order(self, seed: int, epoch: int) -> NDArray[np.int64]:
-        """The rows to train on in the order of an epoch, the same whenever it is asked for."""
+        """The training rows in the order of an epoch, determined by seed and epoch."""
         return np.random.default_rng([seed, epoch]).permutation(self.train)
 
     def batch(self, rows: NDArray[np.int64], captions: int = 0, chance: np.random.Generator | None = None) -> Batch:
-        """The images of some rows, with so many captions each, drawn by chance."""
+        """The images of some rows, with a number of random captions each."""
         texts = owners = None
         if captions and self.texts is not None and chance is not None:
             starts, counts = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
-            # a random start, then the next ones, so that no caption comes twice before all have come once
+            # a random start, then the following ones, so that no caption repeats before all were used
             first = (chance.random(len(rows)) * counts).astype(np.int64)
             picked = starts[:, None] + (first[:, None] + np.arange(captions)) % counts[:, None]  # (B, captions)
             texts = _tensor(self.texts[picked.ravel()])
@@ -119,7 +119,7 @@ class Pairs:
         return Batch(pooled, mean, _tensor(self.targets.pooled[rows]), texts, owners)
 
     def held_out(self) -> Batch:
-        """The images kept out of training with all their captions."""
+        """The held-out images with all their captions."""
         return self.run(len(self.train), len(self.images))
 
     def run(self, first: int, last: int) -> Batch:
@@ -134,15 +134,15 @@ class Pairs:
 
 
 def same_images(left: FeatureStore, right: FeatureStore) -> None:
-    """Nothing, if both stores hold the same images in the same order.
+    """Check that both stores hold the same images in the same order.
 
     Raises:
-        StoreError: they do not; the message names both.
+        StoreError: the images differ; the message names both stores.
     """
     if len(left) != len(right):
         raise StoreError(
             f"{left.path} holds {len(left)} images and {right.path} {len(right)}; expected stores of the same "
-            "images: embed both encoders in one pass"
+            "images; embed both encoders in one pass"
         )
     if left.path == right.path:
         return
@@ -160,12 +160,16 @@ def same_images(left: FeatureStore, right: FeatureStore) -> None:
 
 
 def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, FeatureStore]:
-    """The stores of the encoder and of its teacher at two paths, which may be one folder of several stores.
+    """The stores of the encoder and of its teacher, at two paths or in one folder of several stores.
 
-    The teacher is the store whose captions and images share a space.
+    The teacher is the store whose captions and images are in one space.
+
+    Args:
+        images: path of the encoder's store, or of a folder of stores.
+        targets: path of the teacher's store, or of a folder of stores.
 
     Raises:
-        StoreError: there is no such store, or more than one that it could be.
+        StoreError: no store qualifies, or more than one does.
     """
     teachers = [FeatureStore.open(folder) for folder in store_folders(targets)] or [FeatureStore.open(targets)]
     if len(teachers) > 1:
@@ -173,14 +177,17 @@ def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, 
     if len(teachers) != 1:
         names = ", ".join(str(folder) for folder in store_folders(targets))
         raise StoreError(
-            f"{targets} holds {names}, of which {len(teachers)} could be the teacher; name the teacher's own folder"
+            f"{targets} holds {names}, of which {len(teachers)} have images and captions in one space; "
+            "expected one; name the teacher's own folder"
         )
     teacher = teachers[0]
     seen = [FeatureStore.open(folder) for folder in store_folders(images)] or [FeatureStore.open(images)]
     others = [store for store in seen if store.path.resolve() != teacher.path.resolve()]
     if len(others) != 1:
-        names = ", ".join(str(store.path) for store in others) or "the teacher's alone"
-        raise StoreError(f"{images} holds {names}; name the one store whose features go in")
+        names = ", ".join(str(store.path) for store in others) or "the teacher's store alone"
+        raise StoreError(
+            f"{images} holds {names}; expected one other than the teacher's; name the one store whose features go in"
+        )
     return others[0], teacher
 
 

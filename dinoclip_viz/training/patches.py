@@ -1,4 +1,4 @@
-"""Training a projector's second head: the image encoder's patches follow the teacher's own, place by place."""
+"""Training of a projector's patch head, which maps the image encoder's patches to the teacher's."""
 
 from __future__ import annotations
 
@@ -36,35 +36,36 @@ def fit_patch_head(
     processes: Processes | None = None,
     watch: Callable[[dict[str, float]], None] | None = None,
 ) -> list[dict[str, float]]:
-    """Train the patch head in place; a record an epoch: loss, rate, and the cosine on held-out images.
+    """Train the patch head in place and return one record per epoch: loss, rate, and the cosine on held-out images.
 
-    The target of a patch is the teacher's patch of the same place by MaskCLIP's path, after CLIP-DINOiser's pooling
-    over the patches that the image encoder finds alike, if the recipe is guided. Patches that stand out of their
-    image count for more.
+    The target of a patch is the teacher's patch at the same position by MaskCLIP's path; if the recipe is guided, after
+    CLIP-DINOiser's pooling over the patches that are similar to the image encoder. Patches that differ from the mean of
+    their image are weighted higher.
 
     Args:
         projector: with a patch head.
         images: the image encoder's store, with patches.
         targets: the teacher's store of the same images, with patches by MaskCLIP's path, on the same grid.
         recipe: its `patch_*` settings.
-        folder: where the run is kept; None keeps nothing.
-        processes: those that share the run.
-        watch: is told of each epoch.
+        folder: for the checkpoint; None saves none.
+        processes: the processes of the run.
+        watch: called with the record of each epoch.
 
     Raises:
-        StoreError: the stores have no patches, or of different images or grids.
+        StoreError: the stores have no patches, or different images or grids.
+        ValueError: the projector has no patch head.
     """
     head = projector.patch_head
     if head is None:
-        raise ValueError("the projector has no patch head to train; make it with patch_head=True")
+        raise ValueError("the projector has no patch head; expected one; create it with patch_head=True")
     _check(images, targets)
     processes = processes or Processes()
     held = max(1, min(200, len(images) // 10))
     train = np.arange(len(images) - held)
     if not len(train):
-        raise StoreError(f"{images.path} holds {len(images)} images; expected two or more")
+        raise StoreError(f"{images.path} holds {len(images)} images; expected 2 or more")
     grid = images.patches.shape[1] * images.patches.shape[2] if images.patches is not None else 1
-    together = max(1, recipe.patch_batch // grid)  # images a step
+    together = max(1, recipe.patch_batch // grid)  # images per step
     together = max(processes.count, min(together, len(train)) // processes.count * processes.count)
     device = projector.pooled_mean.device
     if recipe.scale_inputs:
@@ -81,14 +82,14 @@ def fit_patch_head(
             rows = order[step * together : (step + 1) * together]
             entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe)
             out = projector.project_patches(entering)
-            apart = _distinctness(wanted)
-            weights = apart / processes.mean(apart.mean())
+            distance = _distinctness(wanted)
+            weights = distance / processes.mean(distance.mean())
             loss = (weights * (1 - torch.cosine_similarity(out, wanted, dim=-1))).mean()
             if recipe.patch_relation:
                 words = _words(targets, np.random.default_rng([recipe.seed, 2, loop.epoch, step])).to(device)
                 relation = _relation(out, wanted, words, 1 / recipe.temperature)  # (B, H, W)
                 loss = loss + recipe.patch_relation * (weights * relation).mean()
-            # each process sees its slice alone: the mean over the batch is the sum of the slices' shares
+            # each process computes its slice only: the mean over the batch is the mean of the slices' means
             loop.update(loss / processes.count)
         record = {"stage": 2.0, "rate": loop.rate, "patch_cosine": _held(projector, images, targets, recipe, held)}
         loop.end_epoch(record, record["patch_cosine"], 0)
@@ -111,7 +112,7 @@ def _held(projector: Projector, images: FeatureStore, targets: FeatureStore, rec
 
 
 def _words(targets: FeatureStore, chance: np.random.Generator) -> Tensor:
-    """(T, E) some captions' vectors, what patches are told apart by.
+    """(T, E) vectors of random captions, for the relation loss.
 
     Raises:
         StoreError: the store has no captions.
@@ -123,15 +124,15 @@ def _words(targets: FeatureStore, chance: np.random.Generator) -> Tensor:
 
 
 def _relation(out: Tensor, wanted: Tensor, words: Tensor, scale: float) -> Tensor:
-    """(B, H, W) how far each patch's softmax over the captions is from that of the patch it follows."""
+    """(B, H, W) divergence of each patch's softmax over the captions from that of its target."""
     ours, theirs = (scale * unit(patches) @ unit(words).T for patches in (out, wanted))  # (B, H, W, T)
     return F.kl_div(ours.log_softmax(-1), theirs.log_softmax(-1), log_target=True, reduction="none").sum(-1)
 
 
 def _distinctness(wanted: Tensor) -> Tensor:
-    """(B, H, W) how far each patch is from the mean of its image, which is its background.
+    """(B, H, W) cosine distance of each patch from the mean of its image.
 
-    Without such weights the many patches of the background, which are alike, are all that the head learns.
+    As weights, they keep the many similar patches of the background from dominating the loss.
     """
     each = unit(wanted)
     middle = unit(each.mean((1, 2), keepdim=True))
@@ -141,9 +142,9 @@ def _distinctness(wanted: Tensor) -> Tensor:
 def _grids(
     images: FeatureStore, targets: FeatureStore, rows: NDArray[np.int64], device: torch.device, recipe: Recipe
 ) -> tuple[Tensor, Tensor]:
-    """(B, H, W, D) patches that go in and (B, H, W, E) what they should become."""
+    """(B, H, W, D) input patches and (B, H, W, E) their targets."""
     if images.patches is None or targets.dense is None:
-        raise StoreError("the stores have no patches")
+        raise StoreError(f"{images.path} or {targets.path} has no patches; embed the source again with --patches full")
     entering = torch.from_numpy(images.patches[rows].astype(np.float32)).to(device)
     wanted = torch.from_numpy(targets.dense[rows].astype(np.float32)).to(device)
     return entering, guided_pooling(wanted, entering, recipe.guided) if recipe.guided else wanted
@@ -160,5 +161,5 @@ def _check(images: FeatureStore, targets: FeatureStore) -> None:
     if images.patches is not None and targets.dense is not None and images.patches.shape[:3] != targets.dense.shape[:3]:
         raise StoreError(
             f"{images.path} has patches of {images.patches.shape[1:3]}, {targets.path} of {targets.dense.shape[1:3]}; "
-            "embed both at sizes, or averaged to a number, that give one grid"
+            "expected one grid; embed both at matching sizes"
         )

@@ -1,4 +1,4 @@
-"""Several processes that share one training: each takes a slice of every batch, all hold the same weights."""
+"""Data-parallel training: each process computes a slice of every batch, and all hold the same weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run as `torchrun` or `accelerate launch` started them; one, where nobody did.
+    """The processes of a run, as started by `torchrun` or `accelerate launch`; a single one otherwise.
 
-    The loss is that of the whole batch, whatever the number of processes: each computes its slice of the projected
-    vectors, all exchange them, and the gradients of the slices add up to the gradient of the batch.
+    The loss is that of the whole batch for any number of processes: each computes its slice of the projected vectors,
+    the slices are gathered, and their gradients add up to the gradient of the batch.
     """
 
     rank: int = 0
@@ -26,12 +26,16 @@ class Processes:
         return self.rank == 0
 
     def slice(self, rows: int) -> slice:
-        """This process's part of a batch of so many rows, a multiple of `count`."""
+        """This process's slice of a batch.
+
+        Args:
+            rows: size of the batch, a multiple of `count`.
+        """
         each = rows // self.count
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def gather(self, mine: Tensor) -> Tensor:
-        """The slices of all processes joined; gradients flow into this process's own alone."""
+        """The slices of all processes, concatenated; gradients flow only into this process's own."""
         if self.count == 1:
             return mine
         mine = mine.contiguous()
@@ -41,7 +45,7 @@ class Processes:
         return torch.cat(parts)
 
     def sum_gradients(self, module: nn.Module) -> None:
-        """Add up the gradients of the slices; a parameter of the loss, which all know whole, is left as it is."""
+        """Add up the gradients of the slices, except those of the loss's parameters, which are complete in each."""
         if self.count == 1:
             return
         for name, weights in module.named_parameters():
@@ -57,13 +61,13 @@ class Processes:
         return total / self.count
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Block until all processes have arrived."""
         if self.count > 1:
             torch.distributed.barrier()
 
 
 def join_processes() -> Processes:
-    """The processes that were started together; they meet by gloo on the CPU, by nccl on GPUs.
+    """The processes of this run, connected by gloo on the CPU or nccl on GPUs.
 
     Raises:
         RuntimeError: the other processes cannot be reached.

@@ -1,4 +1,4 @@
-"""Recipes by name: everything that decides how a projector is trained, frozen, saved as JSON beside the weights."""
+"""Training recipes by name: frozen settings of a projector's training, saved as JSON next to the weights."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ Average = Literal["none", "ema", "epochs"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a projector is trained.
+    """Settings of a projector's training.
 
     Attributes:
-        name: what it is called.
-        side: "image" carries images to texts, "text" carries texts to the image encoder's vectors.
+        name: of the recipe.
+        side: "image" maps image features to the text space, "text" maps texts to the image encoder's space.
         head, hidden, blocks: of the projector; see `HEADS`.
-        inputs: what of an image goes in (on the text side: what the texts are compared with).
-        scale_inputs: whether what goes in is brought to mean zero and deviation one, measured on the store.
-        mse, cosine, clip, siglip, relation: weights of the losses. Cosine is 1 - cos, the same as mse but for a factor
-            of D / 2, which makes it as large as the others.
-        temperature: what cosines are divided by in the losses that compare images with texts, at the start.
-        learn_temperature: whether it is learnt.
-        captions: captions of each image that a step sees.
-        batch: images a step, over all processes.
+        inputs: image features that are projected (on the text side: that texts are compared with).
+        scale_inputs: whether inputs are standardised to mean 0 and deviation 1, measured on the store.
+        mse, cosine, clip, siglip, relation: weights of the losses. Cosine is 1 - cos, equal to mse up to a factor of
+            D / 2, which brings it to the scale of the others.
+        temperature: initial divisor of cosines in the losses that compare images with texts.
+        learn_temperature: whether the temperature is learnt.
+        captions: captions per image and step.
+        batch: images per step, over all processes.
         epochs: passes over the images.
         rate: highest learning rate of AdamW under OneCycleLR; decay: its weight decay.
-        noise: deviation of Gaussian noise on what goes in, where inputs are scaled.
+        noise: deviation of Gaussian noise added to the inputs, where inputs are scaled.
         average: "none", "ema" (exponential moving average of the weights) or "epochs" (mean of the last `averaged`).
-        averaged: how many epochs "epochs" takes.
-        patience: epochs without a better retrieval after which it stops; 0 never stops.
-        holdout: images kept out of training to choose the best epoch, a tenth of the store at most.
+        averaged: number of epochs that "epochs" averages.
+        patience: epochs without better retrieval before early stopping; 0 disables it.
+        holdout: held-out images, by which the best epoch is chosen; at most a tenth of the store.
         bf16: whether a GPU computes in bfloat16.
-        half: whether the weights are saved as float16, half the size; they are computed with as float32 all the same.
-        patch_epochs, patch_batch, patch_rate: of the second head, on stores with patches; 0 epochs leave it out.
-        patch_hidden, patch_blocks: its sizes.
-        patch_relation: weight of the loss by which patches stand to captions as the patches that they follow do.
-        guided: the second head's targets are first pooled over the patches that the image encoder finds at least so
-            much alike (a cosine); 0 leaves them as they are.
-        seed: of weights and order.
+        half: whether the weights are saved as float16; they are computed with as float32.
+        patch_epochs, patch_batch, patch_rate: of the patch head, on stores with patches; 0 epochs train none.
+        patch_hidden, patch_blocks: its inner width and number of blocks.
+        patch_relation: weight of the relation loss between patches and captions.
+        guided: cosine similarity above which the image encoder's patches are pooled together in the patch head's
+            targets; 0 does not pool.
+        seed: of the initial weights and the order of the images.
     """
 
     name: str
@@ -79,19 +79,24 @@ class Recipe:
     def __post_init__(self) -> None:
         if not any((self.mse, self.cosine, self.clip, self.siglip, self.relation)):
             raise ValueError(
-                f"the recipe {self.name!r} has no loss; give mse, cosine, clip, siglip or relation a weight"
+                f"the recipe {self.name!r} has no loss; give mse, cosine, clip, siglip or relation a weight above 0"
             )
         for name in ("batch", "epochs", "captions", "averaged", "rate", "temperature"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} of the recipe {self.name!r} is {getattr(self, name)}; expected more than 0")
+                raise ValueError(
+                    f"{name} of the recipe {self.name!r} is {getattr(self, name)}; expected a value above 0"
+                )
         if self.average not in ("none", "ema", "epochs"):
             raise ValueError(f"average is {self.average!r}; expected none, ema or epochs")
         if self.side == "text" and (self.inputs == "pooled+mean" or self.mse or self.cosine or self.relation):
-            raise ValueError("a recipe of the text side compares with 'pooled' or 'mean', by clip or siglip alone")
+            raise ValueError(
+                f"the recipe {self.name!r} is of the text side, with inputs {self.inputs!r}; expected inputs "
+                "'pooled' or 'mean' and no losses but clip and siglip"
+            )
 
     @property
     def reads_texts(self) -> bool:
-        """Whether a loss needs the captions' vectors."""
+        """Whether a loss requires captions."""
         return bool(self.clip or self.siglip or self.relation)
 
 
@@ -112,14 +117,18 @@ RECIPES: dict[str, Recipe] = {
         ),
     )
 }  # fmt: skip
-"""Name -> recipe. "dinov2-clip" is the published one; its learning rate, which was not, is ours."""
+"""Name -> recipe. "dinov2-clip" is the published one, but for the learning rate, which was not published."""
 
 
 def find_recipe(recipe: str | Recipe, **changes: object) -> Recipe:
     """A recipe by name, with some of its settings changed.
 
+    Args:
+        recipe: name of a recipe in `RECIPES`, or the recipe itself.
+        changes: settings to replace.
+
     Raises:
-        ValueError: there is no recipe or no setting of that name, or a setting is out of its range.
+        ValueError: unknown recipe or setting, or a setting out of its range.
     """
     if isinstance(recipe, str):
         if recipe not in RECIPES:

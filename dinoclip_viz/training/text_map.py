@@ -1,4 +1,4 @@
-"""Training a map from texts to a DINO's own patches, so that heat maps are native to its grid."""
+"""Training of a projector from texts to a DINO's patch space (Talk2DINO)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.encoders import as_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.inside import look_inside
+from dinoclip_viz.images import ImageLike, ImagesLike, load_images
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.training.claim import claim
 from dinoclip_viz.training.loop import Loop
@@ -24,20 +26,20 @@ from dinoclip_viz.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 16  # images that are looked into at a time
+BATCH = 16  # images per forward pass
 
 
 @dataclass(frozen=True)
 class TextMapRecipe:
-    """How the map is trained; loss, temperature and batch are Talk2DINO's.
+    """Settings of the training; loss, temperature and batch are Talk2DINO's.
 
     Attributes:
         epochs: passes over the images.
-        batch: images a step, a caption of each.
+        batch: images per step, with one caption each.
         rate: highest learning rate of AdamW under OneCycleLR; decay: its weight decay.
-        temperature: what cosines are divided by.
-        holdout: images kept out of training to choose the best epoch.
-        seed: of weights and order.
+        temperature: divisor of the cosines.
+        holdout: held-out images, by which the best epoch is chosen.
+        seed: of the initial weights and the order of the images.
     """
 
     epochs: int = 100
@@ -51,12 +53,12 @@ class TextMapRecipe:
 
 @dataclass(frozen=True)
 class HeadEmbeddings:
-    """What a map is trained on.
+    """Training data of the projector: image embeddings per attention head, and captions.
 
     Attributes:
-        heads: (N, heads, D) each image's patches, averaged with the weights that a head's CLS gives them.
+        heads: (N, heads, D) patches of each image, averaged by the CLS attention of each head.
         texts: (T, E) raw vectors of the captions.
-        owners: (T,) which image each caption describes.
+        owners: (T,) index of the image that each caption describes.
     """
 
     heads: Tensor
@@ -64,79 +66,103 @@ class HeadEmbeddings:
     owners: Tensor
 
 
-def head_embeddings(encoder: ImageEncoder, images: Sequence[Image.Image], size: int | None = None) -> Tensor:
-    """(B, heads, D) patches after the final norm, averaged by each head's attention of CLS in the last block.
+def head_embeddings(encoder: str | ImageEncoder, images: ImagesLike, size: int | None = None) -> Tensor:
+    """(B, heads, D) patches after the final norm, averaged by the CLS attention of each head in the last block.
 
     Barsellotti et al., Talking to DINO, ICCV 2025, section 3.2.
 
     Args:
-        encoder: a vision transformer with a CLS token.
-        images: B images that share one patch grid.
+        encoder: a vision transformer with a CLS token, or its name.
+        images: B images that give one patch grid.
         size: longer side in pixels at which they are encoded.
 
     Raises:
         ValueError: the encoder has no CLS token.
+        ImageError: an image cannot be loaded.
     """
-    attention = look_inside(encoder, images, size).attention
+    encoder = as_encoder(encoder)
+    loaded = load_images(images)
+    attention = look_inside(encoder, loaded, size).attention
     if attention is None or not attention.shape[2]:
-        raise ValueError(f"{encoder.name} has no CLS token whose attention could weigh its patches")
-    patches = encoder.encode(images, size, "whole").patches.flatten(1, 2)  # (B, N, D)
+        raise ValueError(
+            f"{encoder.name} has no attention of a CLS token; expected a vision transformer with one, such as DINOv2"
+        )
+    patches = encoder.encode(loaded, size, "whole").patches.flatten(1, 2)  # (B, N, D)
     weights = attention[:, :, 0].flatten(2)  # (B, heads, N)
     return weights / weights.sum(-1, keepdim=True) @ patches
 
 
 def collect(
-    encoder: ImageEncoder,
-    texts: TextEncoder,
-    images: Iterable[tuple[Image.Image, Sequence[str]]],
+    encoder: str | ImageEncoder,
+    texts: str | TextEncoder,
+    images: Iterable[tuple[ImageLike, Sequence[str]]],
     size: int | None = None,
 ) -> HeadEmbeddings:
-    """Everything that a map is trained on, from images with their captions; images without any are passed over."""
+    """Training data of the projector, from images with captions.
+
+    Args:
+        encoder: a vision transformer with a CLS token, or its name.
+        texts: the text encoder, or the name of its model.
+        images: pairs of an image and its captions; images without captions are skipped.
+        size: longer side in pixels at which images are encoded.
+
+    Raises:
+        ValueError: no image has a caption, or the encoder has no CLS token.
+        ImageError: an image cannot be loaded.
+    """
+    encoder = as_encoder(encoder)
+    texts = load_text_encoder(texts) if isinstance(texts, str) else texts
     heads: list[Tensor] = []
     captions: list[str] = []
     owners: list[int] = []
     count = 0
-    for batch in _batches((pair for pair in images if pair[1]), AT_ONCE):
+    for batch in _batches((pair for pair in images if pair[1]), BATCH):
         heads.append(head_embeddings(encoder, [image for image, _ in batch], size))
-        for _, said in batch:
-            captions += said
-            owners += [count] * len(said)
+        for _, described in batch:
+            captions += described
+            owners += [count] * len(described)
             count += 1
     if not count:
-        raise ValueError("no image has a caption; expected images with texts that describe them")
+        raise ValueError("no image has a caption; expected at least one image with a caption")
     return HeadEmbeddings(torch.cat(heads), texts.encode(captions).pooled, torch.tensor(owners))
 
 
 def fit_text_map(
-    encoder: ImageEncoder,
-    texts: TextEncoder,
+    encoder: str | ImageEncoder,
+    texts: str | TextEncoder,
     data: HeadEmbeddings,
     recipe: TextMapRecipe | None = None,
     folder: Path | None = None,
     watch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[Projector, list[dict[str, float]]]:
-    """The trained map as a projector of the text side, and a record an epoch.
+    """The trained projector of the text side, and one record per epoch.
 
-    Linear, tanh, linear on raw text vectors; an image and a text score the largest cosine over the image's heads;
-    symmetric InfoNCE. The weights are those of the epoch with the best R@1 on held-out images.
+    Linear, tanh, linear on raw text vectors. The score of an image and a text is the largest cosine over the image's
+    heads; the loss is symmetric InfoNCE. The weights are those of the epoch with the best R@1 on held-out images.
 
     Args:
-        encoder: that saw the images; texts: that read the captions.
+        encoder: the image encoder of `data`, or its name; texts: its text encoder, or the name of its model.
         data: from `collect`.
         recipe: Talk2DINO's by default, but for the learning rate.
-        folder: where the run is kept and the projector saved; None keeps nothing.
-        watch: is told of each epoch.
+        folder: for checkpoint, history and projector; None saves nothing. A run with a folder resumes from its
+            checkpoint.
+        watch: called with the record of each epoch.
 
     Raises:
-        ValueError: fewer images than are held out and one batch, or a folder with a run of other settings.
+        ValueError: fewer images than one batch and the held-out images, or a folder with a run of other settings.
     """
     recipe = recipe or TextMapRecipe()
+    encoder = as_encoder(encoder)
+    texts = load_text_encoder(texts) if isinstance(texts, str) else texts
     images = len(data.heads)
     if images < recipe.holdout + recipe.batch:
-        raise ValueError(f"{images} images; expected {recipe.holdout} to hold out and a batch of {recipe.batch}")
+        raise ValueError(
+            f"found {images} images; expected {recipe.holdout} to hold out and a batch of {recipe.batch}; add "
+            "images, or lower holdout or batch"
+        )
     if folder is not None:
-        said = {"encoder": encoder.patch_space, "texts": texts.space, "images": images}
-        claim(folder, {**said, "captions": len(data.texts), **asdict(recipe)})
+        settings = {"encoder": encoder.patch_space, "texts": texts.space, "images": images}
+        claim(folder, {**settings, "captions": len(data.texts), **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     projector = Projector(
         image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space, text_space=texts.space,
@@ -155,8 +181,8 @@ def fit_text_map(
         picks = torch.from_numpy(chance.random(images))
         for step in loop.run():
             rows = order[step * recipe.batch : (step + 1) * recipe.batch]
-            spoken = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
-            scores = _scores(data.heads[rows], projector.pooled_head(data.texts[spoken])) / recipe.temperature
+            chosen = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
+            scores = _scores(data.heads[rows], projector.pooled_head(data.texts[chosen])) / recipe.temperature
             target = torch.arange(len(rows))
             loop.update((F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2)
         found = _held(projector, data, captions, recipe.holdout)
@@ -173,7 +199,7 @@ def fit_text_map(
 
 
 def _scores(heads: Tensor, texts: Tensor) -> Tensor:
-    """(B, T) the largest cosine of each text with an image's heads."""
+    """(B, T) largest cosine of each text over an image's heads."""
     cosines = torch.einsum("bhd,td->bht", F.normalize(heads, dim=-1), F.normalize(texts, dim=-1))
     return cosines.amax(1)
 
@@ -182,19 +208,20 @@ def _held(projector: Projector, data: HeadEmbeddings, captions: Sequence[Tensor]
     """R@1 of the first caption of each held-out image among the held-out images."""
     rows = torch.arange(len(data.heads) - count, len(data.heads))
     with torch.no_grad():
-        said = projector.pooled_head(data.texts[torch.stack([captions[row][0] for row in rows.tolist()])])
-        best = _scores(data.heads[rows], said).argmax(0)
+        mapped = projector.pooled_head(data.texts[torch.stack([captions[row][0] for row in rows.tolist()])])
+        best = _scores(data.heads[rows], mapped).argmax(0)
     return (best == torch.arange(count)).float().mean().item()
 
 
 def _batches(
-    pairs: Iterable[tuple[Image.Image, Sequence[str]]], length: int
+    pairs: Iterable[tuple[ImageLike, Sequence[str]]], length: int
 ) -> Iterator[list[tuple[Image.Image, Sequence[str]]]]:
-    """Runs of images that share a size, of so many at most."""
+    """Batches of at most `length` images of equal size, loaded."""
     waiting: dict[tuple[int, int], list[tuple[Image.Image, Sequence[str]]]] = {}
     stream = iter(pairs)
     while chunk := list(islice(stream, length)):
-        for pair in chunk:
-            waiting.setdefault(pair[0].size, []).append(pair)
+        for image, captions in chunk:
+            loaded = load_images(image)[0]
+            waiting.setdefault(loaded.size, []).append((loaded, captions))
         yield from waiting.values()
         waiting = {}

@@ -1,16 +1,21 @@
-"""Arrays in, images out: colours, overlays, legends and layouts that know nothing of models.
+"""Arrays in, figures out: colours, overlays, charts, legends and layouts, independent of any model.
 
-Whoever calls gives the range of every colour scale, so that two maps can be compared. NaN means "unknown" and is drawn
-grey or hatched, never as a value. Importing this package loads Pillow and numpy only; matplotlib is loaded by the
-functions that need it.
+The caller gives the range of every colour scale, so that two maps can be compared. NaN means "unknown" and is drawn
+grey or hatched, never as a value. Images are PIL images, arrays or tensors. Importing this package loads Pillow and
+NumPy only; matplotlib is loaded by the functions that need it.
 """
 
-from dinoclip_viz.viz.animation import save_animation
-from dinoclip_viz.viz.bars import score_bars
+from dinoclip_viz.viz.charts.bars import score_bars
+from dinoclip_viz.viz.charts.curve import learning_curve
+from dinoclip_viz.viz.charts.histogram import component_histogram, figure_to_image
 from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
-from dinoclip_viz.viz.contact_sheet import contact_sheet, grey_tile
-from dinoclip_viz.viz.curve import learning_curve
-from dinoclip_viz.viz.dense import (
+from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
+from dinoclip_viz.viz.layout.animation import save_animation
+from dinoclip_viz.viz.layout.contact_sheet import contact_sheet, grey_tile
+from dinoclip_viz.viz.layout.grid import image_grid, side_by_side
+from dinoclip_viz.viz.layout.legend import class_legend, rgb_legend, scale_bar, with_legend
+from dinoclip_viz.viz.layout.parts import parts_legend
+from dinoclip_viz.viz.maps.dense import (
     depth_image,
     depth_legend,
     depth_with_bar,
@@ -18,16 +23,11 @@ from dinoclip_viz.viz.dense import (
     label_image,
     labels_legend,
 )
-from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
-from dinoclip_viz.viz.histogram import component_histogram, figure_to_image
-from dinoclip_viz.viz.layout import image_grid, side_by_side
-from dinoclip_viz.viz.legend import class_legend, rgb_legend, scale_bar, with_legend
-from dinoclip_viz.viz.matches import mark_points, match_image, place_colours
-from dinoclip_viz.viz.overlay import heat_overlay, mask_outline, mask_overlay
+from dinoclip_viz.viz.maps.matches import mark_points, match_image, place_colours
+from dinoclip_viz.viz.maps.overlay import heat_overlay, mask_outline, mask_overlay
+from dinoclip_viz.viz.maps.pca import pca_image
+from dinoclip_viz.viz.maps.tokens import attention_maps, norm_histograms, norm_maps
 from dinoclip_viz.viz.palette import class_palette
-from dinoclip_viz.viz.parts import parts_legend
-from dinoclip_viz.viz.pca import pca_image
-from dinoclip_viz.viz.tokens import attention_maps, norm_histograms, norm_maps
 
 __all__ = [
     "COLOUR_MAPS",

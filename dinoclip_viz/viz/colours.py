@@ -1,4 +1,4 @@
-"""Values to colours, by colour maps that everyone can read."""
+"""Values to colours, by perceptually uniform and colour-blind-safe colour maps."""
 
 from typing import cast
 
@@ -15,18 +15,18 @@ COLOUR_MAPS = SEQUENTIAL + DIVERGING
 def colour_map(values: ArrayLike, low: float, high: float, name: str = "viridis") -> NDArray[np.uint8]:
     """Colours (H, W, 3), 0 to 255, of a map of values.
 
-    Values at or below `low` get the first colour, at or above `high` the last, NaN light grey. For a contrast take a
-    diverging map and a range that is symmetric about the value that means "neither".
+    Values at or below `low` get the first colour, at or above `high` the last, NaN light grey. For signed values use a
+    diverging map and a range that is symmetric about the neutral value.
 
     Args:
         values: (H, W), finite or NaN.
         low: the value of the first colour.
         high: the value of the last colour.
         name: "viridis", "magma", "cividis" (perceptually uniform), or "RdBu", "PuOr" (diverging) and their reverses
-            "RdBu_r", "PuOr_r"; all are safe for the colour-blind.
+            "RdBu_r", "PuOr_r"; all are colour-blind-safe.
 
     Raises:
-        ValueError: another map, values of another shape, or low not below high.
+        ValueError: unknown colour map, values of another shape, or low not below high.
 
     Examples:
         >>> colour_map([[0.0, 1.0, float("nan")]], low=0, high=1)[0].tolist()
@@ -36,8 +36,8 @@ def colour_map(values: ArrayLike, low: float, high: float, name: str = "viridis"
     check_range(low, high)
     array = as_map(values)
     unknown = np.isnan(array)
-    share = (np.where(unknown, low, array).clip(low, high) - low) / (high - low)
-    index = np.minimum((share * len(table)).astype(np.int64), len(table) - 1)  # (H, W)
+    fraction = (np.where(unknown, low, array).clip(low, high) - low) / (high - low)
+    index = np.minimum((fraction * len(table)).astype(np.int64), len(table) - 1)  # (H, W)
     colours = table[index]  # (H, W, 3)
     colours[unknown] = UNKNOWN
     return colours
@@ -47,11 +47,11 @@ def colour_table(name: str) -> NDArray[np.uint8]:
     """The 256 colours (256, 3) of a colour map, first to last.
 
     Raises:
-        ValueError: the map is not among those that everyone can read.
+        ValueError: the map is not in `COLOUR_MAPS`.
     """
     if name not in COLOUR_MAPS:
         raise ValueError(
-            f"colour map {name!r} is not perceptually uniform or not offered; use {', '.join(COLOUR_MAPS)}"
+            f"colour map {name!r} is unknown or not perceptually uniform; expected one of {', '.join(COLOUR_MAPS)}"
         )
     from matplotlib import colormaps
 

@@ -1,4 +1,4 @@
-"""Small grids made as large as images: patches as squares, or smooth."""
+"""Small grids enlarged to the size of images: as squares or interpolated."""
 
 from typing import TypeVar
 
@@ -11,14 +11,14 @@ from dinoclip_viz.viz.inputs import AnyImage, as_image, as_map, check_pixels
 T = TypeVar("T", bound=np.generic)
 
 
-def enlarge(figure: AnyImage, size: int | tuple[int, int], smooth: bool = False) -> Image.Image:
-    """The image, large enough to look at.
+def enlarge(image: AnyImage, size: int | tuple[int, int], smooth: bool = False) -> Image.Image:
+    """The image enlarged, by an integer factor or to an exact size.
 
     Args:
-        image: a PIL image, or an array (H, W) or (H, W, 3) of whole numbers 0 to 255 or of floats 0 to 1.
-        size: the least length of the longer side in pixels, reached by a whole factor so that every patch is the same
-            square; an image that is large enough stays as it is. Or (width, height), met exactly.
-        smooth: bicubic instead of squares.
+        image: a PIL image, array or tensor; see `as_image`.
+        size: minimum length of the longer side in pixels, reached by an integer factor so that every patch is a square
+            of equal size; a larger image is unchanged. Or the exact (width, height).
+        smooth: interpolate bicubically instead of drawing squares.
 
     Raises:
         ValueError: not an image, or a size below 1.
@@ -29,9 +29,9 @@ def enlarge(figure: AnyImage, size: int | tuple[int, int], smooth: bool = False)
         >>> enlarge(np.zeros((2, 3)), size=(10, 7)).size
         (10, 7)
     """
-    image = as_image(figure)
+    original = as_image(image)
     resampling = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    return image.resize(enlarged_size(image.width, image.height, size), resampling)
+    return original.resize(enlarged_size(original.width, original.height, size), resampling)
 
 
 def enlarged_size(width: int, height: int, size: int | tuple[int, int]) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def enlarged_size(width: int, height: int, size: int | tuple[int, int]) -> tuple
 
 
 def enlarge_values(values: ArrayLike, width: int, height: int) -> NDArray[np.float64]:
-    """The map (height, width), its values interpolated bilinearly; unknown places spread to no known one.
+    """The map (height, width), interpolated bilinearly; unknown values do not affect known ones.
 
     Args:
         values: (H, W), finite or NaN, no larger than the result.
@@ -77,7 +77,7 @@ def enlarge_values(values: ArrayLike, width: int, height: int) -> NDArray[np.flo
 
 
 def enlarge_labels(labels: NDArray[T], width: int, height: int) -> NDArray[T]:
-    """The labels (height, width), each place that of the cell it lies in.
+    """The labels (height, width), each pixel with the label of its cell.
 
     Raises:
         ValueError: larger than the result.
@@ -90,10 +90,10 @@ def enlarge_labels(labels: NDArray[T], width: int, height: int) -> NDArray[T]:
 
 
 def check_grid(shape: tuple[int, ...], width: int, height: int) -> None:
-    """Nothing, if a grid (H, W) is no larger than the image it lies on.
+    """Check that a grid (H, W) is no larger than its image.
 
     Raises:
-        ValueError: it is larger, as when rows and columns were exchanged.
+        ValueError: it is larger, as after exchanging rows and columns.
     """
     if shape[0] > height or shape[1] > width:
         raise ValueError(

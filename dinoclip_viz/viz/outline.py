@@ -1,4 +1,4 @@
-"""Where regions meet: edges of masks, and the stripes that mark the unknown."""
+"""Edges of regions, and the stripes that mark unknown values."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,14 @@ def region_edges(labels: NDArray[np.int32], thickness: int) -> NDArray[np.bool_]
 
 
 def stripes(height: int, width: int) -> NDArray[np.bool_]:
-    """Diagonal stripes (height, width), True on the stripe, as fine as the image is small."""
+    """Diagonal stripes (height, width), True on a stripe, with a period that scales with the image."""
     period = max(4, min(height, width) // 40)
     rows, columns = np.ogrid[:height, :width]
     return np.asarray((rows + columns) % period < max(1, period // 3))
 
 
 def line_thickness(width: int, height: int) -> int:
-    """Pixels of a line that shows well on an image of this size."""
+    """Line thickness in pixels that suits an image of this size."""
     return max(1, round(min(width, height) / 250))
 
 

@@ -1,4 +1,4 @@
-"""Colours for classes, distinct for as many eyes as possible."""
+"""Colours for classes, distinct for normal and colour-blind vision."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,13 @@ DARKEST = 0.35  # lightness below which colours look black in an image
 
 
 def class_palette(n: int) -> NDArray[np.uint8]:
-    """Distinct colours (n, 3), 0 to 255; the first n are the same whatever n is.
+    """Distinct colours (n, 3), 0 to 255; a longer palette begins with the shorter one.
 
     The first eight are Okabe and Ito's. Each further one is the colour farthest in OKLab from all before it, from
-    white and from the grey of the unknown, as seen by the nearest of three eyes: usual, protanopic, deuteranopic.
+    white and from the grey of unknown values, by the smallest distance in normal, protanopic and deuteranopic vision.
 
     Args:
-        n: how many, 0 to 256. Past about twenty nobody tells colours apart by memory: name them in the image too.
+        n: number of colours, 0 to 256. More than about twenty are hard to distinguish by memory; name them too.
 
     Raises:
         ValueError: n is not in 0..256.
@@ -72,14 +72,14 @@ def class_palette(n: int) -> NDArray[np.uint8]:
 
 
 def _distance(seen: NDArray[np.float64], one: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance (C,) of each colour (3, C, 3) to one (3, 1, 3), for the eye that tells them apart worst."""
+    """Smallest distance (C,) over the three kinds of vision of each colour (3, C, 3) to one (3, 1, 3)."""
     return np.asarray(np.linalg.norm(seen - one, axis=-1).min(axis=0))
 
 
 def _seen(colours: NDArray[np.float64] | NDArray[np.int_]) -> NDArray[np.float64]:
-    """OKLab (3, C, 3) of colours (C, 3), 0 to 255, as three eyes see them."""
-    share = colours / 255
-    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)  # (C, 3)
+    """OKLab (3, C, 3) of colours (C, 3), 0 to 255, in normal, protanopic and deuteranopic vision."""
+    srgb = colours / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)  # (C, 3)
     eyes = [linear, linear @ np.array(PROTANOPIA).T, linear @ np.array(DEUTERANOPIA).T]
     cones = np.stack(eyes).clip(0, 1) @ np.array(TO_CONES).T  # (3, C, 3)
     return np.asarray(np.cbrt(cones) @ np.array(TO_LAB).T)

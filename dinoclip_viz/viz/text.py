@@ -1,4 +1,4 @@
-"""Words in images: a font, and lines that fit."""
+"""Text in figures: fonts, line breaks, and lines cut to a width."""
 
 import math
 from functools import cache
@@ -13,9 +13,9 @@ PILLOW_HAS = frozenset(map(chr, range(32, 127))) | set("…·“”‘’")
 
 
 def font_for(text: str, size: float) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, or, where it lacks a letter of the text, the DejaVu Sans that matplotlib brings.
+    """Pillow's default font, or matplotlib's DejaVu Sans if the text has letters that Pillow's lacks.
 
-    What neither has (Chinese, Japanese, Korean) is drawn as boxes: no font for it comes with the dependencies.
+    Letters that neither has (Chinese, Japanese, Korean) are drawn as boxes.
 
     Raises:
         RuntimeError: this Pillow was built without FreeType.
@@ -36,17 +36,17 @@ def _dejavu() -> str:
 
 
 def text_size(width: int) -> float:
-    """Pixels of type for an image of this width: 20 at 768."""
+    """Font size in pixels for a figure of this width: 20 at 768."""
     return min(28.0, max(12.0, width * 20 / 768))
 
 
 def line_height(font: ImageFont.FreeTypeFont) -> int:
-    """Pixels from one line to the next."""
+    """Distance between lines in pixels."""
     return math.ceil(sum(font.getmetrics()) * 1.08)
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int) -> list[str]:
-    """At most `most` lines no wider than `width`; what does not fit ends in an ellipsis.
+    """At most `most` lines no wider than `width`; text that does not fit is cut with an ellipsis.
 
     Line breaks of the text are kept; a word wider than a line is broken.
 
@@ -82,7 +82,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: float, most: int) -> li
 
 
 def shorten(text: str, font: ImageFont.FreeTypeFont, width: float, always: bool = False) -> str:
-    """The text, or as much of it as fits the width before an ellipsis; `always` ends it so even where it fits."""
+    """The text, cut to the width with an ellipsis if it is wider; with `always`, the ellipsis is added in any case."""
     if not always and len(text) <= width and font.getlength(text) <= width:
         return text
     kept = _fitting(text, font, width - font.getlength(ELLIPSIS))
@@ -92,19 +92,19 @@ def shorten(text: str, font: ImageFont.FreeTypeFont, width: float, always: bool 
 def draw_lines(
     draw: ImageDraw.ImageDraw,
     lines: list[str],
-    place: tuple[float, float],
+    position: tuple[float, float],
     font: ImageFont.FreeTypeFont,
     fill: tuple[int, int, int] = INK,
     anchor: str = "la",
 ) -> None:
-    """Draws lines below one another from `place`; `anchor` as Pillow's, "la" left, "ma" centred, "ra" right."""
-    x, y = place
+    """Draw lines below one another from `position`; `anchor` as in Pillow: "la" left, "ma" centred, "ra" right."""
+    x, y = position
     for row, line in enumerate(lines):
         draw.text((x, y + row * line_height(font)), line, font=font, fill=fill, anchor=anchor)
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, width: float) -> int:
-    """How many letters of the text fit the width, at least 1."""
+    """Number of letters of the text that fit the width, at least 1."""
     low, high = 1, max(1, min(len(text), int(width)))
     while low < high:
         middle = (low + high + 1) // 2

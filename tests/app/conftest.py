@@ -34,5 +34,5 @@ def photograph(tmp_path_factory):
 def drawn(bench, tmp_path):
     """An image that the playground has drawn."""
     path = tmp_path / "drawn.png"
-    bench.drawn.draw(1007).save(path)
+    bench.scenes.draw(1007).save(path)
     return str(path)

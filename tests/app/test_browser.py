@@ -10,17 +10,17 @@ CHROMIUM = "/usr/bin/chromium"
 FLAGS = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
 TABS = (
     ("Zero-shot", "#zero-shot-result img"),
-    ("Text heat maps", "#heatmap-result img"),
-    ("PCA patch maps", "#pca-result img"),
-    ("Hover", "#hover-result canvas"),
-    ("Match", "#match-result img"),
+    ("Heat maps", "#heatmap-result img"),
+    ("PCA", "#pca-result img"),
+    ("Similarity", "#hover-result canvas"),
+    ("Correspondences", "#match-result img"),
     ("Tokens", "#tokens-result img"),
     ("Probes", "#probes-result img"),
     ("Neighbours", "#neighbours-result img"),
     ("Search", "#search-result img"),
 )
-BY_WORDS = "Search"
-"""The tab that searches by words first, whatever image it holds."""
+BY_TEXT = "Search"
+"""The tab that searches by text first, whatever image it holds."""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is absent")]
 
 
@@ -75,13 +75,13 @@ def test_a_photograph_is_answered_in_every_tab(address, watched, photograph, tmp
     visit(window, address)
     window.locator(".image-input:visible .icon-button-wrapper button").last.click(timeout=5_000)
     window.locator(".image-input:visible input[type=file]").first.set_input_files(photograph)
-    window.get_by_text("drawn world alone").first.wait_for(timeout=60_000)
+    window.get_by_text("synthetic scenes only").first.wait_for(timeout=60_000)
     window.get_by_role("button", name="Use in every tab").locator("visible=true").click()
     for name, result in TABS:
         open_tab(window, name)
         window.wait_for_selector(result, timeout=60_000)
-        if name != BY_WORDS:
-            window.locator(".notice:visible", has_text="drawn world alone").first.wait_for(timeout=60_000)
+        if name != BY_TEXT:
+            window.locator(".notice:visible", has_text="synthetic scenes only").first.wait_for(timeout=60_000)
         wide = window.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{name} is {wide} pixels wide"
         shots = Path(os.environ.get("APP_SHOTS", tmp_path))
@@ -130,7 +130,7 @@ def test_an_image_that_changes_while_a_job_runs_is_the_one_that_is_shown(address
     open_page, _, errors = watched
     window = open_page(1280, 900)
     visit(window, address)
-    open_tab(window, "Match")
+    open_tab(window, "Correspondences")
     window.wait_for_selector("#match-first img", timeout=60_000)
     for name in ("red", "blue", "red", "blue"):
         upload(window, "match-a", coloured[name])
@@ -146,18 +146,18 @@ def test_fifty_quick_clicks_and_clicks_beside_the_image_break_nothing(address, w
     open_page, _, errors = watched
     window = open_page(1280, 900)
     visit(window, address)
-    open_tab(window, "Match")
+    open_tab(window, "Correspondences")
     image = window.locator("#match-first img")
     image.wait_for(timeout=60_000)
     box = image.bounding_box()
     for number in range(50):
         x, y = (number * 37 % 97) / 97, (number * 61 % 89) / 89
         window.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
-    window.locator("#match-said", has_text="in the first image is").wait_for(timeout=60_000)
+    window.locator("#match-summary", has_text="in the first image corresponds").wait_for(timeout=60_000)
     window.wait_for_timeout(3_000)
     window.mouse.click(box["x"] - 5, box["y"] + box["height"] / 2)
     window.get_by_role("button", name="Match", exact=True).click()
-    window.locator("#match-said", has_text="matches").wait_for(timeout=60_000)
+    window.locator("#match-summary", has_text="matches").wait_for(timeout=60_000)
     assert errors == []
 
 
@@ -166,7 +166,7 @@ def test_two_visitors_at_once_each_see_their_own_image(address, watched, coloure
     windows = {name: open_page(1280, 900) for name in coloured}
     for window in windows.values():
         visit(window, address)
-        open_tab(window, "Match")
+        open_tab(window, "Correspondences")
         window.wait_for_selector("#match-first img", timeout=60_000)
     for name, window in windows.items():
         upload(window, "match-a", coloured[name])
@@ -175,4 +175,24 @@ def test_two_visitors_at_once_each_see_their_own_image(address, watched, coloure
         window.wait_for_function("document.querySelectorAll('.progress-text, .eta-bar').length === 0", timeout=60_000)
         red, _, blue = mean_colour(window, "#match-first img")
         assert (red > 150 > blue) if name == "red" else (blue > 150 > red)
+    assert errors == []
+
+
+def test_a_heic_upload_is_answered_and_displayed_as_png(address, watched, tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    from PIL import Image
+
+    path = tmp_path / "phone.heic"
+    heif.from_pillow(Image.new("RGB", (192, 192), (220, 30, 30))).save(path)
+    open_page, _, errors = watched
+    window = open_page(1280, 900)
+    visit(window, address)
+    open_tab(window, "Correspondences")
+    window.wait_for_selector("#match-first img", timeout=60_000)
+    upload(window, "match-a", str(path))
+    window.wait_for_function("(document.querySelector('#match-a img') || {}).naturalWidth === 192", timeout=60_000)
+    window.wait_for_timeout(4_000)
+    window.wait_for_function("document.querySelectorAll('.progress-text, .eta-bar').length === 0", timeout=60_000)
+    red, _, blue = mean_colour(window, "#match-first img")
+    assert red > 150 > blue
     assert errors == []

@@ -3,8 +3,9 @@ import re
 import gradio as gr
 import pytest
 
-from dinoclip_viz.app.events import told
-from dinoclip_viz.app.images import NOTICE, read
+from dinoclip_viz.app.events import one_line_errors
+from dinoclip_viz.app.images import read
+from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.app.open_vocabulary import tab as heatmap
 from dinoclip_viz.app.page import build_demo, everywhere, load_chosen, when_open
 from dinoclip_viz.app.panel import Panel
@@ -48,10 +49,10 @@ def test_a_photograph_brings_a_notice(bench, photograph):
 
 def test_an_image_is_encoded_once_a_method_whatever_the_prompts(bench, drawn):
     heatmap.answer(bench, bench.first_key, drawn, "a cat", ["projector"])
-    pca.answer(bench, bench.first_key, [(drawn, None)], beside=False)
+    pca.answer(bench, bench.first_key, [(drawn, None)], compare=False)
     misses = bench.features_kept.misses
     heatmap.answer(bench, bench.first_key, drawn, "a dog\nthe sky", "projector", background="grass")
-    pca.answer(bench, bench.first_key, [(drawn, None)], beside=False)
+    pca.answer(bench, bench.first_key, [(drawn, None)], compare=False)
     assert bench.features_kept.misses == misses
 
 
@@ -94,15 +95,15 @@ def test_pca_shows_each_image_beside_both_encoders(bench, drawn, photograph):
 
 
 def test_kept_colours_are_the_same_for_the_next_images(bench, drawn, photograph):
-    both = pca.answer(bench, bench.first_key, [(drawn, None), (photograph, None)], beside=False)
-    alone = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=True, beside=False)
-    afresh = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=False, beside=False)
+    both = pca.answer(bench, bench.first_key, [(drawn, None), (photograph, None)], compare=False)
+    alone = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=True, compare=False)
+    afresh = pca.answer(bench, bench.first_key, [(drawn, None)], both[4], keep=False, compare=False)
     assert alone[0][1][0].tobytes() == both[0][1][0].tobytes()
     assert afresh[0][1][0].tobytes() != both[0][1][0].tobytes()
 
 
 def test_an_unknown_basis_is_fitted_afresh(bench, drawn):
-    assert pca.answer(bench, bench.first_key, [(drawn, None)], "gone", keep=True, beside=False)[4] != "gone"
+    assert pca.answer(bench, bench.first_key, [(drawn, None)], "gone", keep=True, compare=False)[4] != "gone"
 
 
 def test_too_many_images_are_refused(bench, drawn):
@@ -123,9 +124,9 @@ def test_a_broken_image_and_none_are_told_in_one_line(bench, tmp_path):
     with pytest.raises(ImageError):
         read(str(broken))
     with pytest.raises(gr.Error) as caught:
-        told(zero_shot.answer)(bench, bench.first_key, str(broken), "cat, dog")
+        one_line_errors(zero_shot.answer)(bench, bench.first_key, str(broken), "cat, dog")
     assert "\n" not in caught.value.message
-    with pytest.raises(ValueError, match="Draw another"):
+    with pytest.raises(ValueError, match="New scene"):
         read(None)
 
 
@@ -167,5 +168,5 @@ def test_only_the_open_tab_is_made_anew_and_only_if_it_is_stale():
 
 
 def test_an_unknown_tab_is_refused():
-    with pytest.raises(ValueError, match="no tab 'nonsense'; expected one of zero-shot"):
+    with pytest.raises(ValueError, match="found tab 'nonsense'; expected one of zero-shot"):
         build_demo(tab="nonsense")

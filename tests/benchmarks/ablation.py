@@ -1,11 +1,11 @@
-"""What each choice of the projector's recipe is worth: `python tests/benchmarks/ablation.py` writes `ablation.json`.
+"""Ablation of the projector's recipe: `python tests/benchmarks/ablation.py` writes `ablation.json`.
 
-Every row is a recipe that differs in one thing from the base: a small residual MLP on CLS and mean token, cosine and
-relation losses, few epochs, so that all rows take half an hour; "best" is what grew out of it. All are trained on the
-same store. The best epoch is chosen on images held out of that store; the figures are measured on scenes of a seed
-that nothing was chosen on.
+Every row is a recipe that differs in one setting from the base: a small residual MLP on CLS and mean token, cosine and
+relation losses, few epochs, so that all rows take half an hour; "best" resulted from it. All are trained on the same
+store. The best epoch is selected on held-out images of that store; the metrics are measured on scenes of a held-out
+seed.
 
-It needs three stores in a folder, made once (an hour on two cores):
+It requires three stores in a folder, created once (an hour on two cores):
 
     dinoclip embed playground:11:36000 --encoder playground-dino --encoder playground-clip --texts playground-clip \
         --out runs/stores/train
@@ -68,7 +68,7 @@ ROWS: dict[str, list[tuple[str, dict[str, object]]]] = {
 
 
 def measured(projector: Projector, held: Batch) -> dict[str, float]:
-    """R@1 both ways on the evaluation store, all its captions, and the share of the teacher's."""
+    """R@1 in both directions on the evaluation store with all captions, and its ratio to the teacher's."""
     ours = score_pairs(projector, held)
     teacher = recall(held.targets, held.texts, held.owners)
     for way in ("image_to_text", "text_to_image"):

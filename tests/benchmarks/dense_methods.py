@@ -1,8 +1,8 @@
 """Time of the dense methods: `python tests/benchmarks/dense_methods.py` prints it as JSON.
 
 Random weights of CLIP ViT-B/16's size at 448 px, from a folder in the hub's format: CLIP-DINOiser's trained layers
-against one plain pass of the CLIP, in turns, with what each part costs; and on the playground a new prompt on a seen
-image, by every method. Nothing here is a test: figures depend on the machine and on what else runs on it.
+compared with a plain pass of the CLIP in alternating runs, in total and by part; and on the playground a new prompt on
+an encoded image, by every method. Not a test: results depend on the machine and its load.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _SPEC.loader.exec_module(speed)
 
 
 def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each, in turns, after one round to warm up."""
+    """Seconds of each, in alternating runs after a warm-up run."""
     found: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds + 1):
         for name, work in works.items():
@@ -40,7 +40,7 @@ def medians(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, li
 
 
 def against_one_pass(rounds: int) -> dict[str, object]:
-    """The trained layers against a plain pass, whole and in parts."""
+    """Time of the trained layers compared with a plain pass, in total and by part."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clip = speed.clip_b16(folder / "clip")
@@ -53,7 +53,7 @@ def against_one_pass(rounds: int) -> dict[str, object]:
     seen = clip.encode([image], SIZE, "whole", ["maskclip", "third-last", "values"])
     patches, middle = seen.dense["maskclip"], seen.dense["third-last"]
     with torch.no_grad():
-        alike = head.alike(middle)
+        alike = head.correlation(middle)
         vision = clip.reader.layer
         block = clip.reader.take_apart(torch.randn(1, 1 + 28 * 28, width))
         timings = medians(
@@ -63,7 +63,7 @@ def against_one_pass(rounds: int) -> dict[str, object]:
                 "maskclip": lambda: model.encode_images([image], SIZE, "whole", ["maskclip"]),
                 "part: one block": lambda: vision(block.tokens, attention_mask=None),
                 "part: maskclip's end of the block": lambda: _maskclip(block),
-                "part: convolution and its length": lambda: head.alike(middle),
+                "part: convolution and its length": lambda: head.correlation(middle),
                 "part: pooling": lambda: guided_pooling(patches, alike, head.least),
             },
             rounds,
@@ -84,7 +84,7 @@ def _maskclip(block: object) -> torch.Tensor:
 
 
 def new_prompts(rounds: int) -> dict[str, object]:
-    """Milliseconds of a prompt that was never seen on an image that was, by each method of the playground."""
+    """Milliseconds per new prompt on an encoded image, by each method of the playground."""
     model = dv.load_model("playground", device="cpu")
     image = dv.playground.draw(3000, 1, PROMPT_SIZE)[0].image
     features = model.encode_images([image], PROMPT_SIZE, "whole")

@@ -1,6 +1,6 @@
-"""Time and peak memory of `embed` on 2,000 and on 20,000 drawn scenes, as JSON: `python tests/benchmarks/embedding.py`.
+"""Time and peak memory of `embed` on 2,000 and 20,000 synthetic scenes: `python tests/benchmarks/embedding.py` (JSON).
 
-Each run is a process of its own; its peak is the largest resident size that it or its decoding worker reached.
+Each run is a separate process; its peak is the largest resident size of the process and of its decoding worker.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import tempfile
 
 CODE = """
 import json, resource, sys
-from dinoclip_viz.embedding import embed
+from dinoclip_viz.pipeline import embed
 if __name__ == "__main__":
     report = embed("playground:2300:{count}", "playground-dino", sys.argv[1], texts="playground-clip", workers=1)
     print(json.dumps(dict(

@@ -1,7 +1,7 @@
-"""Hovering in headless Chromium: `python tests/benchmarks/hover.py` prints frames a second and the rest as JSON.
+"""Hovering in headless Chromium: `python tests/benchmarks/hover.py` prints frames per second and latencies as JSON.
 
-The pointer is moved by Chromium's own input events, so a frame that counts was asked for by a move to another patch,
-computed, and painted. Nothing here is a test: the figures depend on the machine and on what else runs on it.
+The pointer is moved by Chromium's own input events, so each counted frame was requested by a move to another
+patch, computed, and painted. The figures depend on the machine and on its load.
 """
 
 import argparse
@@ -25,7 +25,7 @@ FIRST_PAINT = """async () => {
   window.handle = hover.mount(document.getElementById("place"), JSON.parse(text));
   const images = [...handle.host.shadowRoot.querySelectorAll("img")];
   const maps = new Promise((done) => handle.host.addEventListener("hover-frame", done, { once: true }));
-  await Promise.all([maps, ...pictures.map((image) => image.decode())]);
+  await Promise.all([maps, ...images.map((image) => image.decode())]);
   await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   window.seen = [];
   handle.host.addEventListener("hover-frame", ({ detail }) => {
@@ -77,26 +77,26 @@ def measured(payload: HoverPayload, seconds: float) -> dict[str, Any]:
     }
 
 
-def slowest(moments: np.ndarray) -> int:
-    """Fewest frames in any whole second of the run, from frame to frame."""
-    starts = moments[moments <= moments[-1] - 1000]
-    return min(int(((moments > start) & (moments <= start + 1000)).sum()) for start in starts)
+def slowest(times: np.ndarray) -> int:
+    """Smallest number of frames in any second of the run."""
+    starts = times[times <= times[-1] - 1000]
+    return min(int(((times > start) & (times <= start + 1000)).sum()) for start in starts)
 
 
 def main() -> None:
     """Measure, print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", type=int, default=37, help="patches a side (%(default)s)")
+    parser.add_argument("--side", type=int, default=37, help="patches per side (%(default)s)")
     parser.add_argument("--dimension", type=int, default=384, help="(%(default)s)")
-    parser.add_argument("--image-folder", type=int, default=2, help="(%(default)s)")
+    parser.add_argument("--images", type=int, default=2, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=10, help="of hovering (%(default)s)")
-    words = parser.parse_args()
-    payload = made(words.side, words.dimension, words.images)
+    given = parser.parse_args()
+    payload = made(given.side, given.dimension, given.images)
     figures = {
-        "grid": [words.side, words.side, words.dimension],
-        "pictures": words.images,
+        "grid": [given.side, given.side, given.dimension],
+        "images": given.images,
         "bytes": {**payload.nbytes, "json": len(payload.to_json())},
-        **measured(payload, words.seconds),
+        **measured(payload, given.seconds),
     }
     print(json.dumps(figures, indent=1))
 

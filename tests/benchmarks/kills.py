@@ -1,7 +1,7 @@
-"""Kill `embed` and `train` at random moments, let them go on, compare every file: prints JSON.
+"""Kill `embed` and `train` at random times, resume them, and compare every file; prints JSON.
 
-`python tests/benchmarks/kills.py [--times 10]`. The runs are `dinoclip embed` of drawn scenes by two encoders and
-`dinoclip train` on them; each is killed with SIGKILL so many times in a row, and started again each time.
+`python tests/benchmarks/kills.py [--times 10]`. The runs are `dinoclip embed` of synthetic scenes by two encoders and
+`dinoclip train` on them; each is killed with SIGKILL this many times in a row and restarted each time.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from dinoclip_viz.store.settings import sha256
 
 TIMES_ALONE = {"log.jsonl"}
-"""The files that hold times."""
+"""Files that contain times."""
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -40,20 +40,20 @@ def compare(words: list[object], folder: Path, times: int, chance: random.Random
     begun = time.monotonic()
     assert dinoclip(*words, "--out", folder / "whole").wait() == 0
     whole = time.monotonic() - begun
-    moments = []
-    while len(moments) < times:
+    delays = []
+    while len(delays) < times:
         process = dinoclip(*words, "--out", folder / "cut")
-        moment = chance.uniform(0.3 * whole, whole) if len(moments) % 2 else chance.uniform(0.0, whole)
+        delay = chance.uniform(0.3 * whole, whole) if len(delays) % 2 else chance.uniform(0.0, whole)
         try:
-            process.wait(moment)
+            process.wait(delay)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        moments.append(round(moment, 2))
+        delays.append(round(delay, 2))
     assert dinoclip(*words, "--out", folder / "cut").wait() == 0
     one, other = files(folder / "whole"), files(folder / "cut")
     different = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-    return {"seconds": round(whole, 1), "killed_after": moments, "files": len(one), "different": different}
+    return {"seconds": round(whole, 1), "killed_after": delays, "files": len(one), "different": different}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """k-NN classification against scikit-learn's brute force: `python tests/benchmarks/neighbours.py` prints it as JSON.
 
-A gallery of 50,000 vectors of 384 values in 100 classes, 2 threads, uniform votes in both, so that they must agree:
-seconds for 1,000 queries as medians of runs in turns; then the peak memory that 1,000, 4,000 and 16,000 queries add to
-a process that holds the vectors. Nothing here is a test: figures depend on the machine and on what else runs on it.
+A gallery of 50,000 vectors of 384 values in 100 classes, 2 threads, uniform votes in both, so that they agree: seconds
+for 1,000 queries as medians of alternating runs, and the peak memory that 1,000, 4,000 and 16,000 queries add to a
+process with the vectors loaded. Not a test: results depend on the machine and its load.
 """
 
 import json
@@ -27,7 +27,7 @@ Classify = Callable[[Tensor, Tensor, Tensor, int], NDArray[np.int64]]
 
 
 def vectors(queries: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A gallery and queries round a centre a class, about as hard to tell apart as a middling model's, with classes."""
+    """Gallery and query vectors around one centre per class, with the separability of an average model, and classes."""
     chance = torch.Generator().manual_seed(0)
     centres = torch.randn(CLASSES, WIDTH, generator=chance)
     labels = torch.randint(0, CLASSES, (GALLERY + queries,), generator=chance)
@@ -52,7 +52,7 @@ WAYS: dict[str, Classify] = {"ours": ours, "scikit-learn": scikit_learns}
 
 
 def added_megabytes(way: str, queries: int) -> float:
-    """What one run adds to the peak memory of a fresh process that holds the vectors and has classified before."""
+    """Peak memory that one run adds to a fresh process with the vectors loaded, after a warm-up."""
     done = subprocess.run([sys.executable, __file__, way, str(queries)], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -70,7 +70,7 @@ def measure_memory(way: str, queries: int) -> None:
 
 
 def medians(work: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Seconds of each, run in turns."""
+    """Seconds of each, in alternating runs."""
     times: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(ROUNDS):
         for name, run in work.items():
@@ -86,18 +86,18 @@ def main() -> None:
         measure_memory(sys.argv[1], int(sys.argv[2]))
         return
     megabytes = {way: {count: added_megabytes(way, count) for count in COUNTS} for way in WAYS}  # a child begins with
-    gallery, labels, queries, truth = vectors(QUERIES)  # its parent's peak, so that memory is measured first
+    gallery, labels, queries, expected = vectors(QUERIES)  # its parent's peak, so that memory is measured first
     accuracy: dict[str, dict[int, float]] = {}
     seconds: dict[str, dict[int, float]] = {way: {} for way in WAYS}
     for k in (K, max(KS)):
         runs: dict[str, Callable[[], object]] = {}
         for way, classify in WAYS.items():
             predicted = classify(gallery, labels, queries, k)
-            accuracy.setdefault(way, {})[k] = float((predicted == truth.numpy()).mean())
+            accuracy.setdefault(way, {})[k] = float((predicted == expected.numpy()).mean())
             runs[way] = lambda classify=classify, k=k: classify(gallery, labels, queries, k)  # type: ignore[misc]
         for way, taken in medians(runs).items():
             seconds[way][k] = taken
-    four = medians({"all four k": lambda: knn_accuracy(gallery, labels, queries, truth)})
+    four = medians({"all four k": lambda: knn_accuracy(gallery, labels, queries, expected)})
     figures = {
         "gallery": GALLERY, "width": WIDTH, "classes": CLASSES, "queries": QUERIES, "seed": 0,
         "threads": torch.get_num_threads(), "rounds": ROUNDS,

@@ -1,7 +1,7 @@
-"""Retrieval figures in tiles against one dense product: `python tests/benchmarks/recall.py` prints them as JSON.
+"""Retrieval metrics in tiles against one dense product: `python tests/benchmarks/recall.py` prints them as JSON.
 
-5,000 images, 25,000 texts of 512 values, 2 threads: seconds as medians of runs in turns, and the peak memory that each
-way adds, in a process of its own. Nothing here is a test: figures depend on the machine and on what else runs on it.
+5,000 images, 25,000 texts of 512 values, 2 threads: seconds as medians of alternating runs, and the peak memory that
+each method adds, in a separate process. Not a test: results depend on the machine and its load.
 """
 
 import json
@@ -21,17 +21,17 @@ IMAGES, CAPTIONS, WIDTH, ROUNDS = 5000, 5, 512, 7
 
 
 def vectors() -> tuple[Tensor, Tensor, Tensor]:
-    """Raw vectors as of a middling model, half of the images found first, and which image each text describes."""
+    """Raw vectors with R@1 near 50 %, and the image index of each text."""
     chance = torch.Generator().manual_seed(0)
     images = torch.randn(IMAGES, WIDTH, generator=chance)
     owners = torch.arange(IMAGES).repeat_interleave(CAPTIONS)
     texts = torch.randn(IMAGES, CAPTIONS, WIDTH, generator=chance).mul_(5.5)
-    texts += images[:, None]  # in place: what is freed again would hide in the baseline
+    texts += images[:, None]  # in-place, so that freed memory does not raise the baseline
     return images, texts.flatten(0, 1), owners
 
 
 def dense(images: Tensor, texts: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
-    """Both ranks from the whole matrix, the plain way."""
+    """Ranks in both directions from the full matrix."""
     scores = F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T  # (B, T)
     own = scores[owners, torch.arange(len(owners))]
     best = torch.full((len(images),), -2.0).scatter_reduce_(0, owners, own, "amax")
@@ -44,7 +44,7 @@ WAYS: dict[str, Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]] = {"d
 
 
 def added_megabytes(way: str) -> float:
-    """What one run adds to the peak memory of a fresh process that holds the vectors and has multiplied before."""
+    """Peak memory that one run adds to a fresh process with the vectors loaded, after a warm-up."""
     done = subprocess.run([sys.executable, __file__, way], capture_output=True, text=True, check=True)
     return float(done.stdout)
 

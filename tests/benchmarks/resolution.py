@@ -1,9 +1,9 @@
 """Large images: `python tests/benchmarks/resolution.py` prints time and memory against their estimates, as JSON.
 
-A random model of DINOv2-small's size, images of up to 1024 px, 2 threads, each in a process of its own: seconds and
-the peak memory that the pass adds, beside what `measure_pace` foretold; and how far tiles are from one pass over the
-whole, for the transformer and for features that see their own patch alone. Nothing here is a test: figures depend on
-the machine and on what else runs on it.
+A random model of DINOv2-small's size, images of up to 1024 px, 2 threads, each in a separate process: seconds and
+the peak memory that the pass adds, compared with the estimates of `measure_pace`; and the difference of tiles from one
+pass over the whole image, for the transformer and for features of single patches. Not a test: results depend on the
+machine and its load.
 """
 
 import json
@@ -21,8 +21,8 @@ from PIL import Image
 
 from dinoclip_viz import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
-from dinoclip_viz.encoders.cost import measure_pace
-from dinoclip_viz.encoders.tiles import encode_tiled
+from dinoclip_viz.encoders.high_resolution.cost import measure_pace
+from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled
 
 RUNS = ((518, None), (1024, None), (1024, 518), (1024, 280))
 SHAPE = (1024, 768)
@@ -74,7 +74,7 @@ def measure(size: int, tile: int | None) -> dict[str, object]:
 
 
 def compare() -> dict[str, object]:
-    """Tiles against the whole at 1024 px."""
+    """Difference of tiles from one pass at 1024 px."""
     image, found = draw_image(), {}
     with tempfile.TemporaryDirectory() as folder:
         encoders = {

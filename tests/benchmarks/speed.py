@@ -1,6 +1,6 @@
 """Speeds, each as a ratio within one run: `python tests/benchmarks/speed.py` prints them as JSON.
 
-Nothing here is a test: a ratio depends on the machine and on what else runs on it.
+Not a test: results depend on the machine and its load.
 """
 
 import json
@@ -20,7 +20,7 @@ from dinoclip_viz.models import ImageTextModel
 
 
 def seconds(work: Callable[[], object], rounds: int) -> float:
-    """The median time of a call, after one to warm up."""
+    """Median time of a call, after a warm-up call."""
     work()
     return float(np.median([timed(work) for _ in range(rounds)]))
 
@@ -33,7 +33,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def drawing() -> dict[str, float]:
-    """Scenes a second with all their truth, 96 px, one process."""
+    """Scenes per second with ground truth, 96 px, one process."""
     list(dv.playground.stream(1000, 50, 96))
     begun = time.perf_counter()
     count = sum(1 for _ in dv.playground.stream(2000, 600, 96))
@@ -41,7 +41,7 @@ def drawing() -> dict[str, float]:
 
 
 def embedding(encoder: ImageEncoder, model: torch.nn.Module, paths: list[Path], batch: int) -> dict[str, float]:
-    """Images a second from JPEG files through `encode_sources`, over those of the bare forward pass."""
+    """Images per second from JPEG files through `encode_sources`, relative to the bare forward pass."""
     size = encoder.size
     pixels = torch.randn(batch, 3, size, size)
 
@@ -52,7 +52,7 @@ def embedding(encoder: ImageEncoder, model: torch.nn.Module, paths: list[Path], 
 
     forward, whole = [], []
     bare()
-    for _ in range(9):  # in turns, so that a slow moment of the machine meets both
+    for _ in range(9):  # alternating runs, so that load on the machine affects both
         forward.append(timed(bare))
         whole.append(timed(lambda: list(dv.encode_sources(encoder, paths, batch_size=batch))))
     rates = len(paths) / float(np.median(whole)), len(paths) / float(np.median(forward))
@@ -61,10 +61,10 @@ def embedding(encoder: ImageEncoder, model: torch.nn.Module, paths: list[Path], 
 
 
 def second_prompt(model: ImageTextModel, image: Image.Image, size: int) -> dict[str, float]:
-    """A prompt on a seen image, given its features, against image and prompt together."""
+    """Time of a prompt on an encoded image, relative to encoding image and prompt."""
     features = model.encode_images([image], size, "whole", [model.default_method])
     wholes, prompts = [], []
-    for _ in range(15):  # in turns, as above
+    for _ in range(15):  # alternating runs, as above
         wholes.append(seconds(lambda: dv.heatmap(model, image, ["a cat"], size=size), 1))
         prompts.append(seconds(lambda: dv.heatmap(model, features, ["a dog"]), 20))
     whole, prompt = float(np.median(wholes)), float(np.median(prompts))
@@ -82,7 +82,7 @@ def dinov2_small(folder: Path) -> str:
 
 
 def clip_b16(folder: Path) -> str:
-    """CLIP ViT-B/16's size with random weights and the embedded tokeniser."""
+    """CLIP ViT-B/16's size with random weights and the embedded tokenizer."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     tokenizer = CLIPTokenizer.from_pretrained(str(PLAYGROUND / "playground-clip"))
@@ -108,9 +108,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = []
-        for index, drawn in enumerate(dv.playground.stream(3001, 32, 480)):
+        for index, scene in enumerate(dv.playground.stream(3001, 32, 480)):
             paths.append(folder / f"{index}.jpg")
-            drawn.image.resize((640, 480)).save(paths[-1], quality=90)
+            scene.image.resize((640, 480)).save(paths[-1], quality=90)
         small = dinov2_small(folder / "small")
         figures["embedding_dinov2_small_224px"] = embedding(
             dv.load_encoder(small), Dinov2Model.from_pretrained(small).eval(), paths, 16

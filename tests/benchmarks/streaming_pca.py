@@ -1,10 +1,10 @@
 """Streaming PCA against scikit-learn's full SVD: `python tests/benchmarks/streaming_pca.py` prints them as JSON.
 
-1,000,000 patches of 384 values with a decaying spectrum, from a file on disk. Each measurement runs in a process of its
-own. Memory is the peak of what a process allocates itself (RssAnon, sampled), so that pages of the file that the system
-keeps do not count. scikit-learn reads the file whole, in float32 as it is stored and in float64; the largest difference
-of a component's values, up to sign, is taken against float64. Full SVD in float64 needs about 12 GB at 1,000,000 rows;
-`--rows` makes it small. Nothing here is a test: figures depend on the machine and on what else runs on it.
+1,000,000 patches of 384 values with a decaying spectrum, from a file on disk. Each measurement runs in a separate
+process. Memory is the peak of private memory (RssAnon, sampled), without cached pages of the file. scikit-learn reads
+the whole file, in float32 as stored and in float64; differences are the largest absolute difference of component
+values, up to sign, from float64. Full SVD in float64 requires about 12 GB at 1,000,000 rows; `--rows` reduces it.
+Not a test: results depend on the machine and its load.
 """
 
 import argparse
@@ -23,7 +23,7 @@ WAYS = ("streaming", "full-float32", "full-float64")
 
 
 def write_rows(path: Path, rows: int, chunk: int = 10_000) -> None:
-    """Rows of a decaying spectrum about a mean that is not 0, float32."""
+    """Rows with a decaying spectrum and a non-zero mean, float32."""
     turn = np.linalg.qr(np.random.default_rng(SEED).normal(size=(WIDTH, WIDTH)))[0]
     mixing = (np.arange(1, WIDTH + 1)[:, None] ** -0.5 * turn).astype(np.float32)
     file = np.lib.format.open_memmap(path, "w+", np.float32, (rows, WIDTH))
@@ -33,13 +33,13 @@ def write_rows(path: Path, rows: int, chunk: int = 10_000) -> None:
 
 
 def own_memory() -> float:
-    """Megabytes of memory that are this process's own."""
+    """Private memory of this process in megabytes."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) / 1024
 
 
 class Peak:
-    """The most that `own_memory` was while this was open, above what it was at first."""
+    """Peak of `own_memory` inside the context, relative to its start."""
 
     def __enter__(self) -> "Peak":
         self.first = self.most = own_memory()
@@ -62,7 +62,7 @@ class Peak:
 
 
 def measure(way: str, path: Path) -> None:
-    """Seconds, megabytes and components of one way, as JSON."""
+    """Seconds, megabytes and components of one method, as JSON."""
     from sklearn.decomposition import PCA
 
     from dinoclip_viz.tasks.pca.streaming import CHUNK, streaming_pca
@@ -90,7 +90,7 @@ def difference(left: list[list[float]], right: list[list[float]]) -> float:
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--rows", type=int, default=1_000_000)
-    words.add_argument("--folder", type=Path, help="where the rows are written, 1.5 GB; a temporary folder by default")
+    words.add_argument("--folder", type=Path, help="folder for the rows (1.5 GB); a temporary folder by default")
     words.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = words.parse_args()
     if given.measure:

@@ -1,9 +1,9 @@
-"""The artefact detector on tokens planted in random models: exactly those found, how often.
+"""Accuracy of the artefact detector on tokens planted in random models: fraction of exact detections.
 
     python tests/benchmarks/tokens.py
 
 Tokens are planted by a hook on the last block: 10 times the image's median norm, or 10 times their own. Scenes of
-seeds that nothing was chosen on; random weights of tiny models of every architecture, 12 x 12 patches.
+held-out seeds; random weights of tiny models of every architecture, 12 x 12 patches.
 """
 
 import importlib.util
@@ -27,14 +27,14 @@ tiny = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(tiny)
 
 
-def planted(encoder, image, places, own):
-    """Norms (H, W) of the last block with the tokens at these places made 10 times as long."""
+def planted(encoder, image, positions, own):
+    """Norms (H, W) of the last block with the tokens at these positions scaled by 10."""
     prefix = encoder.blocks.prefix
 
     def scale(_, __, output):
         tokens, lengths = output.clone(), output[:, prefix:].norm(dim=-1)
-        at = prefix + places
-        longer = 10 if own else 10 * lengths.median() / lengths[0, places][:, None]
+        at = prefix + positions
+        longer = 10 if own else 10 * lengths.median() / lengths[0, positions][:, None]
         tokens[0, at] *= longer
         return tokens
 
@@ -57,13 +57,13 @@ def main():
             exact = missed = extra = 0
             for encoder in encoders:
                 for image in images:
-                    places = torch.randperm(SIDE**2, generator=generator)[:count]
-                    found = artefact_tokens(planted(encoder, image, places, own)).flatten()
-                    truth = torch.zeros(SIDE**2, dtype=torch.bool)
-                    truth[places] = True
-                    exact += torch.equal(found, truth)
-                    missed += int((truth & ~found).sum())
-                    extra += int((found & ~truth).sum())
+                    positions = torch.randperm(SIDE**2, generator=generator)[:count]
+                    found = artefact_tokens(planted(encoder, image, positions, own)).flatten()
+                    expected = torch.zeros(SIDE**2, dtype=torch.bool)
+                    expected[positions] = True
+                    exact += torch.equal(found, expected)
+                    missed += int((expected & ~found).sum())
+                    extra += int((found & ~expected).sum())
             runs = len(encoders) * len(images)
             norm = "their own norm" if own else "the median norm"
             print(

@@ -1,8 +1,8 @@
-"""Training samples a second over a Dataset and DataLoader loop on the same store, and over the bare step.
+"""Training samples per second, relative to a Dataset and DataLoader loop on the same store and to the bare step.
 
 `python tests/benchmarks/training.py` prints JSON. Both loops take the same steps (unit-norm MSE, AdamW) at batch 1024;
-they run in turns, medians of their rounds. The large head is the published one at its full width, over a bare step on
-a batch that is already there.
+medians of alternating runs. The large head is the published one at full width, compared with a bare step on a batch in
+memory.
 """
 
 import json
@@ -49,7 +49,7 @@ def stores(folder: Path, images: int, sizes: tuple[int, int]) -> tuple[FeatureSt
 
 
 class Rows(Dataset):
-    """The store as an ordinary data set: one row at a time."""
+    """The store as a map-style dataset: one row at a time."""
 
     def __init__(self, images: FeatureStore, targets: FeatureStore) -> None:
         self.images, self.targets = images, targets
@@ -146,7 +146,7 @@ def in_turns(loops: dict[str, Callable[[], None]], steps: int, rounds: int) -> d
 
 
 def small_heads(base: Recipe, images: FeatureStore, targets: FeatureStore) -> dict[str, object]:
-    """Samples a second of both loops for the linear and the MLP head, and their ratio."""
+    """Samples per second of both loops for the linear and the MLP head, and their ratio."""
     figures = {}
     for head, hidden in (("linear", 1), ("mlp", 512)):
         recipe = replace(base, head=head, hidden=hidden)

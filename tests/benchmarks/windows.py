@@ -1,10 +1,10 @@
 """Memory of sliding windows: `python tests/benchmarks/windows.py` prints peaks as JSON.
 
-Windows of 448 px at a stride of 224 over an image of 2048 x 1024: the model loaded, one window alone, the map alone
-and the whole run, each in a process of its own. `added` is what a run takes above the loaded model; the ratios are the
-whole run's peak over one window's plus the map. A CLIP ViT-B/16 of real size with random weights, from a folder in the
-hub's format, by MaskCLIP's path, and the playground by its best method. Nothing here is a test: figures depend on the
-machine.
+Windows of 448 px at a stride of 224 over an image of 2048 x 1024: the loaded model, one window, the map, and the whole
+run, each in a separate process. `added` is the memory of a run in addition to the loaded model; the ratios are the
+whole run's peak over one window's plus the map. A CLIP ViT-B/16 of full size with random weights, from a folder in the
+hub's format, by MaskCLIP's path, and the playground by its best method. Not a test: results depend on the
+machine and its load.
 """
 
 import argparse
@@ -33,13 +33,13 @@ _SPEC.loader.exec_module(speed)
 
 
 def peak() -> float:
-    """Megabytes, the most that this process has held since `forget`; not ru_maxrss, which counts the parent's too."""
+    """Peak memory of this process since `forget`, in megabytes; unlike ru_maxrss, without the parent's."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def forget() -> None:
-    """Start the peak anew, so that what loading the model took for a moment hides nothing."""
+    """Reset the peak, to exclude the loading of the model."""
     Path("/proc/self/clear_refs").write_text("5")
 
 

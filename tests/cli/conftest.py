@@ -1,4 +1,4 @@
-"""`dinoclip` called in this process, and drawn scenes to call it on."""
+"""`dinoclip` called in this process, and playground scenes to call it on."""
 
 import json
 from collections.abc import Callable

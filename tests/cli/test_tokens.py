@@ -70,7 +70,7 @@ def test_two_models_stand_side_by_side_with_their_attention(dinoclip, scenes, wi
 def test_tokens_says_what_it_cannot_use(dinoclip, scenes, tmp_path):
     out = ["--out", tmp_path / "tokens.png"]
     dinoclip("tokens", tmp_path / "none.png", *out).refused("none.png", "no such file")
-    dinoclip("tokens", scenes[0], *out, "--encoder", "pixels").refused("pixels", "no tokens to look at")
+    dinoclip("tokens", scenes[0], *out, "--encoder", "pixels").refused("pixels", "is not a vision transformer")
     dinoclip("tokens", scenes[0], *out, "--encoder", "dinov2-smal").refused("dinov2-small")
     dinoclip("tokens", scenes[0], *out, "--size", 4).refused("size=4")
     dinoclip("tokens", scenes[0], *out, "--ratio", 1).refused("ratio=1.0", "above 1")

@@ -44,7 +44,7 @@ def convolved(head, grid):
 
 
 def test_the_correlation_layer_is_a_convolution_of_length_one(head, middle):
-    found = head.alike(middle)
+    found = head.correlation(middle)
     for index in range(2):
         slow = convolved(head, middle[index].double().numpy())
         slow /= np.linalg.norm(slow, axis=-1, keepdims=True)
@@ -63,7 +63,7 @@ def test_the_background_layer_is_a_product_with_unit_tokens(head, middle):
                 assert found[index, row, column].item() == pytest.approx(slow, abs=1e-4)
 
 
-def test_patches_are_pooled_over_those_that_the_layer_finds_alike(head, middle):
+def test_patches_are_pooled_over_those_that_the_layer_finds_similar(head, middle):
     patches = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(2))
     found = head(patches, middle)
     for index in range(2):
@@ -76,12 +76,12 @@ def test_patches_are_pooled_over_those_that_the_layer_finds_alike(head, middle):
             torch.testing.assert_close(found[index, p // 4, p % 4].double(), torch.from_numpy(slow), rtol=0, atol=1e-4)
 
 
-def test_a_saved_head_comes_back_to_the_bit(head, middle, tmp_path):
+def test_a_saved_head_is_loaded_bit_for_bit(head, middle, tmp_path):
     file = tmp_path / "head.safetensors"
     head.save(file)
     loaded = DinoiserHead.load(file)
     assert (loaded.width, loaded.space, loaded.least) == (WIDTH, "some-clip", 0.2)
-    assert torch.equal(loaded.alike(middle), head.alike(middle))
+    assert torch.equal(loaded.correlation(middle), head.correlation(middle))
     assert torch.equal(loaded.objects(middle), head.objects(middle))
     assert not loaded.training and not any(weights.requires_grad for weights in loaded.parameters())
 
@@ -95,7 +95,7 @@ def test_the_published_checkpoint_s_names_load(under, head, middle, tmp_path):
     torch.save(held if under is None else {under: held, **more}, tmp_path / "last.pt")
     loaded = DinoiserHead.load(tmp_path / "last.pt")
     assert (loaded.space, loaded.least) == ("", 0.2)
-    torch.testing.assert_close(loaded.alike(middle), head.alike(middle), rtol=0, atol=1e-2)
+    torch.testing.assert_close(loaded.correlation(middle), head.correlation(middle), rtol=0, atol=1e-2)
     assert loaded.obj_proj.weight.dtype == torch.float32
 
 
@@ -109,7 +109,7 @@ class Code:
 def test_a_pickle_with_code_is_refused_and_not_run(head, tmp_path, monkeypatch):
     monkeypatch.setenv("DINOISER_TEST_FOLDER", str(tmp_path / "made"))
     torch.save({**head.state_dict(), "more": Code()}, tmp_path / "last.pt")
-    with pytest.raises(ValueError, match="cannot be read as tensors alone") as refused:
+    with pytest.raises(ValueError, match="cannot be read as tensors only") as refused:
         DinoiserHead.load(tmp_path / "last.pt")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "made").exists()

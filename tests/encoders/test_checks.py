@@ -1,11 +1,11 @@
-"""Every tiny model keeps the contract; a stub that breaks a promise is told which."""
+"""Tiny models of every architecture follow the interfaces; a violation is named."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from dinoclip_viz.encoders import TextFeatures, load_encoder, load_pair
+from dinoclip_viz.encoders import TextFeatures, as_encoder, load_encoder, load_pair
 from dinoclip_viz.encoders.checks import ContractError, check_image_encoder, check_text_encoder
 
 VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dino")
@@ -42,13 +42,13 @@ class Spoiled:
     ("change", "complaint"),
     [
         (lambda f: {"pooled": f.pooled.half()}, r"pooled is torch.float16; expected torch.float32"),
-        (lambda f: {"pooled": f.pooled + torch.rand(1)}, "the same images gave other features"),
-        (lambda f: {"pooled": f.pooled - f.pooled.mean(0)}, "an image alone differs"),
+        (lambda f: {"pooled": f.pooled + torch.rand(1)}, "the same images gave different features"),
+        (lambda f: {"pooled": f.pooled - f.pooled.mean(0)}, "an image alone and in a batch differ"),
         (lambda f: {"patches": f.patches * torch.nan}, "values that are not finite"),
-        (lambda f: {"boxes": f.boxes - 5}, "does not lie in the image"),
-        (lambda f: {"space": "elsewhere"}, "space of the features is not the encoder's"),
+        (lambda f: {"boxes": f.boxes - 5}, "expected one inside the image"),
+        (lambda f: {"space": "elsewhere"}, "space of the features differs from the encoder's"),
         (lambda f: {"mean": f.mean[:, :3]}, r"mean is \(4, 3\)"),
-        (lambda f: {"pooled": f.pooled.clone().requires_grad_()}, "carries a gradient"),
+        (lambda f: {"pooled": f.pooled.clone().requires_grad_()}, "requires a gradient"),
     ],
 )
 def test_a_broken_promise_is_named(change, complaint, tiny_folder):
@@ -74,3 +74,12 @@ def test_one_vector_for_all_texts_is_noticed(tiny_folder):
     spoiled = Spoiled(real, lambda f: TextFeatures(torch.ones_like(f.pooled), f.space))
     with pytest.raises(ContractError, match="two different texts have the same vector"):
         check_text_encoder(spoiled)
+
+
+def test_an_encoder_that_passes_is_accepted_wherever_one_goes_in(tiny_folder):
+    own = Spoiled(load_encoder(tiny_folder("dinov2"), device="cpu"), lambda features: features)
+    check_image_encoder(own)
+    assert as_encoder(own) is own
+    del own.reader
+    with pytest.raises(ContractError, match="Spoiled lacks reader"):
+        check_image_encoder(own)

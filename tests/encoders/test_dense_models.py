@@ -76,7 +76,7 @@ def image():
     return Image.fromarray(noise).resize((75, 61), Image.Resampling.BICUBIC)
 
 
-def test_dpt_on_dinov2_tells_metres_at_the_images_size(dpt, image):
+def test_dpt_on_dinov2_predicts_metres_at_the_images_size(dpt, image):
     model = load_depth_model(str(dpt))
     depth = model(image)
     assert model.metric and model.revision is None and model.name == str(dpt)
@@ -95,14 +95,14 @@ def test_padding_of_the_preprocessing_is_cut_off_again(dpt, image):
     assert torch.allclose(load_depth_model(str(dpt))(image), whole[4:65, 4:79], atol=1e-5)
 
 
-def test_depth_anything_says_whether_it_tells_metres(tmp_path, image):
+def test_depth_anything_states_whether_it_predicts_metres(tmp_path, image):
     for kind in ("relative", "metric"):
         model = load_depth_model(str(depth_anything(tmp_path / kind, kind)))
         assert model.metric == (kind == "metric")
         assert model(image).shape == (61, 75)
 
 
-def test_dpt_on_a_plain_vit_tells_nearness_alone(tmp_path, image):
+def test_dpt_on_a_plain_vit_predicts_relative_depth(tmp_path, image):
     from transformers import DPTConfig, DPTForDepthEstimation
 
     DPTForDepthEstimation(DPTConfig(**VIT, **NECK)).save_pretrained(tmp_path)
@@ -133,9 +133,9 @@ def test_what_is_no_such_model_is_refused_in_one_line(tmp_path, dpt, tiny_folder
         (load_depth_model, "./nowhere", "there is no folder ./nowhere"),
         (load_depth_model, "depth", "hub id such as"),
     ):
-        with pytest.raises(EncoderError, match=words) as told:
+        with pytest.raises(EncoderError, match=words) as caught:
             load(name)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_pickle_or_half_a_model_is_never_loaded(tmp_path, dpt):
@@ -153,11 +153,11 @@ def test_a_pickle_or_half_a_model_is_never_loaded(tmp_path, dpt):
             load_depth_model(str(tmp_path / name))
 
 
-def test_a_name_out_of_the_hubs_reach_is_told_in_one_line(monkeypatch, tmp_path):
+def test_an_unreachable_name_is_refused_in_one_line(monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(EncoderError, match="facebook/dpt-dinov2-small-nyu") as told:
+    with pytest.raises(EncoderError, match="facebook/dpt-dinov2-small-nyu") as caught:
         load_depth_model("facebook/dpt-dinov2-small-nyu")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)

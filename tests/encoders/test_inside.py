@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dinoclip_viz.encoders import EncoderError, blocks, load_encoder
+from dinoclip_viz.encoders import EncoderError, load_encoder
 from dinoclip_viz.encoders.huggingface import ARCHITECTURES
 from dinoclip_viz.encoders.inside import look_inside
+from dinoclip_viz.encoders.towers import blocks
 
 KINDS = ("dinov2", "dinov2_with_registers", "dinov3", "dino", "clip", "metaclip2", "siglip", "tips")
 REGISTERS = {"dinov2_with_registers": 4, "dinov3": 4, "tips": 1}
@@ -198,15 +199,15 @@ def test_half_precision_comes_back_as_float32(tiny_folder, draw_images):
         torch.testing.assert_close(getattr(rough, name), getattr(exact, name), rtol=0.05, atol=0.01)
 
 
-def test_what_cannot_be_looked_into_is_told_in_one_line(tiny_folder, draw_images):
+def test_what_cannot_be_looked_into_is_refused_in_one_line(tiny_folder, draw_images):
     for name in (tiny_folder("openclip_convolutional"), "pixels"):
-        with pytest.raises(EncoderError, match="no tokens to look at: it is no vision transformer") as caught:
+        with pytest.raises(EncoderError, match="is not a vision transformer and has no tokens") as caught:
             look_inside(load_encoder(name), draw_images((64, 64)))
         assert "\n" not in str(caught.value)
     encoder = load_encoder(tiny_folder("dinov2"), device="cpu")
-    with pytest.raises(ValueError, match=r"2 different patch grids .*give one at a time"):
+    with pytest.raises(ValueError, match=r"2 different patch grids .*one image at a time"):
         look_inside(encoder, draw_images((60, 60), (60, 90)))
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="at least one image"):
         look_inside(encoder, [])
     with pytest.raises(ValueError, match="size=3"):
         look_inside(encoder, draw_images((60, 60)), size=3)

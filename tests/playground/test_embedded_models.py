@@ -1,4 +1,4 @@
-"""The embedded models are the trained ones: far above chance on scenes of unseen seeds, and true to the contract."""
+"""The embedded models: far above chance on scenes of held-out seeds, and conforming to the encoder contract."""
 
 import pytest
 

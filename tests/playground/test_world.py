@@ -1,4 +1,4 @@
-"""The drawn world keeps its promises: seeds, truth, captions, depth, re-dressing."""
+"""Synthetic scenes: seeds, ground truth, captions, depth, looks."""
 
 import json
 

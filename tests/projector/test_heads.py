@@ -131,7 +131,7 @@ def test_the_text_to_patch_map_is_linear_tanh_linear():
         ({"head": "huge"}, "there is no head 'huge'; expected one of linear, mlp"),
         ({"inputs": "cls"}, "inputs is 'cls'"),
         ({"side": "left"}, "side is 'left'"),
-        ({"side": "text", "inputs": "pooled+mean"}, "a projector of texts is compared with 'pooled' or 'mean'"),
+        ({"side": "text", "inputs": "pooled+mean"}, r"inputs 'pooled\+mean'; expected 'pooled' or 'mean'"),
         ({"hidden": 0}, "expected 1 or more"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 
 import dinoclip_viz as dv
 from dinoclip_viz.data import Sample, Unreadable
-from dinoclip_viz.embedding import embed, embed_shard
+from dinoclip_viz.pipeline import embed, embed_shard
 from dinoclip_viz.store import FeatureStore, Sharded, StoreError, store_folders
 from dinoclip_viz.store.settings import sha256, slug
 
@@ -160,7 +160,7 @@ def test_not_finite_features_are_refused(tmp_path):
         return output
 
     encoder.tower = broken
-    with pytest.raises(StoreError, match=r"playground-dino gives vectors that are NaN .*for 'k1' first"):
+    with pytest.raises(StoreError, match=r"vectors of playground-dino that are NaN .*first for 'k1'"):
         embed(Few(3), encoder, tmp_path / "s")
 
 
@@ -201,7 +201,7 @@ def test_processes_decode_the_same_images_as_threads(tmp_path):
 
 def test_a_run_that_was_killed_goes_on_to_the_same_files(tmp_path):
     code = (
-        "from dinoclip_viz.embedding import embed\n"
+        "from dinoclip_viz.pipeline import embed\n"
         f"embed('playground:2100:40', {PAIR!r}, '{{}}', texts='playground-clip', shard_size=5, workers=0)"
     )
     subprocess.run([sys.executable, "-c", code.format(tmp_path / "whole")], check=True)

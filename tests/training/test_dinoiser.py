@@ -1,7 +1,8 @@
-"""Training CLIP-DINOiser's layers: what they learn, that a stopped run goes on, and what is refused."""
+"""Training of CLIP-DINOiser's layers: the loss falls, a stopped run resumes, invalid input raises."""
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,10 @@ from dinoclip_viz.dense.background import found_background
 from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.training.dinoiser import CHECKPOINT, HEAD, LEVELS, DinoiserRecipe, fit_dinoiser
 
-TINY = DinoiserRecipe(size=96, batch=4, steps=12, rounds=3, rate=2e-3, channels=16, held=4)
+TINY = DinoiserRecipe(
+    size=96, batch=16, steps=60, rounds=3, rate=5e-4, background_rate=3e-3, channels=16, held=8, kept=48
+)
+"""Small, but with enough images and steps that the held-out loss falls whatever the number of threads and the seed."""
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def encoders():
 
 @pytest.fixture(scope="module")
 def loaders():
-    images = [scene.image for scene in playground.draw(2000, 12, 96)]
+    images = [scene.image for scene in playground.draw(2000, 48, 96)]
     return [lambda image=image: image for image in images]
 
 
@@ -35,7 +39,7 @@ def fitted(encoders, loaders, tmp_path_factory):
 def test_the_loss_falls_and_the_best_round_is_kept(fitted, encoders):
     folder, head, history = fitted
     assert [row["epoch"] for row in history] == [1, 2, 3]
-    assert history[-1]["held_loss"] < history[0]["held_loss"] - 0.02
+    assert history[-1]["held_loss"] < history[0]["held_loss"] - 0.1
     assert history[-1]["loss"] < history[0]["loss"]
     assert (head.space, head.width) == (encoders[0].patch_space, encoders[0].patch_dimension)
     assert head.least in LEVELS
@@ -45,18 +49,16 @@ def test_the_loss_falls_and_the_best_round_is_kept(fitted, encoders):
 
 def test_the_held_loss_is_that_of_the_paper(fitted, encoders, loaders):
     """Both binary cross-entropies by loops on the held-out images, from the layers that are kept."""
-    import numpy as np
-
     _, head, history = fitted
     clip, guide = encoders
-    held = np.random.default_rng([0, 0]).permutation(12)[:4]
+    held = np.random.default_rng([0, 0]).permutation(48)[:8]
     images = [loaders[row]() for row in held]
     middle = clip.encode(images, 96, "whole", ["third-last"]).dense["third-last"]
     taught = guide.encode(images, 96, "whole", ["values"])
     assert middle.shape[1:3] == taught.grid  # or grids would have to be resized here too
     losses = []
-    for index in range(4):
-        own = head.alike(middle[index : index + 1]).flatten(0, 2).double()
+    for index in range(8):
+        own = head.correlation(middle[index : index + 1]).flatten(0, 2).double()
         values = taught.dense["values"][index].flatten(0, 1).double()
         values = values / values.norm(dim=1, keepdim=True)
         alike, correlation = values @ values.T > 0.2, 0.0
@@ -69,14 +71,14 @@ def test_the_held_loss_is_that_of_the_paper(fitted, encoders, loaders):
         background = -torch.where(objects, chance.log(), (1 - chance).log()).mean().item()
         losses.append(correlation + background)
     best = min(row["held_loss"] for row in history)
-    assert best == pytest.approx(sum(losses) / 4, abs=2e-2)  # 1 - own is rounded in float32 where own is close to 1
+    assert best == pytest.approx(sum(losses) / 8, abs=2e-2)  # 1 - own is rounded in float32 where own is close to 1
 
 
 class StopError(Exception):
     """Raised where the run is to end."""
 
 
-def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoders, loaders, tmp_path):
+def test_a_run_stopped_after_a_round_resumes_to_the_same_weights(fitted, encoders, loaders, tmp_path):
     def stop(record):
         raise StopError
 
@@ -91,7 +93,7 @@ def test_a_run_stopped_after_a_round_goes_on_to_the_same_weights(fitted, encoder
     assert all(torch.equal(value, head.state_dict()[name]) for name, value in whole.state_dict().items())
 
 
-def test_a_finished_run_comes_back_at_once(fitted, encoders, loaders):
+def test_a_finished_run_returns_at_once(fitted, encoders, loaders):
     folder, head, history = fitted
     again, same = fit_dinoiser(*encoders, loaders, TINY, folder)
     assert same == history
@@ -100,17 +102,17 @@ def test_a_finished_run_comes_back_at_once(fitted, encoders, loaders):
 
 def test_another_run_in_the_same_folder_is_refused(fitted, encoders, loaders):
     folder, _, _ = fitted
-    with pytest.raises(ValueError, match=r"holds a run with rate 0.002, not 0.001; name another folder"):
+    with pytest.raises(ValueError, match=r"holds a run with rate 0.0005, not 0.001; name another folder"):
         fit_dinoiser(*encoders, loaders, replace(TINY, rate=1e-3), folder)
-    with pytest.raises(ValueError, match=r"holds a run with images 12, not 11"):
-        fit_dinoiser(*encoders, loaders[:11], TINY, folder)
+    with pytest.raises(ValueError, match=r"holds a run with images 48, not 47"):
+        fit_dinoiser(*encoders, loaders[:47], TINY, folder)
 
 
 def test_what_cannot_be_trained_on_is_refused(encoders, loaders):
     clip, guide = encoders
-    with pytest.raises(ValueError, match="4 images, of which 4 are held out"):
-        fit_dinoiser(clip, guide, loaders[:4], TINY)
-    with pytest.raises(ValueError, match="playground-dino is no CLIP whose blocks can be read"):
+    with pytest.raises(ValueError, match="found 8 images, of which 8 are held out"):
+        fit_dinoiser(clip, guide, loaders[:8], TINY)
+    with pytest.raises(ValueError, match="playground-dino is not a CLIP with readable blocks"):
         fit_dinoiser(guide, guide, loaders, TINY)
     with pytest.raises(ValueError, match="pixels"):
         fit_dinoiser(clip, load_encoder("pixels"), loaders, TINY)
@@ -118,7 +120,18 @@ def test_what_cannot_be_trained_on_is_refused(encoders, loaders):
         fit_dinoiser(clip, guide, loaders, replace(TINY, size=4))
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rate": -1.0}, {"rounds": 20}])
+def test_images_of_any_kind_and_encoders_by_name_are_accepted(encoders, loaders, tmp_path):
+    images = [load() for load in loaders[:6]]
+    images[2].save(tmp_path / "2.png")
+    kinds = [images[0], np.asarray(images[1]), tmp_path / "2.png", lambda: np.asarray(images[3]), *images[4:]]
+    recipe = replace(TINY, batch=2, steps=2, rounds=1, held=2)
+    _, history = fit_dinoiser("playground-clip", "playground-dino", kinds, recipe)
+    assert history == fit_dinoiser(*encoders, images, recipe)[1]
+    with pytest.raises(ValueError, match=r"expected a path, .*an array or a tensor"):
+        fit_dinoiser(*encoders, [None] * 6, recipe)
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rate": -1.0}, {"rounds": 100}])
 def test_a_recipe_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         replace(TINY, **wrong)
@@ -129,7 +142,7 @@ def test_the_card_needs_the_run_s_records(fitted, tmp_path):
 
     folder, _, history = fitted
     card = save_dinoiser_card(folder, "some images").read_text()
-    assert "12 steps of 4 images of `some images` (12 images, 4 of them held out) at 96 px" in card
+    assert "60 steps of 16 images of `some images` (48 images, 8 of them held out) at 96 px" in card
     assert f"{min(row['held_loss'] for row in history):.4f}" in card
-    with pytest.raises(ValueError, match=r"holds no record of a training .*; expected run.json, history.json"):
+    with pytest.raises(ValueError, match=r"holds no record of a training .*; expected run.json and history.json"):
         save_dinoiser_card(tmp_path, "some images")

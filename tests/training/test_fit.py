@@ -1,4 +1,4 @@
-"""Training: what it learns, that it goes on to the bit, alone and on two processes."""
+"""Training: convergence, exact resumption, and equality of one and two processes."""
 
 import json
 import os
@@ -96,7 +96,9 @@ def test_fine_tuning_starts_from_the_trained_projector(stores, tmp_path):
     x = torch.randn(5, 24)
     torch.testing.assert_close(tuned(x), first(x), atol=1e-4, rtol=1e-4)
     assert again[0]["cosine"] == pytest.approx(max(row["cosine"] for row in history[-3:]), abs=0.02)
-    words = "has another head than the recipe: residual-mlp of .* parameters on 'pooled\\+mean' against linear of"
+    words = (
+        "has another head than the recipe: found residual-mlp of .* parameters on 'pooled\\+mean'; expected linear of"
+    )
     for patch_epochs in (0, 1):
         with pytest.raises(ValueError, match=words):
             fit_projector(*stores, recipe=replace(SMALL, head="linear", patch_epochs=patch_epochs), init=first)

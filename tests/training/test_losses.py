@@ -55,7 +55,7 @@ def test_relation_loss_is_zero_for_the_teacher_itself_and_positive_else(vectors)
     assert relation_loss(3 * images, images, texts, 10.0).item() == pytest.approx(0, abs=1e-12)
     other = images.roll(1, 0)
 
-    def share(values):
+    def softmax(values):
         exponents = [math.exp(value) for value in values]
         return [value / sum(exponents) for value in exponents]
 
@@ -64,7 +64,7 @@ def test_relation_loss_is_zero_for_the_teacher_itself_and_positive_else(vectors)
     total = 0.0
     for mine, theirs in ((ours, teacher), (list(zip(*ours, strict=True)), list(zip(*teacher, strict=True)))):
         rows = [
-            sum(q * math.log(q / p) for p, q in zip(share(m), share(t), strict=True))
+            sum(q * math.log(q / p) for p, q in zip(softmax(m), softmax(t), strict=True))
             for m, t in zip(mine, theirs, strict=True)
         ]
         total += sum(rows) / len(rows)

@@ -1,11 +1,11 @@
-"""Training a map from texts to a DINO's patches: what it is trained on, what it learns, that a stopped run goes on."""
+"""Training of the projector from texts to a DINO's patches: its data, its loss, and resumption."""
 
 import importlib.util
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -24,8 +24,7 @@ _SPEC = importlib.util.spec_from_file_location("tiny_models", Path(__file__).par
 tiny = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(tiny)
 
-DINO = SimpleNamespace(name="some-dino", patch_space="some-dino")
-CLIP = SimpleNamespace(name="some-clip", space="some-clip")
+DINO, CLIP = "playground-dino", "playground-clip"
 TINY = TextMapRecipe(epochs=60, batch=32, rate=1e-2, holdout=40)
 HEADS, DEEP, WIDE = 3, 8, 6
 
@@ -67,10 +66,11 @@ def test_captions_stay_with_their_images_in_whatever_sizes_they_come():
     encoder, texts = load_encoder("playground-dino"), load_text_encoder("playground-clip")
     sizes = [(96, 96), (96, 64), (96, 96), (64, 96)]
     images = [image for number, size in enumerate(sizes) for image in tiny.images(size, seed=number)]
-    said = [["a cat", "a dog"], ["a tree"], [], ["a bird"]]
-    data = collect(encoder, texts, zip(images, said, strict=True))
+    captioned = [["a cat", "a dog"], ["a tree"], [], ["a bird"]]
+    mixed = [images[0], np.asarray(images[1]), *images[2:]]
+    data = collect("playground-dino", "playground-clip", zip(mixed, captioned, strict=True))
     assert (len(data.heads), len(data.texts)) == (3, 4)
-    for image, captions in zip(images, said, strict=True):
+    for image, captions in zip(images, captioned, strict=True):
         if not captions:
             continue
         alone = head_embeddings(encoder, [image])[0]
@@ -90,8 +90,8 @@ def toy():
     count = 200
     meaning = torch.randn(count, WIDE, generator=generator)
     heads = 0.5 * torch.randn(count, HEADS, DEEP, generator=generator)
-    told = torch.randint(HEADS, (count,), generator=generator)
-    heads[torch.arange(count), told] = meaning @ torch.randn(WIDE, DEEP, generator=generator)
+    informative = torch.randint(HEADS, (count,), generator=generator)
+    heads[torch.arange(count), informative] = meaning @ torch.randn(WIDE, DEEP, generator=generator)
     texts = meaning.repeat_interleave(2, 0) + 0.02 * torch.randn(2 * count, WIDE, generator=generator)
     return HeadEmbeddings(heads, texts, torch.arange(count).repeat_interleave(2))
 
@@ -108,7 +108,7 @@ def test_a_linear_map_from_texts_to_heads_is_learnt(toy, tmp_path):
     found = sum(max(range(40), key=lambda row: best[row][text]) == text for text in range(40)) / 40
     assert found == pytest.approx(max(row["held_R@1"] for row in history))
     loaded = Projector.from_pretrained(str(tmp_path))
-    assert (loaded.side, loaded.image_space, loaded.text_space) == ("text", "some-dino", "some-clip")
+    assert (loaded.side, loaded.image_space, loaded.text_space) == ("text", "playground-dino", "playground-clip")
     torch.testing.assert_close(loaded.pooled_head(toy.texts), projector.pooled_head(toy.texts))
 
 

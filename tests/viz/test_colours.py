@@ -84,7 +84,7 @@ def test_palette_colours_all_differ_and_the_first_twenty_stay_apart_for_the_colo
     seen = _seen(class_palette(20).astype(float))
     for i in range(20):
         others = np.delete(_distance(seen, seen[:, i : i + 1]), i)
-        assert others.min() > 0.05, i  # OKLab: about 0.02 can just be told apart
+        assert others.min() > 0.05, i  # OKLab: about 0.02 is just distinguishable
 
 
 def test_a_palette_of_a_negative_or_endless_number_is_refused():

@@ -120,14 +120,14 @@ def test_bytes_come_back_as_they_were_in_order():
     assert base64.b64decode(received["features"]) == levels.tobytes()
     assert np.array_equal(np.frombuffer(base64.b64decode(received["scales"]), "<f4"), scales)
     assert base64.b64decode(received["colours"]) == colour_table("magma").tobytes()
-    assert [(each["rows"], each["columns"]) for each in received["pictures"]] == [(4, 6), (2, 3)]
+    assert [(each["rows"], each["columns"]) for each in received["images"]] == [(4, 6), (2, 3)]
     assert received["dimension"] == 70
 
 
 def test_the_sizes_that_are_told_are_those_that_are_sent():
     payload = hover_payload([np.zeros((8, 12))], [noise(4, 6, 100)])
-    source = payload.meta["pictures"][0]["src"]
-    assert payload.nbytes == {"features": 24 * 100, "scales": 24 * 4, "pictures": len(source)}
+    source = payload.meta["images"][0]["src"]
+    assert payload.nbytes == {"features": 24 * 100, "scales": 24 * 4, "images": len(source)}
     assert (len(payload.features), len(payload.scales)) == (2400, 96)
     assert payload.meta["size"].startswith("24 patches of 100 numbers, sent once: 0.00 MB of int8")
 
@@ -142,12 +142,12 @@ def test_two_images_of_37_by_37_patches_of_384_are_about_a_megabyte():
 def test_images_are_bounded_and_travel_inside(playground):
     loud = np.random.default_rng(0).integers(0, 256, (500, 2000, 3), dtype=np.uint8)
     payload = hover_payload([loud, playground[0][0]], [noise(), noise()])
-    first, second = (each["src"] for each in payload.meta["pictures"])
+    first, second = (each["src"] for each in payload.meta["images"])
     kind, data = first.split(",", 1)
     assert kind == "data:image/jpeg;base64"
     opened = Image.open(io.BytesIO(base64.b64decode(data)))
     assert opened.size == (768, 192)
-    size = [payload.meta["pictures"][0][name] for name in ("width", "height")]
+    size = [payload.meta["images"][0][name] for name in ("width", "height")]
     assert size == [768, 192]
     assert second.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
 
@@ -156,7 +156,7 @@ def test_boxes_become_shares_and_default_to_the_whole_image():
     payload = hover_payload(
         [np.zeros((100, 200))] * 2, [noise()] * 2, boxes=[(50, 0, 150, 100), None], names=["a", "b"]
     )
-    first, second = payload.meta["pictures"]
+    first, second = payload.meta["images"]
     assert first["box"] == [0.25, 0, 0.75, 1] and second["box"] == [0, 0, 1, 1]
     assert (first["name"], second["name"]) == ("a", "b")
 
@@ -173,18 +173,18 @@ def test_half_precision_and_whole_numbers_are_taken():
 @pytest.mark.parametrize(
     ("count", "given", "words"),
     [
-        (0, {"patches": []}, "0 images; expected 1 to 6"),
+        (0, {"patches": []}, "found 0 images; expected 1 to 6"),
         (7, {"patches": [noise()] * 7}, "7 images; expected 1 to 6"),
         (2, {"patches": [noise()]}, "2 images and 1 arrays of patches"),
         (1, {"patches": [noise()], "names": ["a", "b"]}, "1 images and 2 names"),
         (1, {"patches": [noise()], "boxes": []}, "1 images and 0 boxes"),
         (1, {"patches": [noise()[None]]}, r"shape \(1, 4, 6, 8\); expected \(H, W, D\)"),
         (1, {"patches": [np.zeros((0, 3, 4))]}, "shape"),
-        (2, {"patches": [noise(), noise(dimension=9)]}, "8 and 9 dimensions.*from one encoder"),
+        (2, {"patches": [noise(), noise(dimension=9)]}, "8 and 9 dimensions.*a single encoder"),
         (1, {"patches": [np.where(noise() > 2, np.nan, noise())]}, "image 1 are NaN"),
         (1, {"patches": [np.full((2, 2, 3), np.inf)]}, "4 patches of image 1 are NaN or infinite"),
-        (1, {"patches": [noise()], "boxes": [(0, 0, 9, 8)]}, "no part of an image of 8 x 8"),
-        (1, {"patches": [noise()], "boxes": [(4, 0, 4, 8)]}, "no part of an image"),
+        (1, {"patches": [noise()], "boxes": [(0, 0, 9, 8)]}, "expected .* inside the image of 8 x 8"),
+        (1, {"patches": [noise()], "boxes": [(4, 0, 4, 8)]}, "inside the image of 8 x 8"),
         (1, {"patches": [noise()], "low": 1.0}, "low below high"),
         (1, {"patches": [noise()], "colours": "jet"}, "jet"),
     ],
@@ -215,7 +215,7 @@ def test_a_page_cannot_be_broken_out_of_by_a_name():
     assert "</script><b>" not in page and "<title>&lt;i&gt;</title>" in page
     start = page.index('id="payload">') + len('id="payload">')
     received = json.loads(page[start : page.index("</script>", start)])
-    assert received["pictures"][0]["name"] == "</script><b>"
+    assert received["images"][0]["name"] == "</script><b>"
 
 
 def test_without_anywidget_one_line_names_the_extra(monkeypatch):
@@ -255,7 +255,7 @@ def test_a_widget_carries_its_features_as_bytes(playground):
     assert state["_esm"] == hover_module() and made.pins == []
     both = dv.hover("playground-dino", [np.asarray(scene) for scene in scenes])
     assert both.get_state()["features"] == payload.features
-    assert len(dv.hover("playground-dino", scenes[0], size=48).meta["pictures"]) == 1
+    assert len(dv.hover("playground-dino", scenes[0], size=48).meta["images"]) == 1
     with pytest.raises(ValueError, match="7 images"):
         dv.hover("playground-dino", [scenes[0]] * 7)
 

@@ -1,1 +1,1 @@
-"""The tab of text-prompted heat maps."""
+"""The tab of open-vocabulary heat maps and segmentation."""

@@ -1,4 +1,4 @@
-"""The PCA tab: the patches of several images in common colours, DINO's beside CLIP's."""
+"""The PCA tab: patch features of several images in common colours, DINO next to CLIP."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, told
-from dinoclip_viz.app.images import FIRST_SEED, MOST_IMAGES, SHOWN, GivenImage, images_input, notice, read_all, shown
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.images import MOST_IMAGES, SHOWN, GivenImage, images_input, read_all, shown
+from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.pca.views import (
     COMPONENTS,
@@ -23,24 +24,26 @@ from dinoclip_viz.app.pca.views import (
     segments_legend,
 )
 from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
+from dinoclip_viz.app.scenes import FIRST_SCENES
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
 ALL, FOREGROUND = "all patches", "the foreground"
+FIRST = FIRST_SCENES["pca"]
 COUNT = 3
 SEGMENTS, MOST_SEGMENTS = 6, 16
 STEP = 100
 LEGEND = ("first principal component", "second component", "third component")
-WORDS = "Alike colours mean alike patches, across all images of one encoder; two encoders' colours are unrelated."
+NOTE = "Similar colours mean similar features, across all images of one encoder. Colours of two encoders are unrelated."
 
 
-def encoders_of(model: ImageTextModel, beside: bool) -> list[tuple[str, ImageEncoder]]:
+def encoders_of(model: ImageTextModel, compare: bool) -> list[tuple[str, ImageEncoder]]:
     """(title, encoder) of each column: the guide or the model's own, then CLIP where it is another."""
     first = model.guide or model.images
     pairs = [(first.name, first)]
-    if beside and model.clip is not None and model.clip is not first:
+    if compare and model.clip is not None and model.clip is not first:
         pairs.append((f"CLIP: {model.clip.name}", model.clip))
     return pairs
 
@@ -52,7 +55,7 @@ def bases_for(
     subject: str,
     flip: bool,
 ) -> list[PatchPCA]:
-    """A basis a column: the kept one where it belongs to the same encoder, else one fitted on these images."""
+    """A basis per column: the kept one if it belongs to the same encoder, else one fitted on these images."""
     old = {basis.space_: basis for basis in bench.bases.get(kept) or []}
     wanted = "foreground" if subject == FOREGROUND else "all"
     return [
@@ -68,7 +71,7 @@ def answer(
     items: Sequence[tuple[str, str | None]] | None,
     basis: str | None = None,
     keep: bool = False,
-    beside: bool = True,
+    compare: bool = True,
     subject: str = ALL,
     hide: bool = False,
     automatic: bool = True,
@@ -80,17 +83,16 @@ def answer(
     count: float = SEGMENTS,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[list[tuple[Image.Image, str]], Image.Image, Image.Image, Any, str, str]:
-    """Maps with captions, their legend, the histogram, the threshold's slider, the basis's id, and a notice or "".
+    """Maps with captions, legend, histogram, slider of the threshold, id of the bases, and a notice or "".
 
     Raises:
-        ValueError: images that cannot be used, or too many.
+        ValueError: an image is invalid, or there are none or too many.
     """
     images, model = read_all(items), bench.model(key)
-    pairs = encoders_of(model, beside)
+    pairs = encoders_of(model, compare)
     steps = [(encoder, image) for _, encoder in pairs for image in images]
     encoded = [
-        at_resolution(bench, key, encoder, image, patches, tiles)
-        for encoder, image in progress.tqdm(steps, desc="encoding")
+        at_resolution(bench, encoder, image, patches, tiles) for encoder, image in progress.tqdm(steps, desc="encoding")
     ]
     columns = [encoded[start : start + len(images)] for start in range(0, len(encoded), len(images))]
     fitted = bases_for(bench, basis if keep else None, columns, subject, flip)
@@ -105,14 +107,14 @@ def answer(
     histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
     low, high = first.min().item(), first.max().item()
     slider = gr.Slider(minimum=low, maximum=high, value=min(max(level, low), high), step=(high - low) / STEP or 1)
-    shares = ", ".join(f"{share:.0%}" for share in fitted[0].explained_variance_.tolist())
-    words = f"{WORDS} First column: {shares} of the variance."
-    legend = viz.rgb_legend(LEGEND, words) if view == COMPONENTS else segments_legend(round(count))
-    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.drawn, images)
+    fractions = ", ".join(f"{fraction:.0%}" for fraction in fitted[0].explained_variance_.tolist())
+    note = f"{NOTE} First column: {fractions} of the variance."
+    legend = viz.rgb_legend(LEGEND, note) if view == COMPONENTS else segments_legend(round(count))
+    return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.scenes, images)
 
 
 def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
-    """The map of each image in the basis's colours, the background grey if it is hidden."""
+    """The map of each image in the colours of the basis; the background grey if it is hidden."""
     colours = basis.transform(list(features))
     fronts = basis.foreground(list(features), level)
     return [
@@ -124,7 +126,7 @@ def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, 
 def rows_of(
     images: Sequence[GivenImage], titles: Sequence[str], maps: Sequence[Sequence[Image.Image]]
 ) -> list[tuple[Image.Image, str]]:
-    """Image by image: the image, then its map in each column."""
+    """For each image: the image, then its map in each column."""
     rows = []
     for index, image in enumerate(images):
         rows.append((shown(image.image), f"image {index + 1}"))
@@ -135,10 +137,10 @@ def rows_of(
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
-        "### What belongs together?\nThe first three principal components of the patches as red, green and blue, "
-        "fitted on all images jointly (as in DINOv2's paper): DINO's tend to set parts apart, CLIP's own much less."
+        "The first three principal components of the patch features as red, green and blue, fitted jointly on all "
+        "images, as in DINOv2's paper. DINO's features separate objects and parts better than CLIP's."
     )
-    last, begin = bench.drawn.several(COUNT, FIRST_SEED - 1)
+    last, begin = bench.scenes.several(COUNT, FIRST - 1)
 
     def encoders(model: str, both: bool) -> list[ImageEncoder]:
         return [encoder for _, encoder in encoders_of(bench.model(model), both)]
@@ -146,25 +148,26 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             images = images_input(begin, MOST_IMAGES, 3, "pca-images")
-            draw = gr.Button("Draw others", size="sm")
+            draw = gr.Button("New scenes", size="sm")
             view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
-            count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="How many segments", visible=False)
-            keep = gr.Checkbox(False, label="Keep these colours for the next images")
-            beside = gr.Checkbox(True, label="CLIP's own patches beside")
+            count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="Number of segments", visible=False)
+            keep = gr.Checkbox(False, label="Keep the colours for the next images")
+            compare = gr.Checkbox(True, label="Compare with CLIP")
             hide = gr.Checkbox(False, label="Grey out the background")
             with gr.Accordion("Foreground, colours and resolution", open=False):
-                automatic = gr.Checkbox(True, label="Find the foreground's threshold (Otsu)")
-                threshold = gr.Slider(-10, 10, 0, label="Foreground above, first component")
-                flip = gr.Checkbox(False, label="Flip foreground and background")
+                automatic = gr.Checkbox(True, label="Automatic threshold of the foreground (Otsu)")
+                threshold = gr.Slider(-10, 10, 0, label="Threshold on the first component")
+                flip = gr.Checkbox(False, label="Swap foreground and background")
                 subject = gr.Radio([ALL, FOREGROUND], value=ALL, label="Colours fitted on")
-                fine = build_resolution(bench, key, images, encoders, read_all, [beside])
+                fine = build_resolution(bench, key, images, encoders, read_all, [compare])
             basis = gr.State(None)
             loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
-            run = gr.Button("Draw the maps", variant="primary")
+            run = gr.Button("Compute PCA", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            note = gr.Markdown(elem_classes=["notice"])
+            area = NoticeArea()
+            note = area.note
             maps = gr.Gallery(
-                label="Each image and its patch maps",
+                label="Images and their PCA maps",
                 columns=3,
                 height="auto",
                 object_fit="contain",
@@ -174,23 +177,23 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 elem_id="pca-result",
             )
             still: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
-            legend = gr.Image(label="What the colours mean", alt_text="Red, green and blue are components", **still)
+            legend = gr.Image(label="Legend", alt_text="Red, green and blue are components", **still)
             histogram = gr.Image(
                 label="First component: foreground and background",
                 alt_text="Histogram of the first component, split at the threshold",
                 **still,
             )
             build_clicks(bench, key, images, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
-    inputs = [key, images, basis, keep, beside, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
+    inputs = [key, images, basis, keep, compare, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
     outputs = [maps, legend, histogram, threshold, basis, note]
-    handler = told(functools.partial(answer, bench))
+    handler = one_line_errors(functools.partial(answer, bench))
     run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
     view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
     loaded.success(handler, inputs, outputs, **AGAIN)
     changes = [
         view.input,
         count.release,
-        beside.input,
+        compare.input,
         subject.input,
         hide.input,
         automatic.input,
@@ -199,6 +202,6 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     ]
     gr.on(changes, handler, inputs, outputs, **AGAIN)
     threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **AGAIN)
-    draw_next(draw, last, functools.partial(bench.drawn.several, COUNT), [images], (handler, inputs, outputs))
-    beside.change(lambda two: gr.Gallery(columns=3 if two else 2), beside, maps, **HELPER)
-    return Panel(handler, inputs, outputs, images)
+    draw_next(draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
+    compare.change(lambda two: gr.Gallery(columns=3 if two else 2), compare, maps, **HELPER)
+    return Panel(handler, inputs, outputs, images, area=area)

@@ -1,4 +1,4 @@
-"""What the PCA tab can show beside components: segments, a basis from a file, and the foreground of a few clicks."""
+"""Further views of the PCA tab: segments, a basis from a file, and the foreground from a few clicks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
+from dinoclip_viz.app.events import HELPER, MODEL_RUN, one_line_errors
 from dinoclip_viz.app.images import GivenImage, read_all, shown
 from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
 from dinoclip_viz.app.workbench import Workbench
@@ -31,16 +31,16 @@ MARKS = {True: (0, 158, 115), False: (213, 94, 0)}
 MOST_CLICKS = 50
 
 Click = tuple[float, float, bool]
-"""x and y as shares of the image's sides, and whether it is on the object."""
+"""x and y as fractions of the image's sides, and whether it is on the object."""
 
 
 def segment_maps(
     view: str, count: int, columns: Sequence[Sequence[ImageFeatures]], images: Sequence[GivenImage]
 ) -> list[list[Image.Image]]:
-    """The segments of each image, column by column, numbered alike in all images of a column.
+    """The segments of each image, column by column, with common numbers in all images of a column.
 
     Raises:
-        ValueError: more patches than can be cut, or fewer than segments.
+        ValueError: there are too many patches, or fewer than segments.
     """
     segment = kmeans_segments if view == KMEANS else spectral_segments
     palette = viz.class_palette(count)
@@ -62,16 +62,16 @@ def save_bases(bench: Workbench, home: Path, basis: str | None) -> list[str]:
     """Files to download: the basis of each column, named after its encoder.
 
     Args:
-        bench: holds the bases.
-        home: folder that the files are written to.
-        basis: id of those to save.
+        bench: the workbench.
+        home: folder for the files.
+        basis: id of the bases.
 
     Raises:
-        ValueError: there is none yet.
+        ValueError: there is no basis yet.
     """
     fitted = bench.bases.get(basis)
     if not fitted:
-        raise ValueError("there is no basis yet: press “Draw the maps” first")
+        raise ValueError("there is no basis yet; press “Compute PCA” first")
     folder = Path(tempfile.mkdtemp(dir=home))
     paths = []
     for each in fitted:
@@ -84,28 +84,30 @@ def save_bases(bench: Workbench, home: Path, basis: str | None) -> list[str]:
 def load_basis(
     bench: Workbench, encoders_of: Callable[[str], Sequence[tuple[str, ImageEncoder]]], key: str, path: str | None
 ) -> tuple[str | None, bool, str]:
-    """The id of a basis from a file, whether it is kept, and what is said of it.
+    """The id of a basis from a file, whether it is kept, and a line about it.
 
     Args:
-        bench: takes the basis.
+        bench: the workbench.
         encoders_of: key -> title and encoder of each column; key: of the model.
-        path: of the file; None where it was taken away.
+        path: of the file; None where it was removed.
 
     Raises:
-        ValueError: it is no basis, not one of three components, or of none of the encoders.
+        ValueError: the file is no basis of three components for one of the encoders.
     """
     if not path:
         return None, False, ""
     try:
         pca = PatchPCA.load(path)
     except ValueError as error:
-        raise ValueError(f"{Path(path).name} is no basis; expected a file that this page or a run saved") from error
+        raise ValueError(
+            f"{Path(path).name} is no basis; expected a file saved by this page or by PatchPCA.save"
+        ) from error
     if pca.components != 3:
-        raise ValueError(f"{Path(path).name} has {pca.components} components; expected 3, which make a colour")
+        raise ValueError(f"{Path(path).name} has {pca.components} components; expected 3")
     spaces = {encoder.patch_space: title for title, encoder in encoders_of(key)}
     if pca.space_ not in spaces:
         raise ValueError(
-            f"{Path(path).name} is a basis of {pca.space_}, but this page shows {', '.join(spaces)}; load that model"
+            f"{Path(path).name} is a basis of {pca.space_}; expected {' or '.join(spaces)}; load that model"
         )
     return bench.bases.put([pca]), True, f"Colours of {spaces[pca.space_]} are those of {Path(path).name}."
 
@@ -120,24 +122,24 @@ def clicked(
     patches: int = OWN,
     tiles: bool = False,
 ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str]:
-    """The clicked image with its clicks, the foreground in each image, and a line that says what to do next.
+    """The clicked image with its clicks, the foreground in each image, and a line of instructions.
 
     Args:
-        bench: encodes.
-        encoder_of: key -> the encoder whose patches are told apart.
+        bench: the workbench.
+        encoder_of: key -> the encoder of the patches.
         key: of the model.
         items: the gallery's images.
-        number: of the image that was clicked, from 1.
+        number: of the clicked image, from 1.
         clicks: so far.
         patches: along the longer side, 0 for the encoder's own; tiles: whether the image is encoded in tiles.
 
     Raises:
-        ValueError: images that cannot be used, a number that none has, or the same patch on both sides.
+        ValueError: an image is invalid, no image has the number, or a patch was clicked as object and background.
     """
     images = read_all(items)
     index = round(number) - 1
     if not 0 <= index < len(images):
-        raise ValueError(f"there is no image {round(number)}; expected 1 to {len(images)}")
+        raise ValueError(f"found no image {round(number)}; expected 1 to {len(images)}")
     chosen = images[index].image
     large = shown(chosen)
     marked = viz.mark_points(
@@ -152,67 +154,67 @@ def clicked(
     if missing:
         return marked, [], f"Click {' and '.join(missing)} in the image, at least once."
     encoder = encoder_of(key)
-    features = [at_resolution(bench, key, encoder, image, patches, tiles) for image in images]
+    features = [at_resolution(bench, encoder, image, patches, tiles) for image in images]
     head = clicked_foreground(features[index], sides[0], sides[1])
-    found, shares = [], []
-    for place, (image, part) in enumerate(zip(images, features, strict=True)):
+    found, fractions = [], []
+    for position, (image, part) in enumerate(zip(images, features, strict=True)):
         mask = head.mask(part)[0].numpy()
-        shares.append(f"{mask.mean():.0%}")
+        fractions.append(f"{mask.mean():.0%}")
         overlay = viz.mask_overlay(shown(image.image), mask.astype(np.int64), [MARKS[True]], OPACITY)
-        found.append((overlay, f"image {place + 1}"))
-    return marked, found, f"{len(clicks)} clicks; foreground {', '.join(shares)} of the patches."
+        found.append((overlay, f"image {position + 1}"))
+    return marked, found, f"{len(clicks)} clicks; foreground {', '.join(fractions)} of the patches."
 
 
-def with_click(clicks: Sequence[Click], place: Sequence[float], extent: tuple[int, int], side: str) -> list[Click]:
+def with_click(clicks: Sequence[Click], position: Sequence[float], extent: tuple[int, int], side: str) -> list[Click]:
     """The clicks with one more.
 
     Args:
         clicks: so far.
-        place: x and y in pixels of the image as it is shown, and extent: its width and height.
-        side: what was clicked.
+        position: x and y in pixels of the displayed image; extent: its width and height.
+        side: `OBJECT` or `BACKGROUND`.
 
     Raises:
-        ValueError: the place is outside the image, or there are too many.
+        ValueError: the position is outside the image, or there are too many clicks.
     """
-    x, y = float(place[0]) / extent[0], float(place[1]) / extent[1]
+    x, y = float(position[0]) / extent[0], float(position[1]) / extent[1]
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise ValueError(f"({place[0]:g}, {place[1]:g}) is outside the image; click inside it")
+        raise ValueError(f"({position[0]:g}, {position[1]:g}) is outside the image; click inside it")
     if len(clicks) >= MOST_CLICKS:
-        raise ValueError(f"there are {len(clicks)} clicks already; press “Forget the clicks” to begin anew")
+        raise ValueError(f"found {len(clicks)} clicks, the maximum; press “Clear clicks” to start again")
     return [*clicks, (x, y, side == OBJECT)]
 
 
 def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Checkbox, encoders_of: Any) -> Any:
-    """The buttons that save a basis and load one, and the event after which the maps must be drawn anew."""
+    """The buttons that save and load a basis; the event after a basis was loaded is returned."""
     folder = tempfile.TemporaryDirectory(prefix="dinoclip-bases-")  # goes when the page does
-    with gr.Accordion("The colours as a file", open=False):
-        gr.Markdown("A saved basis gives the same colours here, in Python and on the command line, to whoever has it.")
-        save = gr.Button("Save the colours", size="sm")
-        saved = gr.File(label="Saved colours", file_count="multiple", interactive=False, visible=False)
-        given = gr.File(label="Colours from a file", file_types=[".safetensors"], height=120, elem_id="pca-basis")
-        said = gr.Markdown()
+    with gr.Accordion("Save and load the PCA basis", open=False):
+        gr.Markdown("A saved basis gives the same colours on this page, in Python and on the command line.")
+        save = gr.Button("Save basis", size="sm")
+        saved = gr.File(label="Saved bases", file_count="multiple", interactive=False, visible=False)
+        given = gr.File(label="Load a basis", file_types=[".safetensors"], height=120, elem_id="pca-basis")
+        status = gr.Markdown()
 
     def files(kept: str | None) -> Any:
         return gr.File(save_bases(bench, Path(folder.name), kept), visible=True)
 
-    save.click(told(files), basis, saved, **HELPER)
-    loader = told(functools.partial(load_basis, bench, encoders_of))
-    return given.upload(loader, [key, given], [basis, keep, said], **MODEL_RUN, **HELPER)
+    save.click(one_line_errors(files), basis, saved, **HELPER)
+    loader = one_line_errors(functools.partial(load_basis, bench, encoders_of))
+    return given.upload(loader, [key, given], [basis, keep, status], **MODEL_RUN, **HELPER)
 
 
 def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Resolution, encoder_of: Any) -> None:
-    """The section in which clicks on one image find the foreground of all."""
-    with gr.Accordion("Foreground by a few clicks", open=False, elem_classes=["clicks"]):
+    """The section for the foreground of all images from clicks on one of them."""
+    with gr.Accordion("Foreground from clicks", open=False, elem_classes=["clicks"]):
         gr.Markdown(
-            "Click the object and the background, once each or more: logistic regression on the clicked patches finds "
-            "the object in all images (as DINOv3's foreground)."
+            "Click the object and the background at least once each. Logistic regression on the clicked patches then "
+            "segments the object in all images, as DINOv3's foreground segmentation."
         )
         with gr.Row():
             number = gr.Number(1, label="Image", minimum=1, precision=0, min_width=100)
             side = gr.Radio([OBJECT, BACKGROUND], value=OBJECT, label="The next click is on")
         with gr.Row():
-            begin = gr.Button("Show the image", size="sm")
-            forget = gr.Button("Forget the clicks", size="sm")
+            begin = gr.Button("Show image", size="sm")
+            clear = gr.Button("Clear clicks", size="sm")
         image = gr.Image(
             label="Click here",
             alt_text="The image to click in",
@@ -220,7 +222,7 @@ def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Reso
             format="png",
             elem_id="pca-clicks", buttons=["fullscreen"],
         )  # fmt: skip
-        said = gr.Markdown()
+        status = gr.Markdown()
         found = gr.Gallery(
             label="Foreground of each image", columns=3, height="auto", object_fit="contain", format="png",
             interactive=False,
@@ -232,8 +234,8 @@ def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Reso
     def redraw(
         model: str, items: Any, which: float, made: list[Click], patches: int, tiles: bool
     ) -> tuple[Image.Image, list[tuple[Image.Image, str]], str, list[Click], tuple[int, int]]:
-        marked, masks, words = handler(model, items, which, made, patches, tiles)
-        return marked, masks, words, made, marked.size
+        marked, masks, line = handler(model, items, which, made, patches, tiles)
+        return marked, masks, line, made, marked.size
 
     def add(
         model: str,
@@ -251,13 +253,13 @@ def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Reso
     def afresh(model: str, items: Any, which: float, patches: int, tiles: bool) -> Any:
         return redraw(model, items, which, [], patches, tiles)
 
-    outputs = [image, found, said, clicks, extent]
+    outputs = [image, found, status, clicks, extent]
     quick = {**MODEL_RUN, **HELPER, "show_progress": "hidden"}
     gr.on(
-        [begin.click, forget.click, number.change],
-        told(afresh),
+        [begin.click, clear.click, number.change],
+        one_line_errors(afresh),
         [key, images, number, *fine.inputs],
         outputs,
         **quick,
     )
-    image.select(told(add), [key, images, number, clicks, *fine.inputs, side, extent], outputs, **quick)
+    image.select(one_line_errors(add), [key, images, number, clicks, *fine.inputs, side, extent], outputs, **quick)

@@ -1,4 +1,4 @@
-"""The probes tab: what linear heads read off frozen patches, class, part and depth, beside the truth if it is known."""
+"""The tab of linear probes: class, part and depth predicted from frozen patches, next to the ground truth if known."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, told
-from dinoclip_viz.app.images import FIRST_SEED, SHOWN, GivenImage, image_input, notice, read
-from dinoclip_viz.app.panel import Panel
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.images import SHOWN, GivenImage, image_input, read
+from dinoclip_viz.app.notice import NoticeArea, notice
+from dinoclip_viz.app.panel import Panel, scene_buttons
+from dinoclip_viz.app.scenes import FIRST_SCENES
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.playground import CLASSES, PARTS, Scene
@@ -25,14 +27,15 @@ from dinoclip_viz.tasks.probes.head_files import heads_for
 from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
 FARTHEST = 20
-"""Metres of the last colour, unless the slider says otherwise."""
-NONE_FITS = "*No head fits this model's patches: `dinoclip evaluate segmentation --encoder NAME --save FILE` fits one.*"
-DRAWN_TRUTHS = {("background", *CLASSES): "mask", ("background", *PARTS): "parts"}
-"""Class names of a head -> which truth of a drawn scene it tells."""
+"""Default depth of the last colour, in metres."""
+NONE_FITS = "*No head fits this model's patches; `dinoclip evaluate segmentation --encoder NAME --save FILE` fits one.*"
+TARGETS = {("background", *CLASSES): "mask", ("background", *PARTS): "parts"}
+"""Class names of a head -> the attribute of `Scene` with its ground truth."""
+FIRST = FIRST_SCENES["probes"]
 
 
 def offered(bench: Workbench, key: str, folder: Path | None = None) -> dict[str, tuple[ImageEncoder, PatchHead]]:
-    """What each head is called on the page, with its encoder: those that fit the model's DINO, then its CLIP."""
+    """Name -> encoder and head, for the heads that fit the model's DINO, then those of its CLIP."""
     model = bench.model(key)
     encoders = [encoder for encoder in (model.guide or model.images, model.clip) if encoder is not None]
     found: dict[str, tuple[ImageEncoder, PatchHead]] = {}
@@ -51,63 +54,65 @@ def answer(
     farthest: float = FARTHEST,
     folder: Path | None = None,
 ) -> tuple[list[tuple[Image.Image, str]], str, str]:
-    """The maps of the chosen heads, each with its legend and the truth beside it, the figures, and a notice or "".
+    """The maps of the chosen heads with legend and ground truth, their accuracy as text, and a notice or "".
 
     Args:
         bench: the workbench; key: of the model.
-        path: of the image.
-        chosen: names of heads as `offered` gives them; those of another model are passed over.
+        path: file of the image.
+        chosen: names of heads from `offered`; those of another model are ignored.
         opacity: of the classes over the image, 0 to 1.
-        farthest: metres of the last colour of depth.
-        folder: of the user's own heads.
+        farthest: depth of the last colour, in metres.
+        folder: of further heads.
 
     Raises:
-        ValueError: no image, one that cannot be used, or no head chosen.
+        ValueError: the image is missing or invalid, or no head is chosen.
     """
     image, heads = read(path), offered(bench, key, folder)
     wanted = [name for name in chosen or () if name in heads]
     if heads and not wanted:
-        raise ValueError(f"no head is chosen; choose from {', '.join(heads)}")
-    scene = bench.drawn.scene(image)
+        raise ValueError(f"no head is chosen; expected one or more of: {', '.join(heads)}")
+    scene = bench.scenes.scene(image)
     maps: list[tuple[Image.Image, str]] = []
     lines = []
     for name in wanted:
         encoder, head = heads[name]
-        found = head.predict(bench.patches(key, encoder, image))[0]
-        known = truth_of(head, scene)
-        told_maps = [found] if known is None else [found, known]
+        found = head.predict(bench.patches(encoder, image))[0]
+        known = target_of(head, scene)
+        both = [found] if known is None else [found, known]
         figure = "" if known is None else figure_of(head, found, known)
-        captions = [f"{name}{f', {figure}' if figure else ''}", f"{name}: the truth"]
+        captions = [
+            f"{name}, {figure.partition(',')[0].partition(' (')[0]}" if figure else name,
+            f"{name}: ground truth",
+        ]
         lines += [f"**{name}**: {figure}"] if figure else []
-        drawn = drawn_maps(head, told_maps, image, opacity, farthest)
-        maps += zip(drawn, captions, strict=False)
-    said = "  \n".join(lines) if heads else NONE_FITS
-    return maps, said, notice(bench.model(key), bench.drawn, [image])
+        maps += zip(colour_maps(head, both, image, opacity, farthest), captions, strict=False)
+    summary = "  \n".join(lines) if heads else NONE_FITS
+    return maps, summary, notice(bench.model(key), bench.scenes, [image])
 
 
-def truth_of(head: PatchHead, scene: Scene | None) -> torch.Tensor | None:
-    """(height, width) what a drawn scene says of what the head tells; None where it says nothing."""
+def target_of(head: PatchHead, scene: Scene | None) -> torch.Tensor | None:
+    """(height, width) ground truth of a scene for a head; None without a scene, and for other classes."""
     if scene is None:
         return None
     if head.kind == "depth":
         return torch.from_numpy(scene.depth)
-    name = DRAWN_TRUTHS.get(head.names)
+    name = TARGETS.get(head.names)
     return None if name is None else torch.from_numpy(getattr(scene, name)).long()
 
 
 def figure_of(head: PatchHead, found: torch.Tensor, known: torch.Tensor) -> str:
-    """How good the map is against the truth, in a few words."""
+    """Accuracy of a map against the ground truth, in a few words."""
     if head.kind == "depth":
         errors = DepthErrors(high=FAR - 1e-3).add(found, known)
-        return f"RMSE {errors.figures()['rmse']:.2f} m without the sky" if errors.images else ""
+        return f"RMSE {errors.figures()['rmse']:.2f} m (sky excluded)" if errors.images else ""
     counted = Confusion(head.names).add(found, known).figures()
     return f"mIoU {counted['miou']:.0%}, pixel accuracy {counted['accuracy']:.0%}"
 
 
-def drawn_maps(
+def colour_maps(
     head: PatchHead, maps: Sequence[torch.Tensor], image: GivenImage, opacity: float, farthest: float
 ) -> list[Image.Image]:
-    """The maps in one set of colours, with a legend below each."""
+    """The maps in common colours, each with a legend."""
     size = viz.enlarge(image.image, SHOWN).size
     if head.depth is not None:
         low, high = 0.0, max(float(farthest), 1.0)
@@ -120,7 +125,7 @@ def drawn_maps(
 
 
 def choices(bench: Workbench, key: str, folder: Path | None = None) -> Any:
-    """The list of heads for another model, all of them chosen."""
+    """The heads that fit a model as choices, all of them chosen."""
     names = list(offered(bench, key, folder))
     return gr.CheckboxGroup(choices=names, value=names)
 
@@ -130,29 +135,27 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
 
     Args:
         bench: the workbench; key: of the model.
-        heads: folder of the user's own heads, *.safetensors; None for the package's alone.
+        heads: folder of further heads, *.safetensors; None for the package's alone.
     """
     gr.Markdown(
-        "### What can be read off a patch?\nOne linear layer on frozen patches tells class, part or depth (DINOv2's "
-        "frozen evaluations): what it finds was in the features already. A drawn scene brings its truth."
+        "One linear layer on frozen patch features predicts class, part or depth of each pixel, as in DINOv2's "
+        "evaluations. Synthetic scenes are shown with their ground truth."
     )
     names = list(offered(bench, bench.first_key, heads))
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image to read", bench.drawn.draw(FIRST_SEED))
-            with gr.Row():
-                draw = gr.Button("Draw another", size="sm")
-                share = gr.Button("Use in every tab", size="sm")
+            image = image_input("Image", bench.scenes.draw(FIRST))
+            draw, spread = scene_buttons()
             chosen = gr.CheckboxGroup(names, value=names, label="Heads that fit the model", elem_id="probes-heads")
             with gr.Accordion("Colours", open=False):
-                opacity = gr.Slider(0, 1, 0.65, step=0.05, label="Classes over the image (1: the classes alone)")
-                farthest = gr.Slider(2, 80, FARTHEST, step=1, label="Depth in the last colour, metres")
-            run = gr.Button("Read", variant="primary")
+                opacity = gr.Slider(0, 1, 0.65, step=0.05, label="Opacity of the classes")
+                farthest = gr.Slider(2, 80, FARTHEST, step=1, label="Depth of the last colour (m)")
+            run = gr.Button("Predict", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            note = gr.Markdown(elem_classes=["notice"])
-            said = gr.Markdown(elem_id="probes-said")
+            area = NoticeArea()
+            summary = gr.Markdown(elem_id="probes-summary")
             maps = gr.Gallery(
-                label="What each head reads, and the truth beside it",
+                label="Predictions and ground truth",
                 columns=2,
                 height="auto",
                 object_fit="contain",
@@ -162,13 +165,11 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
                 elem_id="probes-result",
             )
     inputs = [key, image, chosen, opacity, farthest]
-    outputs = [maps, said, note]
-    handler = told(functools.partial(answer, bench, folder=heads))
+    outputs = [maps, summary, area.note]
+    handler = one_line_errors(functools.partial(answer, bench, folder=heads))
     run.click(handler, inputs, outputs, api_name="probe", **MODEL_RUN)
-    again = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
-    gr.on([image.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **again)
-    seed = gr.State(FIRST_SEED)
-    draw.click(
-        lambda last: (last + 1, bench.drawn.draw(last + 1)), seed, [seed, image], show_progress="hidden", **HELPER
-    ).then(handler, inputs, outputs, **again)
-    return Panel(handler, inputs, outputs, image, share, (chosen,), functools.partial(choices, folder=heads))
+    gr.on([image.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **AGAIN)
+    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    return Panel(
+        handler, inputs, outputs, image, spread, (chosen,), functools.partial(choices, folder=heads), area=area
+    )

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.parser import add_levels, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +27,7 @@ PAIRS = 8  # in memory at a time
 
 @dataclass(frozen=True)
 class Score:
-    """What one encoder made of one pair; `parts` is None where the truth has no part masks."""
+    """What one encoder made of one pair; `parts` is None where the ground truth has no part masks."""
 
     category: str
     points: PointHits
@@ -49,17 +49,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PX",
         help="longer side at which images are encoded (the playground: 192, else the encoder's own)",
     )
-    parser.add_argument("--count", type=whole_number, default=30, metavar="N", help="best matches a pair (%(default)s)")
+    parser.add_argument(
+        "--count", type=whole_number, default=30, metavar="N", help="best matches per pair (%(default)s)"
+    )
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out")
     parser.add_argument("--per-class", action="store_true", help="each class's figures too")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """For each encoder the share of matches on the same part beside chance, and PCK at shares of the object's box."""
+    """For each encoder the percentage of matches on the same part, with that of chance, and PCK."""
     from dinoclip_viz.data.correspondence.pairs import open_pairs
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.encoders import load_encoder
 
-    source = open_pairs(arguments.data, arguments.split, arguments.size)
+    source = with_levels(open_pairs(arguments.data, arguments.split, arguments.size), arguments.levels)
     encoders = [load_encoder(name) for name in dict.fromkeys(arguments.encoder or ENCODERS)]
     scores, failed = _scores(encoders, source, arguments)
     check_some(len(scores[0]), failed)
@@ -142,7 +146,8 @@ def _score(encoder: ImageEncoder, pair: KeypointPair, features: Sequence[ImageFe
     import torch
 
     from dinoclip_viz.tasks.correspondence.accuracy import PointHits, part_hits
-    from dinoclip_viz.tasks.correspondence.match import encoded, match_features, transfer
+    from dinoclip_viz.tasks.correspondence.match import encoded, match_features
+    from dinoclip_viz.tasks.correspondence.transfer import transfer
 
     a, b = encoded(encoder, features[0], features[1], debias=arguments.debias)
     predicted = transfer(a, b, torch.from_numpy(pair.source_points))
@@ -153,15 +158,15 @@ def _score(encoder: ImageEncoder, pair: KeypointPair, features: Sequence[ImageFe
 
 
 def _figures(scores: Sequence[Score]) -> dict[str, object]:
-    """What is told of some pairs."""
-    from dinoclip_viz.tasks.correspondence.accuracy import part_shares, pck_over_pairs
+    """The figures of some pairs."""
+    from dinoclip_viz.tasks.correspondence.accuracy import part_accuracy, pck_over_pairs
 
     points = [score.points for score in scores]
     hits = [score.parts for score in scores if score.parts is not None]
-    seen = sum(len(each.truth) for each in points)
+    seen = sum(len(each.target) for each in points)
     return {
         "pairs": len(scores),
-        **(part_shares(hits) if hits else {}),
+        **(part_accuracy(hits) if hits else {}),
         "points": seen,
         "pck": pck_over_pairs(points) if seen else None,
     }
@@ -178,7 +183,7 @@ def _text(name: str, pairs: int, results: Sequence[dict[str, object]]) -> str:
         if isinstance(classes, list):
             below = [_row(each["class"], each) for each in classes]
             lines += ["", table([[str(result["encoder"]), *head], *below])]
-    notes = "PCK in % of the points, at shares of the longer side of the object's box; @.10 image: mean over pairs"
+    notes = "PCK in % of the points, at fractions of the longer side of the object's box; @.10 image: mean over pairs"
     return "\n".join([*lines, notes])
 
 

@@ -1,4 +1,4 @@
-"""`dinoclip match`: the places of two images that belong together."""
+"""`dinoclip match`: corresponding positions of two images."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer
-from dinoclip_viz.cli.parser import image_file, whole_number
+from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from dinoclip_viz.encoders.base import ImageFeatures
 
-SUMMARY = "join the places of two images that show the same"
+SUMMARY = "find corresponding positions of two images"
 HEIGHT = 512  # in pixels, of each image in the result
 
 
@@ -28,19 +28,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out first")
     parser.add_argument("--all", action="store_true", help="match all patches, not the foreground alone")
     parser.add_argument("--dense", action="store_true", help="draw the patches of both in common PCA colours below")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """The matches' places and cosines, best first; the image is written."""
+    """The matches' positions and cosines, best first; the image is written."""
     from dinoclip_viz.images import load_image
     from dinoclip_viz.tasks.correspondence.match import encoded, match_features
     from dinoclip_viz.viz import match_image, side_by_side, with_legend
 
-    images = [load_image(source) for source in (arguments.first, arguments.second)]
+    images = [load_image(source, levels=arguments.levels) for source in (arguments.first, arguments.second)]
     a, b = encoded(arguments.encoder, images[0], images[1], arguments.size, arguments.debias)
     found = match_features(a, b, arguments.count, not arguments.all)
     names = [source.rsplit("/", 1)[-1] for source in (arguments.first, arguments.second)]
-    note = "one colour, one place: hue from left to right, lightness from top to bottom of the first image"
+    note = "one colour per position: hue from left to right, lightness from top to bottom of the first image"
     image = match_image(images[0], images[1], found.a, found.b, names, HEIGHT, note)
     result: dict[str, object] = {
         "a": found.a.tolist(),
@@ -70,8 +71,8 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _dense(a: ImageFeatures, b: ImageFeatures) -> tuple[list[Image.Image], list[float]]:
-    """The patches of both as images in common colours, and the share of variance of each component."""
-    from dinoclip_viz.tasks.correspondence.match import dense_colours
+    """The patches of both as images in common colours, and the fraction of variance of each component."""
+    from dinoclip_viz.tasks.correspondence.colours import dense_colours
     from dinoclip_viz.viz import pca_image
 
     colours, _, pca = dense_colours(a, b)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import output_folder, whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, output_folder, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,7 +27,9 @@ LARGEST = 448
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("source", metavar="SOURCE", help="a folder, list, tar shards or playground[:SEED:COUNT:SIZE]")
-    parser.add_argument("--model", metavar="CLIP", default="playground", help="whose patches to clean (%(default)s)")
+    parser.add_argument(
+        "--model", metavar="CLIP", default="playground", help="the CLIP whose patches are pooled (%(default)s)"
+    )
     parser.add_argument("--guide", metavar="DINO", help="the teacher; the playground's own by default")
     parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder of the layers")
     parser.add_argument(
@@ -35,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"side that images are stretched to; twice the CLIP's, at most {LARGEST}",
     )  # fmt: skip
     parser.add_argument("--steps", type=whole_number, default=STEPS, metavar="N", help="in all (%(default)s)")
-    parser.add_argument("--batch", type=whole_number, default=BATCH, metavar="N", help="images a step (%(default)s)")
+    parser.add_argument("--batch", type=whole_number, default=BATCH, metavar="N", help="images per step (%(default)s)")
     parser.add_argument(
         "--rate", type=_rate, default=RATE, metavar="R", help="highest learning rate of the correlations (%(default)s)"
     )
@@ -48,18 +50,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--split", metavar="S", help="part of the source, where it has parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N images")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and order (%(default)s)")
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:
     """Where the layers are, and the course of their training."""
     from tqdm import tqdm
 
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.data.opening import open_source
     from dinoclip_viz.training.card import save_dinoiser_card
     from dinoclip_viz.training.dinoiser import HEAD, fit_dinoiser
     from dinoclip_viz.viz import learning_curve
 
-    source = open_source(arguments.source, arguments.split)
+    source = with_levels(open_source(arguments.source, arguments.split, encoding=arguments.encoding), arguments.levels)
     clip, guide = _encoders(arguments)
     samples = list(islice(source.samples(), arguments.limit))
     recipe = _recipe(arguments, clip.size, len(samples))

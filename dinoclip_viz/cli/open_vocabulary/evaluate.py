@@ -34,14 +34,14 @@ WORDS_ALONE = ("model", "guide", "dinoiser", "dataset", "templates", "known", "c
 def add_words_arguments(parser: ArgumentParser) -> None:
     """The options of the half."""
     group = parser.add_argument_group(
-        "segmentation by words (a heat-map method as --method)",
+        "open-vocabulary segmentation (a heat-map method as --method)",
         f"--data is {PLAYGROUND} by default, encoded at the images' own size; photographs are at {PHOTOGRAPHS} px",
     )
     group.add_argument("--model", metavar="NAME", help="image-text model (playground)")
-    group.add_argument("--guide", metavar="NAME", help="a DINO whose patches tell what is alike")
+    group.add_argument("--guide", metavar="NAME", help="the DINO whose patch similarities guide the method")
     group.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
     group.add_argument(
-        "--dataset", choices=DATASETS, help="whose classes, words and files --data has (playground); folder: its own"
+        "--dataset", choices=DATASETS, help="data set that --data is (playground); folder: with names of its own"
     )
     group.add_argument(
         "--templates", choices=("none", "openai", "own"), help="prompts as they are, in CLIP's 80 templates, or in "
@@ -77,14 +77,14 @@ def refuse_options(arguments: Namespace, names: Sequence[str], where: str) -> No
     """
     given = [name for name in names if getattr(arguments, name) is not None]
     if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} goes with {where}; leave it out here")
+        raise ValueError(f"--{given[0].replace('_', '-')} goes with {where}; omit it here")
 
 
 def by_words(arguments: Namespace, methods: Sequence[str]) -> Answer:
     """MIoU over objects and with the background, pixel accuracy and mean class accuracy of each method.
 
     Raises:
-        ValueError: a source, model or method that cannot be used.
+        ValueError: an invalid source, model or method.
     """
     from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.open_vocabulary.accuracy import measure_words
@@ -92,7 +92,7 @@ def by_words(arguments: Namespace, methods: Sequence[str]) -> Answer:
     asked, data = _measured_on(arguments)
     known = _chosen_on(arguments, asked, data)
     if arguments.background_rule and not asked.with_background:
-        raise ValueError(f"{asked.name} counts no background, which --background-rule tells; leave it out")
+        raise ValueError(f"{asked.name} counts no background, so --background-rule does not apply; omit it")
     model = load_model(arguments.model or "playground", arguments.guide, dinoiser=arguments.dinoiser)
     wanted = None if "all" in methods else list(dict.fromkeys(map(model.check_method, methods)))
     task = _task(arguments, asked, model)
@@ -132,7 +132,7 @@ def _chosen_on(arguments: Namespace, asked: SegmentationSet, data: TruthSource) 
 
     if not asked.with_background:
         if arguments.known is not None:
-            raise ValueError(f"{asked.name} counts no background, which --known is for; leave it out")
+            raise ValueError(f"{asked.name} counts no background, which --known is for; omit it")
         return None
     place = arguments.known
     if place == "none" or (place is None and asked.name == "folder"):
@@ -153,7 +153,7 @@ def _chosen_on(arguments: Namespace, asked: SegmentationSet, data: TruthSource) 
 
 
 def _seed(source: TruthSource) -> str:
-    """The seed of drawn scenes, which tells them from others; "" for images of a disk."""
+    """The seed of playground scenes, which distinguishes them; "" for images of a disk."""
     return source.name.split(":")[1] if source.name.startswith("playground:") else ""
 
 
@@ -221,7 +221,7 @@ def _row(
 
 
 def _counted(asked: SegmentationSet, found: WordsAccuracy) -> Confusion:
-    """The table behind the benchmark's own figure: with the background where that counts and was told apart."""
+    """The table behind the benchmark's own figure: with the background where it counts and was predicted."""
     return found.whole if found.whole is not None and asked.with_background else found.objects
 
 
@@ -266,14 +266,14 @@ def _notes(asked: SegmentationSet, rows: Sequence[Mapping[str, object]]) -> list
         which = "mIoU with background" if asked.with_background else "mIoU, objects"
         others = [f"{system} {percent(figure)}" for system, figure in asked.published.items()]
         notes.append(
-            f"published, to be read beside {which}: {', '.join(others)}; ViT-B/16 at their own sizes and prompts"
+            f"published, for comparison with {which}: {', '.join(others)}; ViT-B/16 at their own sizes and prompts"
         )
     if asked.with_background:
         known = rows[0]["known"]
-        told = f"places below the threshold, the best of a hundred on {known}, are background" if known else ""
+        told = f"pixels below the threshold, the best of a hundred on {known}, are background" if known else ""
         if asked.background:
-            told += f"{' and ' if told else 'background are '}places that go to: {', '.join(asked.background)}"
-        notes.append(told or "no threshold was chosen, so that the background is not told apart: name --known SOURCE")
+            told += f"{' and ' if told else 'background are '}pixels assigned to: {', '.join(asked.background)}"
+        notes.append(told or "no threshold was chosen, so no background is predicted: give --known SOURCE")
     near = [str(row["method"]) for row in rows if _near_chance(row)]
     if near:
         notes.append(f"near chance, below {NEAR_CHANCE:g} times its mIoU: {', '.join(near)}")

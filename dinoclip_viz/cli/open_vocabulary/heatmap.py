@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import image_file, output_file, whole_number
+from dinoclip_viz.cli.parser import add_levels, image_file, output_file, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,14 +44,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write an image whose pixels are the prompt's number",
     )
     parser.add_argument(
-        "--threshold", type=float, metavar="COSINE", help="places below it are of no mask; by default all are of one"
+        "--threshold", type=float, metavar="COSINE", help="pixels below it are in no mask; by default all are in one"
     )
     parser.add_argument(
         "--background",
         action="append",
         default=[],
         metavar="TEXT",
-        help="places closest to it are of no mask; repeatable",
+        help="pixels most similar to it are in no mask; repeatable",
     )
     parser.add_argument("--method", metavar="M", help="heat-map method; by default the best measured for the model")
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
@@ -67,6 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--refine", action="store_true", help="draw the maps to the image's edges (PAMR)")
     parser.add_argument("--low", type=float, help="cosine of the first colour; by default the lowest of all prompts")
     parser.add_argument("--high", type=float, help="cosine of the last colour; by default the highest of all prompts")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -77,7 +78,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.models import load_model
 
     _check_masks(arguments)
-    image = load_image(arguments.image)
+    image = load_image(arguments.image, levels=arguments.levels)
     model = load_model(arguments.model, arguments.guide, dinoiser=arguments.dinoiser)
     method = model.check_method(arguments.method)
     asked = [*arguments.prompt, *arguments.background]
@@ -151,7 +152,7 @@ def _check_masks(arguments: Namespace) -> None:
 
 
 def _write_masks(arguments: Namespace, maps: NDArray[np.float32], method: str) -> dict[str, float]:
-    """Prompt -> share of the image that its mask covers, the files written; nothing where no file is named."""
+    """Prompt -> fraction of the image that its mask covers, the files written; nothing where no file is named."""
     if not (arguments.masks or arguments.labels):
         return {}
     import json

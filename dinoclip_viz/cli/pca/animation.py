@@ -1,4 +1,4 @@
-"""`dinoclip pca --out FILE.gif`: frames beside their patches, one basis and so one meaning of a colour throughout."""
+"""`dinoclip pca --out FILE.gif`: frames next to their patches, with one basis and so one meaning of each colour."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
-from dinoclip_viz.cli.pca.pca import basis_of, parts_of, share_of_each, told, write_basis, write_legend
+from dinoclip_viz.cli.pca.basis import basis_of, fraction_of_each, parts_of, summary_of, write_basis, write_legend
 from dinoclip_viz.cli.pca.sources import Shown, moving
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ def animate(arguments: Namespace) -> Answer:
         partial.unlink(missing_ok=True)
     write_legend(arguments, found, images)
     further: dict[str, object] = {"seconds": seconds} | ({"segments": painter.segments} if clusters else {})
-    return told(arguments, pca, painter.names, painter.shares, list(failed.values()), found, further)
+    return summary_of(arguments, pca, painter.names, painter.shares, list(failed.values()), found, further)
 
 
 class _Painter:
-    """Draws frames, and keeps what is told of them: names, shares of foreground, shares of each segment."""
+    """Draws frames, and keeps what the verb reports of them: names, fractions of foreground and of each segment."""
 
     def __init__(
         self, arguments: Namespace, encoder: ImageEncoder, pca: PatchPCA, clusters: PatchClusters | None
@@ -79,11 +79,11 @@ class _Painter:
                 self.names.append(shown.name)
                 self.shares.append(float(front.float().mean()))
                 if self.clusters is not None:
-                    self.segments.append(share_of_each(self.clusters.assign(part)[0], self.clusters.count))
+                    self.segments.append(fraction_of_each(self.clusters.assign(part)[0], self.clusters.count))
                 yield self.draw(shown.image, part)
 
     def draw(self, image: Image.Image, features: ImageFeatures) -> Image.Image:
-        """The frame beside its patches, with what the colours mean below."""
+        """The frame next to its patches, with what the colours mean below."""
         from dinoclip_viz.viz import (
             class_legend,
             class_palette,
@@ -113,7 +113,9 @@ def _frames(arguments: Namespace, failed: dict[str, Failure]) -> Iterator[Shown]
     """The frames that were asked for, none longer than encoders take."""
     from dinoclip_viz.data.frames import MOST_FRAMES
 
-    for shown in moving(arguments.images, arguments.every or 1, arguments.frames or MOST_FRAMES, failed):
+    for shown in moving(
+        arguments.images, arguments.every or 1, arguments.frames or MOST_FRAMES, failed, arguments.levels
+    ):
         shown.image.thumbnail((LONGEST, LONGEST))
         yield shown
 

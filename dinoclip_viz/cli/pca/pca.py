@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
+from dinoclip_viz.cli.answer import Answer, check_some
 from dinoclip_viz.cli.parser import (
     ANIMATION_FILES,
     IMAGE_FILES,
+    add_levels,
     image_or_animation_file,
     output_file,
     whole_number,
+)
+from dinoclip_viz.cli.pca.basis import (
+    PARTS,
+    basis_of,
+    fraction_of_each,
+    parts_of,
+    summary_of,
+    write_basis,
+    write_legend,
 )
 
 if TYPE_CHECKING:
@@ -22,14 +31,16 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from dinoclip_viz.encoders.base import ImageFeatures
-    from dinoclip_viz.tasks.pca.parts import Part
     from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
+
 SUMMARY = "colour the patches of images by their principal components"
+
+
 SHOWN = 384  # least longer side in pixels of an image in the result
+
+
 MOST_STILL = 64  # images on a sheet
-PARTS = 6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -63,10 +74,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--every", type=whole_number, metavar="N", help="animation: take every N-th frame (1)")
     parser.add_argument("--frames", type=whole_number, metavar="N", help="animation: at most so many frames (300)")
     parser.add_argument("--seconds", type=float, metavar="S", help="animation: how long a frame stays (as it came)")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """Explained variance and each image's share of foreground; the image is written."""
+    """Explained variance and each image's fraction of foreground; the image is written."""
     _check(arguments)
     if arguments.out.suffix.lower() in ANIMATION_FILES:
         from dinoclip_viz.cli.pca.animation import animate
@@ -76,7 +88,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.encoders import load_encoder
 
     pca = basis_of(arguments)
-    names, images, failed = stills(arguments.images, MOST_STILL)
+    names, images, failed = stills(arguments.images, MOST_STILL, arguments.levels)
     check_some(len(names), failed)
     features = load_encoder(arguments.encoder).encode_each(images, arguments.size, "whole")
     if not hasattr(pca, "space_"):
@@ -89,7 +101,7 @@ def run(arguments: Namespace) -> Answer:
         from dinoclip_viz.tasks.pca.segments import kmeans_segments, spectral_segments
 
         labels = (kmeans_segments if arguments.segments else spectral_segments)(features, count)
-        result["segments"] = [share_of_each(each[0], count) for each in labels]
+        result["segments"] = [fraction_of_each(each[0], count) for each in labels]
         sheet = _draw_segments(names, images, labels, count)
     else:
         sheet = _draw(names, images, pca, pca.transform(features), fronts)
@@ -98,7 +110,7 @@ def run(arguments: Namespace) -> Answer:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(arguments.out)
     write_legend(arguments, found, images)
-    return told(arguments, pca, names, shares, failed, found, result)
+    return summary_of(arguments, pca, names, shares, failed, found, result)
 
 
 def legend_file(text: str) -> Path:
@@ -112,89 +124,6 @@ def legend_file(text: str) -> Path:
     return path
 
 
-def basis_of(arguments: Namespace) -> PatchPCA:
-    """The saved basis, the one of a store, or one that is still to be fitted.
-
-    Raises:
-        ValueError: it has not three components, or the file or store cannot be used.
-    """
-    from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
-
-    if arguments.fit:
-        from dinoclip_viz.store import FeatureStore
-
-        store = FeatureStore.open(arguments.fit, arguments.encoder)
-        return PatchPCA(3, arguments.subject, arguments.flip).fit_store(store)
-    pca = PatchPCA.load(arguments.basis) if arguments.basis else PatchPCA(3, arguments.subject, arguments.flip)
-    if pca.components != 3:
-        raise ValueError(f"{arguments.basis} has {pca.components} components; expected 3, which make a colour")
-    return pca
-
-
-def write_basis(arguments: Namespace, pca: PatchPCA) -> None:
-    """The basis on disk, where that was asked for."""
-    if arguments.save_basis:
-        arguments.save_basis.parent.mkdir(parents=True, exist_ok=True)
-        pca.save(arguments.save_basis)
-
-
-def parts_of(arguments: Namespace, pca: PatchPCA, features: Sequence[ImageFeatures]) -> list[Part]:
-    """The parts for the legend; none where no legend was asked for."""
-    from dinoclip_viz.tasks.pca.parts import parts
-
-    if not arguments.legend:
-        return []
-    names = [name.strip() for name in arguments.names.split(",")] if arguments.names else []
-    return parts(pca, features, arguments.parts or max(PARTS, len(names)), names)
-
-
-def write_legend(arguments: Namespace, found: Sequence[Part], images: Sequence[Image.Image]) -> None:
-    """The legend on disk, where that was asked for."""
-    from dinoclip_viz.tasks.pca.parts import described
-    from dinoclip_viz.viz import parts_legend
-
-    if not arguments.legend:
-        return
-    arguments.legend.parent.mkdir(parents=True, exist_ok=True)
-    if arguments.legend.suffix.lower() == ".json":
-        arguments.legend.write_text(json.dumps(described(found), indent=1) + "\n", encoding="utf-8")
-        return
-    examples = [images[part.image].crop(part.box) for part in found]
-    names, shares = [part.name for part in found], [part.share for part in found]
-    note = "share of the foreground's patches"
-    parts_legend([part.colour for part in found], examples, names, shares, note, 480).save(arguments.legend)
-
-
-def told(
-    arguments: Namespace,
-    pca: PatchPCA,
-    names: Sequence[str],
-    shares: Sequence[float],
-    failed: Sequence[Failure],
-    found: Sequence[Part],
-    further: dict[str, object],
-) -> Answer:
-    """What the verb says in the end; `further` is added to the JSON object."""
-    from dinoclip_viz.tasks.pca.parts import described
-
-    variance = pca.explained_variance_.tolist()
-    result: dict[str, object] = {
-        "explained_variance": variance, "foreground": list(shares), "images": list(names), "out": str(arguments.out),
-        **further, **(described(found) if arguments.legend else {}),
-    }  # fmt: skip
-    rows = [[name, f"foreground {share:.1%}"] for name, share in zip(names, shares, strict=True)]
-    lines = [table(rows), f"explained variance {', '.join(f'{share:.1%}' for share in variance)}"]
-    if found:
-        lines.append(table([[part.name, f"{part.share:.1%} of the foreground"] for part in found]))
-    lines += [f"wrote {file}" for file in (arguments.out, arguments.legend, arguments.save_basis) if file]
-    return Answer(result, "\n".join(lines), failed)
-
-
-def share_of_each(labels: Tensor, count: int) -> list[float]:
-    """(K,) share of an image's patches in each segment."""
-    return [float((labels == index).float().mean()) for index in range(count)]
-
-
 def _check(arguments: Namespace) -> None:
     """Nothing, if the options go together.
 
@@ -203,11 +132,9 @@ def _check(arguments: Namespace) -> None:
     """
     animated = arguments.out.suffix.lower() in ANIMATION_FILES
     if arguments.basis and (arguments.flip or arguments.subject != "all" or arguments.fit):
-        raise ValueError(
-            "--flip, --subject and --fit belong to a fit, but --basis is fitted already; leave out one of them"
-        )
+        raise ValueError("--flip, --subject and --fit belong to a fit, but --basis is fitted already; omit one of them")
     if (arguments.names or arguments.parts) and not arguments.legend:
-        raise ValueError("--names and --parts belong to a legend; add --legend FILE, or leave them out")
+        raise ValueError("--names and --parts belong to a legend; add --legend FILE, or omit them")
     if not animated and (arguments.every or arguments.frames or arguments.seconds is not None):
         endings = " or ".join(ANIMATION_FILES)
         raise ValueError(
@@ -225,7 +152,7 @@ def _draw(
     colours: Sequence[Tensor],
     fronts: Sequence[Tensor],
 ) -> Image.Image:
-    """Each image beside its colours, with what the colours mean below."""
+    """Each image next to its colours, with what the colours mean below."""
     from dinoclip_viz.viz import enlarge, pca_image, rgb_legend, with_legend
 
     cells: list[Image.Image] = []
@@ -235,14 +162,14 @@ def _draw(
         cells += [shown_image, pca_image(colour[0].numpy(), shown_image.size, foreground=shown)]
     sheet = _sheet(names, cells, "patches")
     channels = [f"component {index}" for index in (1, 2, 3)]
-    note = "close colours mean alike features, in all images of this basis"
+    note = "similar colours mean similar features, in all images of this basis"
     return with_legend(sheet, rgb_legend(channels, note, width=max(sheet.width, 96)))
 
 
 def _draw_segments(
     names: Sequence[str], images: Sequence[Image.Image], labels: Sequence[Tensor], count: int
 ) -> Image.Image:
-    """Each image beside its segments."""
+    """Each image next to its segments."""
     from dinoclip_viz.viz import class_legend, class_palette, enlarge, mask_overlay, with_legend
 
     palette = class_palette(count)

@@ -1,4 +1,4 @@
-"""`dinoclip playground draw`: scenes and the truth about them, as files."""
+"""`dinoclip playground draw`: synthetic scenes and their ground truth, as files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dinoclip_viz.cli.parser import output_folder
 if TYPE_CHECKING:
     from dinoclip_viz.playground import Scene
 
-SUMMARY = "draw scenes and write them with their truth"
+SUMMARY = "draw synthetic scenes and write them with their ground truth"
 FOLDERS = ("images", "masks", "parts", "instances", "depth")
 
 log = logging.getLogger(__name__)

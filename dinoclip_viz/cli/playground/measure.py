@@ -1,4 +1,4 @@
-"""`dinoclip playground measure`: how good the embedded models are, against the truth."""
+"""`dinoclip playground measure`: the accuracy of the embedded models on held-out scenes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import whole_number
 
-SUMMARY = "measure the embedded models on scenes that they have not seen"
+SUMMARY = "measure the embedded models on held-out scenes"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--seed", type=int, default=3000, help="1000 or more: not trained on (%(default)s)")
-    parser.add_argument("--count", type=whole_number, default=1000, help="scenes a figure (%(default)s)")
+    parser.add_argument("--count", type=whole_number, default=1000, help="scenes per figure (%(default)s)")
 
 
 def run(arguments: Namespace) -> Answer:

@@ -9,7 +9,7 @@ from pathlib import Path
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import output_folder, whole_number
 
-SUMMARY = "train the embedded models anew; a run that was cut off goes on where it stopped"
+SUMMARY = "train the embedded models anew; a stopped run resumes"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

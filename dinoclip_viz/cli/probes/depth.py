@@ -1,4 +1,4 @@
-"""`dinoclip evaluate depth`: how well the distance of every pixel is told, by frozen patches or by whole models."""
+"""`dinoclip evaluate depth`: depth estimated by heads on frozen patches, or by whole models."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
+from dinoclip_viz.cli.parser import add_levels
 from dinoclip_viz.cli.probes.patch_inputs import add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
     from dinoclip_viz.data.labels.sources import TruthSource
     from dinoclip_viz.tasks.probes.depth import DepthErrors
 
-SUMMARY = "measure how well patches, or a depth model, tell the distance of every pixel"
+SUMMARY = "measure depth estimated by linear heads on patches, or by a depth model"
 MEASURES = {"rmse": "RMSE, m", "absrel": "AbsRel", "log10": "log10", "delta1": "delta < 1.25, %"}
 BINS = 64
 
@@ -38,20 +39,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of the bins (%(default)s); DINOv2's figures for NYU: --spacing uniform --bins 256",
     )
     parser.add_argument("--crop", choices=("none", "eigen"), default="none", help="part that counts (%(default)s)")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """RMSE, AbsRel, log10 and delta < 1.25 of each encoder's head, with CLS beside the patches, and of each model."""
+    """RMSE, AbsRel, log10 and delta < 1.25 of each encoder's head, with CLS next to the patches, and of each model."""
     from dinoclip_viz.data.labels.sources import open_truths
+    from dinoclip_viz.data.levels import with_levels
 
     encoders = chosen_encoders(arguments) if arguments.encoder or not arguments.model else []
     if arguments.save and not encoders:
         raise ValueError("--save writes a fitted head, but only whole models are measured; name an --encoder")
-    data = open_truths(arguments.data, arguments.split)
+    data = with_levels(open_truths(arguments.data, arguments.split), arguments.levels)
     failed: list[Failure] = []
     results = []
     if encoders:
-        train = open_truths(arguments.train, arguments.train_split, training=True)
+        train = with_levels(open_truths(arguments.train, arguments.train_split, training=True), arguments.levels)
         results = [_probed(arguments, name, train, data, failed) for name in encoders]
     results += [_answered(arguments, name, data, failed) for name in dict.fromkeys(arguments.model or ())]
     return Answer({"results": results}, _text(results, arguments.size), failed)
@@ -61,7 +64,8 @@ def _probed(
     arguments: Namespace, name: str, train: TruthSource, data: TruthSource, failed: list[Failure]
 ) -> Mapping[str, object]:
     from dinoclip_viz.encoders import load_encoder
-    from dinoclip_viz.tasks.probes.patch_head import PatchHead, depth_errors, encoded
+    from dinoclip_viz.tasks.probes.head_evaluation import depth_errors, encoded
+    from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
     encoder = load_encoder(name)
     head = PatchHead(depth=train.depth_range, bins=arguments.bins, spacing=arguments.spacing, cls=True)

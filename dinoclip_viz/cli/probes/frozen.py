@@ -1,4 +1,4 @@
-"""`dinoclip evaluate frozen`: everything that frozen features are asked for, encoder beside encoder, in one table."""
+"""`dinoclip evaluate frozen`: every evaluation of frozen features, one column per encoder, in one table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dinoclip_viz.cli.probes import segmentation as evaluate_segmentation
 from dinoclip_viz.cli.probes.vector_inputs import ENCODERS
 from dinoclip_viz.cli.retrieval import instances as evaluate_instances
 
-SUMMARY = "measure frozen features on drawn truth: k-NN, linear, instances, segmentation, depth, in one table"
+SUMMARY = "measure frozen features on the playground: k-NN, linear, instances, segmentation, depth, in one table"
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--task",
         action="append",
         choices=[task.name for task in TASKS],
-        help="leave the others out; may be repeated (all)",
+        help="run this task only; may be repeated (all)",
     )
 
 
 def run(arguments: Namespace) -> Answer:
-    """Every task's own result, and a table with a line a figure and a column an encoder."""
+    """Every task's own result, and a table with one line per figure and one column per encoder."""
     results: dict[str, Sequence[Mapping[str, object]]] = {}
     failed: list[Failure] = []
     wanted = [task for task in TASKS if not arguments.task or task.name in arguments.task]

@@ -1,4 +1,4 @@
-"""`dinoclip evaluate knn`: how often the nearest images of a gallery tell an image's class."""
+"""`dinoclip evaluate knn`: k-NN classification by a gallery of labelled images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
 from dinoclip_viz.cli.probes.vector_inputs import Images, add_labelled_arguments, labelled_pairs
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--features", choices=("pooled", "mean"), default="pooled", help="(%(default)s)")
     add_shots(parser)
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def add_shots(parser: ArgumentParser) -> None:
@@ -106,7 +108,7 @@ def curve(
 
 
 def curves_text(results: Sequence[Mapping[str, object]]) -> list[str]:
-    """The curves as a table, a line a method and encoder; nothing where there are none."""
+    """The curves as a table, one line per method and encoder; nothing where there are none."""
     lines: list[list[str]] = []
     names = {"knn": "k-NN", "class_mean": "nearest class mean", "linear": "linear probe"}
     for row in results:

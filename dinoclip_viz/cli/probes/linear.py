@@ -1,11 +1,11 @@
-"""`dinoclip evaluate linear`: how well a linear classifier tells classes from frozen features."""
+"""`dinoclip evaluate linear`: linear classification of frozen features."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import output_file
+from dinoclip_viz.cli.parser import add_encoding, add_levels, output_file
 from dinoclip_viz.cli.probes.knn import about, add_shots, curve, curves_text, percent, sizes
 from dinoclip_viz.cli.probes.vector_inputs import add_labelled_arguments, chosen_encoders, labelled_pairs
 
@@ -18,6 +18,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--features", choices=("pooled", "mean", "pooled+mean"), default="pooled", help="(%(default)s)")
     parser.add_argument("--save", type=output_file, metavar="FILE", help="write the fitted probe; for one --encoder")
     add_shots(parser)
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:

@@ -1,4 +1,4 @@
-"""What the measures of segmentation and depth share: encoders by default, sources with truth, images that failed."""
+"""Inputs of the evaluation of segmentation and depth: encoders, sources with ground truth, images that failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_dense_arguments(parser: ArgumentParser, truths: str) -> None:
 
     Args:
         parser: of the verb.
-        truths: the sources that it takes, in words.
+        ground truth: the sources that it accepts, in words.
     """
     parser.add_argument("--encoder", action="append", metavar="NAME", help=f"may be repeated ({', '.join(ENCODERS)})")
     parser.add_argument("--train", default=TRAIN, metavar="SOURCE", help=f"{truths}, to fit on ({TRAIN})")
@@ -55,7 +55,7 @@ def chosen_encoders(arguments: Namespace) -> list[str]:
 def usable_pairs(
     source: TruthSource, kind: str, limit: int | None, failed: list[Failure]
 ) -> Iterator[tuple[Image.Image, NDArray[np.generic]]]:
-    """Images with their truth; those that cannot be used are put into `failed`, each once.
+    """Images with their ground truth; invalid ones are appended to `failed`, each once.
 
     Raises:
         ValueError: no image at all could be used.

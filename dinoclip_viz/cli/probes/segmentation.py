@@ -1,4 +1,4 @@
-"""`dinoclip evaluate segmentation`: how well the class of every pixel is told, by frozen patches or by words."""
+"""`dinoclip evaluate segmentation`: semantic segmentation by linear heads on frozen patches, or open-vocabulary."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from dinoclip_viz.cli.open_vocabulary.evaluate import (
     percent,
     refuse_options,
 )
+from dinoclip_viz.cli.parser import add_levels
 from dinoclip_viz.cli.probes.patch_inputs import DATA, SIZE, TRAIN, add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
     from dinoclip_viz.data.labels.sources import TruthSource
     from dinoclip_viz.tasks.probes.confusion import Confusion
 
-SUMMARY = "measure how well patches, or words alone, tell the class of every pixel: mIoU"
+SUMMARY = "measure semantic segmentation by linear heads on patches, or open-vocabulary: mIoU"
 LINEAR = "linear"
 LINEAR_ALONE = ("encoder", "train", "train_split", "truth", "save")
 """Options that mean something for --method linear alone."""
@@ -39,10 +40,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "names as prompts, nothing is fitted; may be repeated",
     )
     add_dense_arguments(parser, "a playground, a folder of VOC or ADE20k, or images/ with masks/")
-    parser.add_argument("--truth", choices=("class", "parts"), help="linear: what to tell (class)")
+    parser.add_argument("--truth", choices=("class", "parts"), help="linear: kind of labels to predict (class)")
     parser.add_argument("--per-class", action="store_true", help="the IoU of each class too")
     add_words_arguments(parser)
     parser.set_defaults(data=None, train=None, size=None)
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -52,7 +54,7 @@ def run(arguments: Namespace) -> Answer:
         refuse_options(arguments, LINEAR_ALONE, "--method linear")
         return by_words(arguments, methods)
     if set(methods) != {LINEAR}:
-        raise ValueError("--method linear is fitted and stands alone; leave it out beside heat-map methods")
+        raise ValueError("--method linear is fitted and stands alone; omit it with heat-map methods")
     refuse_options(arguments, WORDS_ALONE, "heat-map methods, such as --method all")
     usual = {"data": DATA, "train": TRAIN, "size": SIZE, "truth": "class"}
     return _linear(
@@ -62,10 +64,11 @@ def run(arguments: Namespace) -> Answer:
 
 def _linear(arguments: Namespace) -> Answer:
     from dinoclip_viz.data.labels.sources import open_truths
+    from dinoclip_viz.data.levels import with_levels
 
     encoders = chosen_encoders(arguments)
-    train = open_truths(arguments.train, arguments.train_split, training=True)
-    data = open_truths(arguments.data, arguments.split)
+    train = with_levels(open_truths(arguments.train, arguments.train_split, training=True), arguments.levels)
+    data = with_levels(open_truths(arguments.data, arguments.split), arguments.levels)
     if train.names(arguments.truth) != data.names(arguments.truth):
         raise ValueError(
             f"{train.name} and {data.name} have different classes; expected the same ones to fit on and to measure"
@@ -79,7 +82,8 @@ def _measured(
     arguments: Namespace, name: str, train: TruthSource, data: TruthSource, failed: list[Failure]
 ) -> Mapping[str, object]:
     from dinoclip_viz.encoders import load_encoder
-    from dinoclip_viz.tasks.probes.patch_head import PatchHead, encoded, segmentation_confusion
+    from dinoclip_viz.tasks.probes.head_evaluation import encoded, segmentation_confusion
+    from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
     encoder, kind = load_encoder(name), arguments.truth
     head = PatchHead(names=train.names(kind))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dinoclip_viz.data import Source
     from dinoclip_viz.encoders.base import ImageEncoder
+    from dinoclip_viz.images import Levels
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.vectors import Vectors
 
@@ -84,8 +85,24 @@ def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Images, Images]], l
             "name other images, or other splits"
         )
     names = chosen_encoders(arguments.encoder, [place for place, _ in places])
-    known, missed = seen(places[0], names, [places[1][0]], arguments.limit, labels=True)
-    asked, missed_too = seen(places[1], names, [places[0][0]], arguments.limit, labels=True)
+    known, missed = seen(
+        places[0],
+        names,
+        [places[1][0]],
+        arguments.limit,
+        labels=True,
+        levels=arguments.levels,
+        encoding=arguments.encoding,
+    )
+    asked, missed_too = seen(
+        places[1],
+        names,
+        [places[0][0]],
+        arguments.limit,
+        labels=True,
+        levels=arguments.levels,
+        encoding=arguments.encoding,
+    )
     pairs = list(zip(known, asked, strict=True))
     for one, other in pairs:
         check_spaces(one, other)
@@ -115,7 +132,7 @@ def check_spaces(one: Images, other: Images) -> None:
 
 
 def chosen_encoders(given: Sequence[str] | None, places: Sequence[str]) -> list[str]:
-    """The encoders asked for; without, those of the stores among the places; without stores, the usual three."""
+    """The encoders asked for; without, those of the given stores; without stores, the usual three."""
     from dinoclip_viz.store import store_folders
     from dinoclip_viz.store.settings import read_settings
 
@@ -124,34 +141,38 @@ def chosen_encoders(given: Sequence[str] | None, places: Sequence[str]) -> list[
 
 
 def seen(
-    place: tuple[str, str | None],
+    source_name: tuple[str, str | None],
     names: Sequence[str],
     others: Sequence[str],
     limit: int | None,
     labels: bool,
+    levels: Levels = None,
+    encoding: str = "utf-8",
 ) -> tuple[list[Images], list[Failure]]:
     """What each encoder sees in the images of a store or data set, and those that could not be used.
 
     Args:
-        place: a store's folder, or a data set, and its split.
+        source_name: a store's folder, or a data set, and its split.
         names: of the encoders.
         others: what it will be compared with; where that is a store, images are encoded at its size.
         limit: the first so many images.
         labels: whether images without a label are of no use.
+        levels: how images are read, as in `load_image`; the vectors of a store stay what they are.
 
     Raises:
         ValueError: no image could be used, or a store is of another encoder.
     """
     from dinoclip_viz.data import open_source
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.store import FeatureStore, store_folders
 
-    path, split = place
+    path, split = source_name
     if store_folders(path):
         if split is not None:
-            raise ValueError(f"{path} is a store, which has no splits; leave the split out, or name the data set")
+            raise ValueError(f"{path} is a store, which has no splits; omit the split, or name the data set")
         pairs = [_of_store(FeatureStore.open(path, name), name, limit, labels) for name in names]
         return [one for one, _ in pairs], pairs[0][1]
-    source = open_source(path, split)
+    source = with_levels(open_source(path, split, encoding=encoding), levels)
     sizes = {
         name: FeatureStore.open(other, name).settings.size or None
         for name in names
@@ -246,12 +267,12 @@ def _check_labelled(data: str, used: int, failed: Sequence[Failure]) -> None:
     """Nothing, if any image could be used.
 
     Raises:
-        ValueError: none could; where none has a label, the line says how images get one.
+        ValueError: none could; no image has a label; the line names the ways to give one.
     """
     if not used and failed and all("no label" in failure.reason for failure in failed):
         raise ValueError(
-            f"none of the {len(failed)} images of {data} has a label; expected a folder a class, a column `label` or "
-            "drawn scenes of one object, such as playground:2001:2000:96:1"
+            f"none of the {len(failed)} images of {data} has a label; expected one folder per class, a column "
+            "`label` or playground scenes of one object, such as playground:2001:2000:96:1"
         )
     check_some(used, failed)
     if not used:

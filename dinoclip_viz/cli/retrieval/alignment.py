@@ -1,4 +1,4 @@
-"""`dinoclip evaluate alignment`: how alike two encoders see the same images, before a projector joins them."""
+"""`dinoclip evaluate alignment`: how similar two encoders' features of the same images are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.parser import whole_number
 
-SUMMARY = "measure how alike two stores' encoders see the same images"
+SUMMARY = "measure how similar two encoders' features of the same images are"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -19,8 +19,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--above", type=_cosine, required=True, metavar="C", help="cosine of near duplicates, such as .95"
     )
-    parser.add_argument("--encoder", metavar="NAME", help="whose features to compare, where STORE holds several stores")
-    parser.add_argument("--out", type=_list_file, metavar="FILE", help=".csv, a line a duplicate, or .json")
+    parser.add_argument("--encoder", metavar="NAME", help="encoder to compare by, where STORE holds several stores")
+    parser.add_argument("--out", type=_list_file, metavar="FILE", help=".csv, one line per duplicate, or .json")
 
 
 def run(arguments: Namespace) -> Answer:

@@ -1,4 +1,4 @@
-"""`dinoclip evaluate retrieval`: how often images and captions find each other, beside the model's teacher."""
+"""`dinoclip evaluate retrieval`: captions by images and images by captions, compared with the model's teacher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import image_file, whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,14 +44,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--worst", type=image_file, metavar="FILE", help=f"image of the first row's {WORST} worst queries"
     )
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """R@1, R@5, R@10 and median rank both ways for each data set and model, and the share of the teacher's."""
+    """R@1, R@5, R@10 and median rank both ways for each data set and model, and the percentage of the teacher's."""
     if bool(arguments.images) != bool(arguments.targets):
         raise ValueError("--images and --targets go together; expected both stores, or neither")
     if arguments.images and arguments.sources:
-        raise ValueError("--images and --targets stand in place of SOURCE; leave out one of them")
+        raise ValueError("--images and --targets stand in place of SOURCE; omit one of them")
     from dinoclip_viz.tasks.retrieval.recall import ranks, summary
 
     compared, failed = _compared(arguments)
@@ -80,6 +82,7 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
 
     from dinoclip_viz.cli.retrieval.inputs import compare_stores, encode_source, with_teachers
     from dinoclip_viz.data import SourceError, open_source
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.store import store_folders
 
     models = list(dict.fromkeys(arguments.model or ["playground"]))
@@ -99,7 +102,12 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
         if (source, source) in stored:
             continue
         try:
-            opened.append(open_source(source, arguments.split, arguments.image_folder))
+            opened.append(
+                with_levels(
+                    open_source(source, arguments.split, arguments.image_folder, encoding=arguments.encoding),
+                    arguments.levels,
+                )
+            )
         except SourceError as error:
             if len(sources) == 1:
                 raise

@@ -38,7 +38,7 @@ class Compared:
         teacher_images, teacher_texts: the teacher's; None where the model is its own teacher.
         owners: (T,) which image each caption describes.
         captions: the T texts.
-        image: opens an image by its number, or tells in words why it cannot.
+        image: opens an image by its number, or returns the reason why it cannot.
     """
 
     data: str
@@ -85,8 +85,8 @@ def encode_source(
         source: the data set.
         pairs: models with their teachers.
         limit: the first so many samples; None takes all.
-        first_only: one caption an image, its first.
-        watch: told the number of samples that are done since it was last told.
+        first_only: one caption per image, its first.
+        watch: called with the number of samples finished since the last call.
 
     Raises:
         ValueError: no image could be used.

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
 from dinoclip_viz.cli.probes.vector_inputs import ENCODERS, Images, check_spaces, chosen_encoders, encoded, seen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dinoclip_viz.data.retrieval.instances import InstanceSet
-    from dinoclip_viz.tasks.retrieval.instances import Truth
+    from dinoclip_viz.images import Levels
+    from dinoclip_viz.tasks.retrieval.instances import Relevant
 
 SUMMARY = "measure instance retrieval by the revisited Oxford and Paris protocol"
 DEFAULT, DISTRACTORS = "playground:3001:500:96:1", "playground:3002:1000:96:1"
@@ -36,24 +37,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--distractors",
         metavar="SOURCE",
-        help=f"data set or store of other images for the gallery; none: no more ({DISTRACTORS} with drawn scenes)",
+        help=f"data set or store of other images for the gallery; none: no more ({DISTRACTORS} with playground scenes)",
     )
     parser.add_argument("--features", choices=("pooled", "mean"), default="pooled", help="(%(default)s)")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:
     """MAP and mP@1, 5, 10 of each encoder, by the easy, the medium and the hard protocol."""
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.tasks.retrieval.instances import instance_retrieval
 
     instances, usual = _opened(arguments.source)
     distractors = arguments.distractors or usual
     names = chosen_encoders(arguments.encoder, [distractors] if distractors else [])
     sizes = {name: arguments.size for name in names}
-    queries, failed = encoded(instances.queries, names, sizes, None, labels=False)
-    galleries, missed = encoded(instances.gallery, names, sizes, None, labels=False)
+    queries, failed = encoded(with_levels(instances.queries, arguments.levels), names, sizes, None, labels=False)
+    galleries, missed = encoded(with_levels(instances.gallery, arguments.levels), names, sizes, None, labels=False)
     failed += [failure for failure in missed if failure not in failed]
-    others, missed = _distractors(distractors, names, sizes)
+    others, missed = _distractors(distractors, names, sizes, (arguments.levels, arguments.encoding))
     failed += [failure for failure in missed if failure not in failed]
     results = []
     for asked, known, more in zip(queries, galleries, others, strict=True):
@@ -86,19 +90,20 @@ def _opened(source: str) -> tuple[InstanceSet, str]:
 
 
 def _distractors(
-    place: str, names: Sequence[str], sizes: Mapping[str, int | None]
+    place: str, names: Sequence[str], sizes: Mapping[str, int | None], reading: tuple[Levels, str]
 ) -> tuple[Sequence[Images | None], list[Failure]]:
     from dinoclip_viz.data import open_source
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.store import store_folders
 
     if place in ("", "none"):
         return [None] * len(names), []
     if store_folders(place):
         return seen((place, None), names, [], None, labels=False)
-    return encoded(open_source(place), names, sizes, None, labels=False)
+    return encoded(with_levels(open_source(place, encoding=reading[1]), reading[0]), names, sizes, None, labels=False)
 
 
-def _of_those_read(truth: Sequence[Truth], queries: Sequence[int], gallery: Sequence[int]) -> list[Truth]:
+def _of_those_read(truth: Sequence[Relevant], queries: Sequence[int], gallery: Sequence[int]) -> list[Relevant]:
     """The lists of the queries that could be read, in rows of the gallery's images that could be."""
     row_of = {number: row for row, number in enumerate(gallery)}
     return [

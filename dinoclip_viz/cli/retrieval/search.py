@@ -1,4 +1,4 @@
-"""`dinoclip search`: the images of a store that are closest to a text, an image or some examples."""
+"""`dinoclip search`: the images of a store nearest to a text, an image or some examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
-from dinoclip_viz.cli.parser import image_file, whole_number
+from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.base import ImageEncoder
     from dinoclip_viz.models import ImageTextModel
     from dinoclip_viz.store import FeatureStore
-    from dinoclip_viz.tasks.retrieval.search import Hit, Rows
+    from dinoclip_viz.tasks.retrieval.search import Hit
+    from dinoclip_viz.tasks.retrieval.vectors import Rows
 
-SUMMARY = "find the images of a store that are closest to a text, an image or some examples"
+SUMMARY = "find the images of a store nearest to a text, an image or some examples"
 AT_ONCE = 8  # images in memory at a time: one may have 40 megapixels
 
 
@@ -29,18 +30,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--text", metavar="T", help="words, as typed")
     query.add_argument("--image", metavar="FILE", help="an image's file or http(s) address")
-    query.add_argument("--like", metavar="FOLDER", help="images; what is close to any of them is found")
+    query.add_argument("--like", metavar="FOLDER", help="images; the images nearest to any of them are returned")
     parser.add_argument("-k", type=whole_number, default=10, metavar="K", help="how many, at most all (%(default)s)")
     parser.add_argument(
         "--model", metavar="NAME", help="image-text model; default for --text: the one that fits the store"
     )
-    parser.add_argument("--encoder", metavar="NAME", help="whose features to search, where STORE holds several stores")
-    parser.add_argument("--ann", action="store_true", help="search with FAISS, and tell its recall (the extra ann)")
-    parser.add_argument("--out", type=image_file, metavar="FILE", help="contact sheet of what was found")
+    parser.add_argument("--encoder", metavar="NAME", help="encoder to search by, where STORE holds several stores")
+    parser.add_argument(
+        "--ann", action="store_true", help="search with FAISS and report its recall (needs the extra ann)"
+    )
+    parser.add_argument("--out", type=image_file, metavar="FILE", help="contact sheet of the results")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
-    """What was found, best first."""
+    """The results, best first."""
     from dinoclip_viz.tasks.retrieval.search import best_of_any, hits, nearest
 
     if arguments.text is not None and not arguments.text.strip():
@@ -153,7 +157,7 @@ def _draw(store: FeatureStore, found: list[Hit], out: Path) -> None:
             image = reopen(store.settings.source, hit.key, hit.image_path)
             image.thumbnail((320, 320))
             images.append(image)
-        except ValueError:  # a grey tile says so
+        except ValueError:  # a grey tile stands for it
             images.append(hit.key)
     titles = [f"{hit.rank} · {hit.score:.3f}\n{hit.caption or hit.key}" for hit in found]
     contact_sheet(images, titles).save(out)

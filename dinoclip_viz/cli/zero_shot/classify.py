@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
+from dinoclip_viz.cli.parser import add_levels
 
-SUMMARY = "tell which of some labels fits each image best"
+SUMMARY = "classify images by the label that fits best, without training"
 NONE = "none of these"
 AT_ONCE = 8  # images in memory at a time: one may have 40 megapixels
 
@@ -24,7 +25,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--none", action="store_true", help=f'let "{NONE}" be an answer; one label is then enough')
     parser.add_argument("--temperature", type=float, default=1.0, help="above 1 evens probabilities out (%(default)s)")
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
-    parser.add_argument("--guide", metavar="NAME", help="a DINO beside a CLIP; it changes no probability")
+    parser.add_argument("--guide", metavar="NAME", help="a DINO next to a CLIP; it changes no probability")
+    add_levels(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -37,15 +39,15 @@ def run(arguments: Namespace) -> Answer:
 
     labels = check_labels(arguments.labels.split(","))
     if len(labels) < 2 and not arguments.none:
-        raise ValueError(f"--labels has {labels[0]!r} alone; expected two labels or more, or --none beside one")
+        raise ValueError(f"--labels has {labels[0]!r} alone; expected two labels or more, or --none with one")
     if arguments.none and NONE in labels:
-        raise ValueError(f"--labels has {NONE!r}, which --none adds; leave out one of them")
+        raise ValueError(f"--labels has {NONE!r}, which --none adds; omit one of them")
     model = load_model(arguments.model, arguments.guide)
     names: list[str] = []
     failed: list[Failure] = []
     parts = []
     for start in range(0, len(arguments.images), AT_ONCE):
-        found, images, missed = open_images(arguments.images[start : start + AT_ONCE])
+        found, images, missed = open_images(arguments.images[start : start + AT_ONCE], arguments.levels)
         failed += missed
         if images:
             features = model.encode_images(images, methods=())

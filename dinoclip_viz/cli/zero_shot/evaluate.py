@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--classes",
         metavar="LIST",
-        help="imagenet, coco, cifar10, cifar100, voc, playground, or a text file with one class a line; "
+        help="imagenet, coco, cifar10, cifar100, voc, playground, or a text file with one class per line; "
         "the default SOURCE has the playground's",
     )
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
@@ -43,11 +43,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--image-folder", type=Path, metavar="FOLDER", help="where the files of a list or split lie")
     parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples")
+    add_levels(parser)
+    add_encoding(parser)
 
 
 def run(arguments: Namespace) -> Answer:
     """Top-1, top-5 and the accuracy of each class."""
     from dinoclip_viz.data import open_source
+    from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.zero_shot.accuracy import top_k_accuracy, top_k_accuracy_by_class
     from dinoclip_viz.tasks.zero_shot.class_lists import TEMPLATES, class_list, template_set
@@ -59,7 +62,10 @@ def run(arguments: Namespace) -> Answer:
     classes = class_list(arguments.classes or "playground")
     given = arguments.template
     templates = given and [text for one in given for text in (template_set(one) if one in TEMPLATES else (one,))]
-    source = open_source(arguments.source, arguments.split, arguments.image_folder)
+    source = with_levels(
+        open_source(arguments.source, arguments.split, arguments.image_folder, encoding=arguments.encoding),
+        arguments.levels,
+    )
     scores, truth, failed = _scores(load_model(arguments.model), source, classes, templates, arguments.limit)
     each = top_k_accuracy_by_class(scores, truth)
     count = truth.bincount(minlength=len(classes.names)).tolist()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, image_in, named, texts_in
-from dinoclip_viz.data.captions.rows import read_json
+from dinoclip_viz.data.captions.rows import UTF8, read_json
 from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
 
 SPLITS = ("train", "restval", "val", "test")
@@ -25,11 +25,12 @@ class CocoSource:
 
     Attributes:
         file: `captions_val2017.json` or another of its layout.
-        images: folder of the images; by default the first of the usual places beside the file.
+        images: folder of the images; by default the first of the usual folders next to the file.
     """
 
     file: Path
     images: Path | None = None
+    encoding: str = UTF8
 
     @property
     def name(self) -> str:
@@ -42,7 +43,7 @@ class CocoSource:
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the order of `images`; captions of images that it leaves out come last, unreadable.
+        """The samples in the order of `images`; captions of images that it omits come last, unreadable.
 
         Raises:
             SourceError: the file cannot be read, or holds no captions of COCO's layout.
@@ -50,7 +51,7 @@ class CocoSource:
         return islice(self._samples(), start, None)
 
     def _samples(self) -> Iterator[Sample]:
-        images, parsed = _images(self.file)
+        images, parsed = _images(self.file, self.encoding)
         captions = self._captions(parsed)
         names = [image_in({"file_name": row.get("file_name")}) for row in images]
         root = self.images or images_root(self.file.parent, names[:_PEEK])
@@ -87,13 +88,14 @@ class KarpathySource:
 
     Attributes:
         file: the .json file.
-        images: folder of the images, or of COCO's `train2014` and `val2014`; by default a usual place.
+        images: folder of the images, or of COCO's `train2014` and `val2014`; by default a usual folder.
         split: train, restval, val, test, or several joined by "+"; None is all of them, in this order.
     """
 
     file: Path
     images: Path | None = None
     split: str | None = None
+    encoding: str = UTF8
 
     @property
     def name(self) -> str:
@@ -115,7 +117,7 @@ class KarpathySource:
 
     def _samples(self) -> Iterator[Sample]:
         by_split: dict[str, list[Mapping[str, object]]] = {}
-        images, _ = _images(self.file)
+        images, _ = _images(self.file, self.encoding)
         for row in images:
             by_split.setdefault(str(row.get("split", "")), []).append(row)
         known = [*(name for name in SPLITS if name in by_split), *(name for name in by_split if name not in SPLITS)]
@@ -165,9 +167,9 @@ def _path(row: Mapping[str, object], with_folder: bool) -> str:
     return os.path.join(folder, name) if with_folder and isinstance(folder, str) else name
 
 
-def _images(file: Path) -> tuple[list[Mapping[str, object]], Mapping[str, object]]:
+def _images(file: Path, encoding: str) -> tuple[list[Mapping[str, object]], Mapping[str, object]]:
     """The rows of `images`, and everything that the file holds."""
-    parsed = read_json(file)
+    parsed = read_json(file, encoding)
     if not isinstance(parsed, Mapping) or not isinstance(rows := parsed.get("images"), list):
         raise SourceError(f"{shown(file)}: no list `images`; expected COCO's annotations or Karpathy's splits")
     if not rows:

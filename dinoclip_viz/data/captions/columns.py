@@ -96,7 +96,7 @@ def texts_in(value: object, deepest: int = _DEEPEST) -> tuple[str, ...]:
 
 
 def key_in(row: Mapping[str, object]) -> str:
-    """What a row calls its image, "" where it does not say.
+    """What a row calls its image, "" where it names none.
 
     Examples:
         >>> key_in({"id": 0, "image": "a.jpg"}), key_in({"image": "a.jpg"})
@@ -106,7 +106,7 @@ def key_in(row: Mapping[str, object]) -> str:
 
 
 def label_in(row: Mapping[str, object]) -> str | None:
-    """A row's class; of a drawn scene, what its only object is.
+    """A row's class; of a playground scene, what its only object is.
 
     Examples:
         >>> label_in({"class": "cat"}), label_in({"objects": [{"name": "cat"}]}), label_in({})

@@ -1,4 +1,4 @@
-"""Which source reads a file of captions, told by its ending and what stands in it."""
+"""The source of a caption file, chosen by its extension and content."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from dinoclip_viz.data.base import Source, SourceError
 from dinoclip_viz.data.captions.coco import CocoSource, KarpathySource, is_coco, is_karpathy
 from dinoclip_viz.data.captions.flickr import FlickrSource, is_token_file
 from dinoclip_viz.data.captions.lists import ListSource
-from dinoclip_viz.data.captions.rows import read_json
+from dinoclip_viz.data.captions.rows import UTF8, read_json
 from dinoclip_viz.data.locations import shown
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".token")
 """How the names of caption files end."""
 
 
-def source_of_file(file: Path, images: Path | None = None, split: str | None = None) -> Source:
+def source_of_file(file: Path, images: Path | None = None, split: str | None = None, encoding: str = UTF8) -> Source:
     """The source that reads a file of captions: COCO's, Karpathy's, Flickr's, or a list.
 
     Args:
         file: one of `SUFFIXES`.
-        images: folder of its images; by default a usual place beside it.
+        images: folder of its images; by default a usual folder next to it.
         split: which part of it.
+        encoding: of its text.
 
     Raises:
         SourceError: the file cannot be read, or has no splits.
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
-        parsed = read_json(file)
+        parsed = read_json(file, encoding)
         if is_karpathy(parsed):
-            return KarpathySource(file, images, split)
+            return KarpathySource(file, images, split, encoding)
         if is_coco(parsed):
             if split is not None:
-                raise SourceError(f"{shown(file)}: COCO's annotations have no splits; leave split {shown(split)} out")
-            return CocoSource(file, images)
-    elif suffix in (".txt", ".token") and is_token_file(file):
-        return FlickrSource(file, images, split)
-    return ListSource(file, images, split)
+                raise SourceError(f"{shown(file)}: COCO's annotations have no splits; omit split {shown(split)}")
+            return CocoSource(file, images, encoding)
+    elif suffix in (".txt", ".token") and is_token_file(file, encoding):
+        return FlickrSource(file, images, split, encoding)
+    return ListSource(file, images, split, encoding)

@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
-from dinoclip_viz.data.captions.rows import is_utf8, lines_of
+from dinoclip_viz.data.captions.rows import NOT_UTF8, UTF8, is_utf8, lines_of
 from dinoclip_viz.data.locations import images_root, placed, shown
 
 TOKEN_FILES = ("Flickr8k.token.txt", "results_20130124.token", "Flickr8k.lemma.token.txt")
@@ -27,14 +27,16 @@ class FlickrSource:
 
     Attributes:
         file: `Flickr8k.token.txt`, `Flickr8k.lemma.token.txt` or `results_20130124.token`.
-        images: folder of the images; by default the first of the usual places beside the file.
+        images: folder of the images; by default the first of the usual folders next to the file.
         split: train, dev (or val) or test, or several joined by "+": the images that `Flickr_8k.trainImages.txt` and
-            its like, beside the token file, name. None is all of them.
+            its like, next to the token file, name. None is all of them.
+        encoding: of the text.
     """
 
     file: Path
     images: Path | None = None
     split: str | None = None
+    encoding: str = UTF8
 
     @property
     def name(self) -> str:
@@ -47,7 +49,7 @@ class FlickrSource:
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the token file's order; images of a split that it leaves out come last, without captions.
+        """The samples in the token file's order; images of a split that it omits come last, without captions.
 
         Raises:
             SourceError: a file cannot be read, no line is of this layout, or there is no such split.
@@ -55,7 +57,7 @@ class FlickrSource:
         return islice(self._samples(), start, None)
 
     def _samples(self) -> Iterator[Sample]:
-        matches = [_TOKEN.match(line) for line in islice(lines_of(self.file), _PEEK)]
+        matches = [_TOKEN.match(line) for line in islice(lines_of(self.file, self.encoding), _PEEK)]
         names = [match[1] for match in matches if match]
         if not names:
             raise SourceError(f"{shown(self.file)}: no line like 'name.jpg#0<TAB>caption' among the first {_PEEK}")
@@ -73,12 +75,12 @@ class FlickrSource:
 
     def _lines(self) -> Iterator[tuple[str, str, str]]:
         """Of each line the image's name, what is wrong with the line or "", and the caption."""
-        for number, line in enumerate(lines_of(self.file), start=1):
+        for number, line in enumerate(lines_of(self.file, self.encoding), start=1):
             match = _TOKEN.match(line)
             if match and is_utf8(line):
                 yield match[1], "", match[2].strip()
             elif line.strip():
-                fault = "expected 'name.jpg#0<TAB>caption'" if is_utf8(line) else "not UTF-8 text"
+                fault = "expected 'name.jpg#0<TAB>caption'" if is_utf8(line) else NOT_UTF8
                 yield "", f"line {number}: {fault}", ""
 
     def _wanted(self) -> set[str] | None:
@@ -90,18 +92,18 @@ class FlickrSource:
                 raise SourceError(f"{shown(self.file)}: no split {shown(split)}; its splits: train, dev, test")
             file = self.file.parent / f"Flickr_8k.{_SPLITS[split]}Images.txt"
             if not file.is_file():
-                raise SourceError(f"{shown(file)}: no such file; a split needs it beside {shown(self.file.name)}")
+                raise SourceError(f"{shown(file)}: no such file; a split needs it next to {shown(self.file.name)}")
             wanted.update(line.strip() for line in lines_of(file) if line.strip())
         return wanted
 
 
-def is_token_file(file: Path) -> bool:
+def is_token_file(file: Path, encoding: str = UTF8) -> bool:
     """Whether the first line of a text file is of Flickr's layout.
 
     Raises:
         SourceError: the file cannot be read.
     """
-    return any(_TOKEN.match(line) for line in islice(lines_of(file), 1))
+    return any(_TOKEN.match(line) for line in islice(lines_of(file, encoding), 1))
 
 
 def _sample(root: Path, name: str, captions: tuple[str, ...]) -> Sample:

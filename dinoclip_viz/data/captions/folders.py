@@ -1,4 +1,4 @@
-"""Folders of images: captions from a file in the folder or from texts beside the images, classes from folders."""
+"""Folders of images: captions from a file in the folder or from texts next to the images, classes from folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.files import source_of_file
 from dinoclip_viz.data.captions.flickr import TOKEN_FILES
-from dinoclip_viz.data.captions.rows import is_utf8, lines_of
+from dinoclip_viz.data.captions.rows import UTF8, is_utf8, lines_of
 from dinoclip_viz.data.locations import SUFFIXES, is_image_name, key_of_name, shown
 
 CAPTION_FILES = (
@@ -34,17 +34,19 @@ NO_CLASSES = frozenset(("train", "val", "valid", "validation", "dev", "test", "i
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The images of a folder and of the folders in it, sorted by name; hidden ones are left out.
+    """The images of a folder and of the folders in it, sorted by name; hidden ones are skipped.
 
-    With a caption file come its images in its order, whether or not they are there, then those that lie beside them
-    and that it leaves out; folders within that have a metadata file of their own are read by it. Without, captions are
+    With a caption file come its images in its order, whether or not they are there, then those that lie next to them
+    and that it omits; folders within that have a metadata file of their own are read by it. Without, captions are
     the lines of a text of the same stem, and where every image lies in a folder of its class, that is its label.
 
     Attributes:
         folder: where the images are.
+        encoding: of its caption file.
     """
 
     folder: Path
+    encoding: str = UTF8
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ class FolderSource:
 
     def _captioned(self, captions: Path) -> Iterator[Sample]:
         listed: dict[str, tuple[Path, set[str]]] = {}
-        for sample in source_of_file(captions).samples():
+        for sample in source_of_file(captions, encoding=self.encoding).samples():
             if isinstance(sample.image, Path):
                 place, name = os.path.split(os.path.abspath(sample.image))
                 listed.setdefault(place, (sample.image.parent, set()))[1].add(name)
@@ -83,7 +85,7 @@ class FolderSource:
                 yield from self._beside(folder, names)
 
     def _beside(self, place: Path, listed: set[str]) -> Iterator[Sample]:
-        """The images of one folder that its caption file leaves out."""
+        """The images of one folder that its caption file omits."""
         for found in _found(place, nested=False):
             if found.path.name not in listed:
                 yield Sample(self._key(found), found.path, path=shown(found.path))
@@ -154,7 +156,7 @@ def _metadata(folder: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name, hidden ones left out."""
+    """What is in a folder, sorted by name, hidden ones skipped."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -189,6 +191,6 @@ def _found(folder: Path, nested: bool = True, above: tuple[str, ...] = ()) -> It
 
 
 def _lines(text: Path) -> tuple[str, ...] | None:
-    """The captions of a text beside an image, one a line; None where it is not UTF-8."""
+    """The captions of a text next to an image, one per line; None where it is not UTF-8."""
     lines = [line.strip() for line in lines_of(text)]
     return tuple(line for line in lines if line) if all(map(is_utf8, lines)) else None

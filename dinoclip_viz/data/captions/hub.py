@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and folders that `datasets` wrote, by the columns that they are found to have."""
+"""Data sets of the Hugging Face hub, and folders that `datasets` wrote, by their columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dinoclip_viz.data.captions.columns import (
     named,
 )
 from dinoclip_viz.data.locations import is_address, placed, shown
-from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageSource, load_image
+from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageLike, Levels, load_image
 
 _TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}  # columns of tar shards on the hub
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
@@ -83,7 +83,7 @@ class HubSource:
 
         try:
             features = data.features
-            if features is None:  # a stream of text rows: its first row tells
+            if features is None:  # a stream of text rows: known from its first row
                 features = next(iter(data), {})
             columns = _columns(features)
             if not columns.image:
@@ -124,7 +124,7 @@ class HubSource:
         if not isinstance(data, dict):
             stored = str(getattr(data, "split", None) or "")
             if self.split is not None and self.streaming and self.split != stored:
-                raise SourceError(f"{self.name}: saved without splits; leave split {shown(self.split)} out")
+                raise SourceError(f"{self.name}: saved without splits; omit split {shown(self.split)}")
             return cast("_Data", data)
         known = ", ".join(data)
         if self.split is None and len(data) != 1:
@@ -144,7 +144,7 @@ class HubSource:
         image, path = self._image(row.get(columns.image), number)
         return Sample(key_in(cells) or f"{number:08d}", image, captions, path, label)
 
-    def _image(self, cell: object, number: int) -> tuple[ImageSource | RemoteImage | Unreadable, str]:
+    def _image(self, cell: object, number: int) -> tuple[ImageLike | RemoteImage | Unreadable, str]:
         """What to load, and how a person would look for it."""
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, cell)
         place = shown(path) if isinstance(path, str) else ""
@@ -171,7 +171,14 @@ class RemoteImage:
     path: str
 
     def __call__(self) -> Image.Image:
+        """The RGB image; errors as in `read`."""
+        return self.read()
+
+    def read(self, levels: Levels = None) -> Image.Image:
         """The RGB image.
+
+        Args:
+            levels: as in `load_image`.
 
         Raises:
             ImageError: it is out of reach, too large, or no image of an accepted kind.
@@ -184,7 +191,7 @@ class RemoteImage:
         except Exception as error:  # every file system has its own
             raise ImageError(f"{shown(self.path)}: out of reach ({_reason(error)}); expected an image") from error
         try:
-            return load_image(data)
+            return load_image(data, levels=levels)
         except ImageError as error:
             raise ImageError(f"{shown(self.path)}: {error}") from error
 

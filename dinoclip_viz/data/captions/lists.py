@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import IMAGES, captions_in, image_in, key_in, label_in
-from dinoclip_viz.data.captions.rows import Row, rows_of
+from dinoclip_viz.data.captions.rows import UTF8, Row, rows_of
 from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
 
 _PEEK = 20  # rows whose images are looked for to find the folder that they start from
@@ -23,13 +23,15 @@ class ListSource:
 
     Attributes:
         file: .json, .jsonl, .csv, .tsv or .txt.
-        images: folder that relative paths start from; by default the list's own, or a usual place beside it.
+        images: folder that relative paths start from; by default the list's own, or a usual folder next to it.
         split: only rows with this in their column `split`; "train+val" joins two.
+        encoding: of the text.
     """
 
     file: Path
     images: Path | None = None
     split: str | None = None
+    encoding: str = UTF8
 
     @property
     def name(self) -> str:
@@ -50,12 +52,12 @@ class ListSource:
         return islice(self._samples(), start, None)
 
     def _samples(self) -> Iterator[Sample]:
-        rows = rows_of(self.file)
+        rows = rows_of(self.file, self.encoding)
         head = list(islice(rows, _PEEK))
         if not head:
             raise SourceError(f"{self.name}: no rows; expected an image and its captions in each")
         if self.split and not any("split" in row.values for row in head):
-            raise SourceError(f"{self.name}: no split {shown(self.split)}, there is no column `split`; leave split out")
+            raise SourceError(f"{self.name}: no split {shown(self.split)}, there is no column `split`; omit split")
         root = self.images or images_root(self.file.parent, [image_in(row.values) for row in head])
         pending: Sample | None = None
         for row in self._of_split(chain(head, rows)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,10 +17,12 @@ from dinoclip_viz.data.base import SourceError
 from dinoclip_viz.data.captions.columns import IMAGES, named
 from dinoclip_viz.data.locations import is_address, is_image_name, key_of_name, shown
 
+UTF8 = "utf-8"
+NOT_UTF8 = "not UTF-8 text; give the file's encoding, such as --encoding latin-1 (encoding= in Python)"
 LONGEST_LINE = 1_000_000
 """Bytes of a line; what is longer is cut there."""
 
-_HEAD = 20  # lines that are looked at to tell how a file is written
+_HEAD = 20  # lines that are looked at to detect the layout of a file
 _DELIMITERS = ("\t", "|", ",", ";", " ")
 _ODD_COMMENT = re.compile(r"\s*(\d+)\s+(.*)", re.DOTALL)
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
@@ -29,7 +33,7 @@ class Row:
     """One row of a list.
 
     Attributes:
-        number: its line, or in a .json file its place, counted from 1.
+        number: its line, or in a .json file its position, counted from 1.
         values: its cells by column, names as `named` gives them.
         fault: what is wrong with it; "" where nothing is.
     """
@@ -39,7 +43,7 @@ class Row:
     fault: str = ""
 
 
-def rows_of(file: Path) -> Iterator[Row]:
+def rows_of(file: Path, encoding: str = UTF8) -> Iterator[Row]:
     """Every row of a list of images, by the file's ending and its first lines.
 
     A .json file is read whole: a list, a drawn folder's `scenes`, or {image: captions}. All others are read a line at
@@ -47,35 +51,66 @@ def rows_of(file: Path) -> Iterator[Row]:
 
     Args:
         file: .json, .jsonl, .ndjson; .csv, .tsv, .txt with tabs, bars, commas or semicolons, with a header or without.
+        encoding: of the text.
 
     Raises:
         SourceError: the file cannot be read or is no list of images.
     """
     suffix = file.suffix.lower()
     if suffix == ".json":
-        return _whole(file)
-    return _json_lines(file) if suffix in (".jsonl", ".ndjson") else _table(file)
+        return _whole(file, encoding)
+    return _json_lines(file, encoding) if suffix in (".jsonl", ".ndjson") else _table(file, encoding)
 
 
-def lines_of(file: Path) -> Iterator[str]:
+def lines_of(file: Path, encoding: str = UTF8) -> Iterator[str]:
     """The lines of a text file without their ends, nor the byte order mark; bytes that are not UTF-8 are surrogates.
 
+    Args:
+        file: the text.
+        encoding: how it is written; with another than UTF-8, every line must be so.
+
     Raises:
-        SourceError: the file cannot be read, or is UTF-16.
+        SourceError: the file cannot be read, is UTF-16 without being declared so, or is not in the encoding.
     """
+    plain = is_plain_utf8(encoding)
     try:
         with file.open("rb") as stream:
+            if plain and stream.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise SourceError(f"{shown(file)}: found UTF-16 text; expected UTF-8: give --encoding utf-16")
+            text = io.TextIOWrapper(stream, "utf-8" if plain else encoding, "surrogateescape" if plain else "strict")
             first = True
-            while line := stream.readline(LONGEST_LINE):
-                if first and line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                    raise SourceError(f"{shown(file)}: UTF-16 text; expected UTF-8: save it as UTF-8")
-                text = (line.removeprefix(b"\xef\xbb\xbf") if first else line).decode("utf-8", "surrogateescape")
+            while line := text.readline(LONGEST_LINE):
+                yield (line.removeprefix("\ufeff") if first else line).rstrip("\r\n")
                 first = False
-                yield text.rstrip("\r\n")
-                while not line.endswith(b"\n") and (line := stream.readline(LONGEST_LINE)):
+                while not line.endswith("\n") and (line := text.readline(LONGEST_LINE)):
                     continue  # the rest of a line that is too long
+    except UnicodeError as error:
+        raise _of_another_encoding(file, encoding, error) from error
     except OSError as error:
         raise SourceError(f"{shown(file)}: cannot be read ({error.strerror}); expected a text file") from error
+
+
+def is_plain_utf8(encoding: str) -> bool:
+    """Whether an encoding is UTF-8, with or without a byte order mark.
+
+    Raises:
+        SourceError: there is no such encoding of text.
+
+    Examples:
+        >>> is_plain_utf8("UTF8"), is_plain_utf8("latin-1")
+        (True, False)
+    """
+    try:
+        known = codecs.lookup(encoding)
+        "".encode(encoding)
+    except (LookupError, ValueError, TypeError) as error:
+        raise SourceError(f"encoding {encoding!r}: unknown; expected a name such as utf-8, latin-1, cp1252") from error
+    return known.name in ("utf-8", "utf-8-sig")
+
+
+def _of_another_encoding(file: Path, encoding: str, error: UnicodeError) -> SourceError:
+    where = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+    return SourceError(f"{shown(file)}: not {encoding} text{where}; give the file's own encoding: --encoding NAME")
 
 
 def is_utf8(text: str) -> bool:
@@ -83,27 +118,34 @@ def is_utf8(text: str) -> bool:
     return _NOT_UTF8.search(text) is None
 
 
-def read_json(file: Path) -> object:
+def read_json(file: Path, encoding: str = UTF8) -> object:
     """What a JSON file holds.
 
+    Args:
+        file: the file.
+        encoding: how it is written.
+
     Raises:
-        SourceError: it cannot be read, or is not JSON in UTF-8.
+        SourceError: it cannot be read, or is not JSON in this encoding.
     """
+    plain = is_plain_utf8(encoding)
     try:
-        parsed: object = json.loads(file.read_bytes().decode("utf-8-sig"))
+        parsed: object = json.loads(file.read_bytes().decode("utf-8-sig" if plain else encoding))
     except OSError as error:
         raise SourceError(f"{shown(file)}: cannot be read ({error.strerror}); expected a JSON file") from error
+    except UnicodeError as error:
+        raise _of_another_encoding(file, "UTF-8" if plain else encoding, error) from error
     except (ValueError, RecursionError) as error:
-        way_out = "name it .jsonl if it has an object a line" if "Extra data" in str(error) else "write the file anew"
-        raise SourceError(f"{shown(file)}: not JSON in UTF-8 ({shown(str(error))}); {way_out}") from error
+        way_out = "name it .jsonl if it has one object per line" if "Extra data" in str(error) else "write it anew"
+        raise SourceError(f"{shown(file)}: not JSON ({shown(str(error))}); {way_out}") from error
     return parsed
 
 
 # JSON
 
 
-def _whole(file: Path) -> Iterator[Row]:
-    parsed = read_json(file)
+def _whole(file: Path, encoding: str) -> Iterator[Row]:
+    parsed = read_json(file, encoding)
     if isinstance(parsed, dict) and isinstance(scenes := parsed.get("scenes"), list):
         yield from (_named_by_stem(row) for row in _checked(scenes))
     elif isinstance(parsed, dict) and parsed and all(is_address(name) or is_image_name(name) for name in parsed):
@@ -135,12 +177,12 @@ def _named_by_stem(row: Row) -> Row:
     return Row(row.number, {"key": key_of_name(Path(image).name), **row.values}, row.fault)
 
 
-def _json_lines(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(lines_of(file), start=1):
+def _json_lines(file: Path, encoding: str) -> Iterator[Row]:
+    for number, line in enumerate(lines_of(file, encoding), start=1):
         if not line.strip():
             continue
         if not is_utf8(line):
-            yield Row(number, {}, "not UTF-8 text")
+            yield Row(number, {}, NOT_UTF8)
             continue
         try:
             yield _row(number, json.loads(line))
@@ -151,8 +193,8 @@ def _json_lines(file: Path) -> Iterator[Row]:
 # Tables
 
 
-def _table(file: Path) -> Iterator[Row]:
-    lines = lines_of(file)
+def _table(file: Path, encoding: str) -> Iterator[Row]:
+    lines = lines_of(file, encoding)
     head = [line for _, line in zip(range(_HEAD), lines, strict=False)]
     if not any(line.strip() for line in head):
         return
@@ -179,7 +221,7 @@ def _table(file: Path) -> Iterator[Row]:
             continue
         if not any(cell.strip() for cell in cells):
             continue
-        fault = "" if all(map(is_utf8, cells)) else "not UTF-8 text"
+        fault = "" if all(map(is_utf8, cells)) else NOT_UTF8
         yield Row(reader.line_num, {} if fault else to_values(cells), fault)
 
 
@@ -215,7 +257,7 @@ def _by_header(header: Sequence[str], delimiter: str, cells: list[str]) -> dict[
 
 
 def _by_looks(delimiter: str, cells: list[str]) -> dict[str, object]:
-    """Image and caption of a row without a header, told apart by their looks.
+    """Image and caption of a row without a header, distinguished by their form.
 
     Between tabs and bars the caption is the first of the other cells; commas may be its own, so it is all of them.
     """

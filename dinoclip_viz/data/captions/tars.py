@@ -8,7 +8,8 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from lzma import LZMAError
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Self
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, label_in, named
+from dinoclip_viz.data.locations import SUFFIXES as IMAGE_SUFFIXES
 from dinoclip_viz.data.locations import shown
 from dinoclip_viz.images import MAXIMUM_BYTES
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 """How the names of shards end."""
 
-_IMAGES = ("jpg", "jpeg", "png", "webp")
+_IMAGES = tuple(ending.removeprefix(".") for ending in IMAGE_SUFFIXES)
 _LONGEST_TEXT = 1_000_000  # bytes of captions, and of the headers that tar keeps long names in
 _LONGEST = {**dict.fromkeys(_IMAGES, MAXIMUM_BYTES), **dict.fromkeys(("txt", "json", "cls"), _LONGEST_TEXT)}
 _MOST_SHARDS = 100_000
@@ -48,12 +50,26 @@ class TarSource:
 
     @property
     def count(self) -> int | None:
-        """None: only reading the shards would tell."""
+        """None: the shards would have to be read."""
         return None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples, shard by shard; those before `start` are read and passed over."""
-        return itertools.islice((found for shard in self.shards for found in _of_shard(shard)), start, None)
+        """The samples, shard by shard; those before `start` are read and skipped.
+
+        Raises:
+            SourceError: no shard holds a member whose extension is known.
+        """
+        return itertools.islice(self._samples(), start, None)
+
+    def _samples(self) -> Iterator[Sample]:
+        others: Counter[str] = Counter()
+        none = True
+        for shard in self.shards:
+            for sample in _of_shard(shard, others):
+                none = False
+                yield sample
+        if none and others:
+            raise SourceError(f"{self.name}: {_extensions(others)}")
 
 
 @dataclass
@@ -64,6 +80,7 @@ class _Group:
     parts: dict[str, bytes] = field(default_factory=dict)
     image: str = ""
     fault: str = ""
+    others: list[str] = field(default_factory=list)
 
 
 class _Shard(tarfile.TarFile):
@@ -111,7 +128,7 @@ def tars_of(text: str) -> TarSource:
 
 
 def tars_in(folder: Path) -> list[str]:
-    """The shards that lie in a folder, hidden ones left out, by name."""
+    """The shards that lie in a folder, hidden ones skipped, by name."""
     found = (path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
     return sorted(str(path) for path in found if not path.name.startswith(".") and path.is_file())
 
@@ -137,8 +154,15 @@ def _globbed(text: str) -> list[str]:
 # One shard
 
 
-def _of_shard(shard: str) -> Iterator[Sample]:
-    """Its samples, and where it is broken one that says so."""
+def _extensions(others: Mapping[str, int]) -> str:
+    """The extensions that were found, the most frequent first, and those that are expected."""
+    frequent = sorted(others, key=lambda ending: (-others[ending], ending))[:8]
+    found = ", ".join(f".{shown(ending)} ({others[ending]})" if ending else "none" for ending in frequent)
+    return f"found members with the extensions {found or 'none'}; expected images in {', '.join(IMAGE_SUFFIXES)}"
+
+
+def _of_shard(shard: str, others: Counter[str]) -> Iterator[Sample]:
+    """Its samples, and where it is broken an invalid one with the reason; counts unknown extensions in `others`."""
     group: _Group | None = None
     try:
         with _Shard.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
@@ -146,6 +170,9 @@ def _of_shard(shard: str) -> Iterator[Sample]:
                 tar.members.clear()  # else they would grow with the shard
                 key, ending = _split_name(member.name)
                 if not member.isreg() or ending not in _LONGEST:
+                    others.update([ending] if member.isreg() else [])
+                    if group and key == group.key and member.isreg():
+                        group.others.append(ending)
                     continue
                 if group and key != group.key:
                     yield _sample(group, shard)
@@ -189,10 +216,16 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, group: _Gr
 def _sample(group: _Group, shard: str) -> Sample:
     place = f"{shown(shard)}/{shown(group.key)}"
     captions, label, fault = _words(group)
-    fault = group.fault or fault or ("" if group.image else "captions without an image")
+    fault = group.fault or fault or ("" if group.image else _no_image(group))
     if fault:
         return Sample(shown(group.key), Unreadable(f"{place}: {shown(fault)}"), captions, place, label)
     return Sample(shown(group.key), group.parts[group.image], captions, f"{place}.{group.image}", label)
+
+
+def _no_image(group: _Group) -> str:
+    if not group.others:
+        return "captions without an image"
+    return f"captions without an image: {_extensions(Counter(group.others))}"
 
 
 def _words(group: _Group) -> tuple[tuple[str, ...], str | None, str]:

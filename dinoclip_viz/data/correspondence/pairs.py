@@ -1,4 +1,4 @@
-"""Pairs of drawn scenes that show one class, with points that both show; and how pairs of any source are named."""
+"""Pairs of playground scenes that show one class, with points that both show; and how pairs of any source are named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dinoclip_viz.playground import PARTS, Scene, stream
 SIZE = 192
 _LEAST = 48
 """A part of (size / 48)^2 pixels or more is seen well enough for a point: 16 at 192 px, a quarter of an 8 px patch."""
-_ENOUGH = 1 << 40  # scenes to look through; the world has no end
+_ENOUGH = 1 << 40  # scenes to look through; the playground has no end
 _FORM = "playground:SEED:PAIRS in whole numbers, as in playground:3010:200, or the folder of SPair-71k"
 
 
@@ -29,7 +29,7 @@ class DrawnPairs:
     A part that both scenes show makes a point: the pixel of the part that is nearest to the mean of its pixels.
 
     Attributes:
-        seed: of the world, 0 or more; below 1000 are those that the embedded models were trained on.
+        seed: of the playground, 0 or more; below 1000 are those that the embedded models were trained on.
         count: pairs, 1 or more.
         size: side of a scene in pixels, 16 to 2048.
 
@@ -47,7 +47,7 @@ class DrawnPairs:
     size: int = SIZE
 
     def __post_init__(self) -> None:
-        """Checks the ranges as the world does; nothing is drawn."""
+        """Checks the ranges as the playground does; nothing is drawn."""
         if self.count < 1:
             raise SourceError(f"{self.name}: {self.count} pairs; expected 1 or more")
         try:
@@ -61,7 +61,7 @@ class DrawnPairs:
         return f"playground:{self.seed}:{self.count}"
 
     def pairs(self) -> Iterator[KeypointPair]:
-        """The pairs in the order in which they are complete; at most a scene a class is kept meanwhile."""
+        """The pairs in the order in which they are complete; at most one scene per class is kept meanwhile."""
         return islice(self._endless(), self.count)
 
     def _endless(self) -> Iterator[KeypointPair]:
@@ -98,7 +98,7 @@ class DrawnPairs:
 
 
 def part_points(parts: NDArray[np.integer], least: float = 1) -> dict[int, tuple[float, float]]:
-    """X and y, in pixels, of one point a part: the middle of that pixel of it that is nearest to their mean.
+    """X and y, in pixels, of one point per part: the middle of that pixel of it that is nearest to their mean.
 
     Args:
         parts: (height, width) index of each pixel's part + 1, 0 background.
@@ -123,8 +123,8 @@ def open_pairs(text: str, split: str | None = None, size: int | None = None) -> 
 
     Args:
         text: "playground:SEED:PAIRS", or SPair-71k's folder.
-        split: of SPair-71k, "test" by default; drawn pairs have none.
-        size: side in pixels of drawn scenes; 192 by default. Images of SPair-71k stay as they are.
+        split: of SPair-71k, "test" by default; playground pairs have none.
+        size: side in pixels of playground scenes; 192 by default. Images of SPair-71k stay as they are.
 
     Raises:
         SourceError: nothing of that name is there, or it has no such split.
@@ -135,7 +135,7 @@ def open_pairs(text: str, split: str | None = None, size: int | None = None) -> 
     """
     if text == "playground" or text.startswith("playground:"):
         if split is not None:
-            raise SourceError(f"{shown(text)}: has no splits; leave split {shown(split)} out")
+            raise SourceError(f"{shown(text)}: has no splits; omit split {shown(split)}")
         numbers = text.split(":")[1:]
         if text != "playground" and not (
             len(numbers) == 2 and all(part.isascii() and part.isdigit() and len(part) < 19 for part in numbers)

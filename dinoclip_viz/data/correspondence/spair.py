@@ -50,7 +50,7 @@ class KeypointPair:
 
     @property
     def side(self) -> float:
-        """The longer side of the object's box in the target, which PCK's threshold is a share of."""
+        """The longer side of the object's box in the target, of which PCK's threshold is a fraction."""
         x0, y0, x1, y1 = self.target_box
         return max(x1 - x0, y1 - y0)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dinoclip_viz.data.base import Sample, SourceError
-from dinoclip_viz.data.labels.label_files import UNKNOWN, read_labels, relabelled
+from dinoclip_viz.data.base import SourceError
+from dinoclip_viz.data.labels.class_masks import ClassMaskSource
+from dinoclip_viz.data.labels.label_files import UNKNOWN
 from dinoclip_viz.data.locations import shown
 
 ADE20K_NAMES = (
@@ -33,75 +31,47 @@ ADE20K_NAMES = (
 )  # fmt: skip
 """The 150 classes in the order of the labels; the files number them from 1 and leave 0 to what has none."""
 
+_ENDINGS = (".jpg", ".jpeg", ".png")
 _PARTS = ("training", "validation")
 _NUMBERS = {0: UNKNOWN, **{index + 1: index for index in range(len(ADE20K_NAMES))}}
 
 
 @dataclass(frozen=True)
-class Ade20kSource:
-    """The images of one part with their class masks, sorted by name; unlabelled pixels are of unknown class.
+class Ade20kLayout:
+    """ADEChallengeData2016's images/ and annotations/, sorted by name; unlabelled pixels are of unknown class."""
 
-    Attributes:
-        folder: ADEChallengeData2016.
-        split: training or validation.
-    """
+    classes: tuple[str, ...] = ADE20K_NAMES
 
-    folder: Path
-    split: str = "validation"
-
-    @property
-    def name(self) -> str:
-        """The folder's path and the split."""
-        return f"{shown(self.folder)} ({shown(self.split)})"
-
-    @property
-    def count(self) -> int | None:
-        """How many images are there."""
-        return len(self._files())
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Classes alone."""
-        return ("class",)
-
-    @property
-    def depth_range(self) -> tuple[float, float]:
-        """Without meaning here: there is no depth."""
-        return 0.0, 0.0
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The images.
-
-        Raises:
-            SourceError: there is no such part, or no image in it.
-        """
-        for name in self._files()[start:]:
-            path = self.folder / "images" / self.split / name
-            yield Sample(shown(path.stem), path, path=shown(path))
-
-    def names(self, kind: str) -> tuple[str, ...]:
-        """`ADE20K_NAMES`."""
-        self._check(kind)
-        return ADE20K_NAMES
-
-    def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The numbers in the annotation less one."""
-        self._check(kind)
-        file = self.folder / "annotations" / self.split / f"{key}.png"
-        return relabelled(read_labels(file), _NUMBERS, file)
-
-    def _check(self, kind: str) -> None:
-        if kind != "class":
-            raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has class")
-
-    def _files(self) -> list[str]:
-        place = self.folder / "images" / self.split
-        if self.split not in _PARTS or not place.is_dir():
-            raise SourceError(f"{self.name}: no part {shown(self.split)}; expected one of {', '.join(_PARTS)}")
-        names = sorted(name for name in os.listdir(place) if name.lower().endswith((".jpg", ".jpeg", ".png")))
+    def keys(self, folder: Path, split: str) -> list[str]:
+        """Names of the images of training or validation."""
+        place = folder / "images" / split
+        if split not in _PARTS or not place.is_dir():
+            raise SourceError(
+                f"{shown(folder)} ({shown(split)}): no part {shown(split)}; expected one of {', '.join(_PARTS)}"
+            )
+        names = sorted(os.path.splitext(name)[0] for name in os.listdir(place) if name.lower().endswith(_ENDINGS))
         if not names:
             raise SourceError(f"{shown(place)}: no images; expected ADE_val_00000001.jpg and so on")
         return names
+
+    def image(self, folder: Path, split: str, key: str) -> Path:
+        """The image, whatever its ending."""
+        files = [folder / "images" / split / f"{key}{ending}" for ending in _ENDINGS]
+        return next((file for file in files if file.is_file()), files[0])
+
+    def mask(self, folder: Path, split: str, key: str) -> tuple[Path, Mapping[int, int]]:
+        """The annotation; its numbers are the labels plus one."""
+        return folder / "annotations" / split / f"{key}.png", _NUMBERS
+
+
+def ade20k_source(folder: Path, split: str = "validation") -> ClassMaskSource:
+    """The images of one part with their class masks.
+
+    Args:
+        folder: ADEChallengeData2016.
+        split: training or validation.
+    """
+    return ClassMaskSource(folder, split, Ade20kLayout())
 
 
 def is_ade20k(folder: Path) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dinoclip_viz.data.labels.class_masks import ClassMaskSource
 from dinoclip_viz.data.labels.label_files import UNKNOWN
-from dinoclip_viz.data.labels.label_folders import LabelFolderSource, LabelLayout
+from dinoclip_viz.data.labels.label_folders import LabelLayout
 
 CITYSCAPES_NAMES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
@@ -25,9 +26,9 @@ _LAYOUT = LabelLayout(
 )  # fmt: skip
 
 
-def cityscapes(folder: Path, split: str = "val") -> LabelFolderSource:
+def cityscapes(folder: Path, split: str = "val") -> ClassMaskSource:
     """leftImg8bit/val/CITY/*_leftImg8bit.png with gtFine's *_labelTrainIds.png, or *_labelIds.png where only they are.
 
     Kinds that do not count, and the number plates of cars, are of unknown class.
     """
-    return LabelFolderSource(folder, _LAYOUT, split)
+    return ClassMaskSource(folder, split, _LAYOUT)

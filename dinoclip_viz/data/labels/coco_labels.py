@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinoclip_viz.data.labels.label_folders import LabelFolderSource, LabelLayout
+from dinoclip_viz.data.labels.class_masks import ClassMaskSource
+from dinoclip_viz.data.labels.label_folders import LabelLayout
 
 COCO_OBJECTS = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -43,11 +44,11 @@ _OBJECT = LabelLayout(
 )  # fmt: skip
 
 
-def coco_stuff(folder: Path, split: str = "val2017") -> LabelFolderSource:
+def coco_stuff(folder: Path, split: str = "val2017") -> ClassMaskSource:
     """COCO-Stuff 164k: images/val2017/*.jpg with annotations/val2017/*_labelTrainIds.png, 0 to 170, 255 unknown."""
-    return LabelFolderSource(folder, _STUFF, split)
+    return ClassMaskSource(folder, split, _STUFF)
 
 
-def coco_object(folder: Path, split: str = "val2017") -> LabelFolderSource:
+def coco_object(folder: Path, split: str = "val2017") -> ClassMaskSource:
     """COCO-Object: the same images with *_instanceTrainIds.png, 0 for the background, then 1 to 80."""
-    return LabelFolderSource(folder, _OBJECT, split)
+    return ClassMaskSource(folder, split, _OBJECT)

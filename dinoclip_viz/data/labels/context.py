@@ -1,10 +1,11 @@
-"""Pascal Context's 59 classes and the background, from its own files beside the images of VOC2010."""
+"""Pascal Context's 59 classes and the background, from its own files next to the images of VOC2010."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dinoclip_viz.data.labels.listed_masks import ListedMaskSource
+from dinoclip_viz.data.labels.class_masks import ClassMaskSource
+from dinoclip_viz.data.labels.listed_masks import ListedLayout
 
 CONTEXT_NAMES = (
     "background", "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle",
@@ -19,14 +20,14 @@ CONTEXT_NAMES = (
 _MASKS, _LISTS = "SegmentationClassContext", Path("ImageSets") / "SegmentationContext"
 
 
-def context_source(folder: Path, split: str = "val") -> ListedMaskSource:
+def context_source(folder: Path, split: str = "val") -> ClassMaskSource:
     """The images of one list of Pascal Context; label 0 is whatever is none of the 59 classes.
 
     Args:
         folder: VOC2010.
         split: train, val, or any list in ImageSets/SegmentationContext.
     """
-    return ListedMaskSource(folder, split, CONTEXT_NAMES, _MASKS, _LISTS)
+    return ClassMaskSource(folder, split, ListedLayout(CONTEXT_NAMES, _MASKS, _LISTS))
 
 
 def context_root(folder: Path) -> Path | None:

@@ -1,7 +1,8 @@
-"""Files whose pixels are truth, not colours: label masks and depth maps."""
+"""Files whose pixels are ground truth, not colours: label masks and depth maps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,12 @@ def read_labels(file: Path) -> NDArray[np.int64]:
     """
     mode, values = _read(file)
     if mode not in ("1", "L", "P", *_DEEP):
-        raise ImageError(f"{shown(file)}: an image in colours ({mode}); expected a mask of one number a pixel")
+        raise ImageError(f"{shown(file)}: an image in colours ({mode}); expected a mask of one number per pixel")
     return values.astype(np.int64)
 
 
 def read_depth(file: Path, unit: float = 0.001) -> NDArray[np.float32]:
-    """(height, width) metres in a 16-bit depth map, 0 where it says nothing.
+    """(height, width) metres in a 16-bit depth map, 0 where it is unknown.
 
     Args:
         file: a PNG.
@@ -46,7 +47,7 @@ def read_depth(file: Path, unit: float = 0.001) -> NDArray[np.float32]:
     return (values.astype(np.float64) * unit).astype(np.float32)
 
 
-def relabelled(values: NDArray[np.int64], table: dict[int, int], file: Path) -> NDArray[np.uint8]:
+def relabelled(values: NDArray[np.int64], table: Mapping[int, int], file: Path) -> NDArray[np.uint8]:
     """The labels (height, width) of the numbers in a mask.
 
     Args:
@@ -74,9 +75,11 @@ def _read(file: Path) -> tuple[str, NDArray[np.generic]]:
                 raise ImageError(f"{shown(file)}: {size} pixels; expected 40 megapixels at most")
             return opened.mode, np.array(opened)
     except FileNotFoundError as error:
-        raise ImageError(f"{shown(file)}: no such file; expected the truth of an image") from error
+        raise ImageError(f"{shown(file)}: no such file; expected the ground truth of an image") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{shown(file)}: no PNG; expected the truth of an image in a format without loss") from error
+        raise ImageError(
+            f"{shown(file)}: no PNG; expected the ground truth of an image in a format without loss"
+        ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ImageError):
             raise

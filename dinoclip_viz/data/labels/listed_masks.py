@@ -2,89 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dinoclip_viz.data.base import Sample, SourceError
+from dinoclip_viz.data.base import SourceError
 from dinoclip_viz.data.captions.rows import lines_of
-from dinoclip_viz.data.labels.label_files import UNKNOWN, read_labels, relabelled
+from dinoclip_viz.data.labels.label_files import UNKNOWN
 from dinoclip_viz.data.locations import shown
 
 IMAGES = "JPEGImages"
 
 
 @dataclass(frozen=True)
-class ListedMaskSource:
-    """The images of one list with their class masks; 255 in the files is of unknown class.
+class ListedLayout:
+    """Lists of names, JPEGImages and masks; 255 in the masks is of unknown class.
 
     Attributes:
-        folder: with JPEGImages, the masks and the lists.
-        split: train, val, or any list there is.
         classes: in the order of the labels, which are the numbers in the files.
-        masks: folder of the masks; lists: folder of the lists, both below `folder`.
+        masks: folder of the masks; lists: folder of the lists, both below the data set's.
     """
 
-    folder: Path
-    split: str
-    classes: tuple[str, ...] = field(repr=False)
+    classes: tuple[str, ...]
     masks: str
     lists: Path
 
-    @property
-    def name(self) -> str:
-        """The folder's path and the split."""
-        return f"{shown(self.folder)} ({shown(self.split)})"
-
-    @property
-    def count(self) -> int | None:
-        """How many images are listed."""
-        return len(self._keys())
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Classes alone."""
-        return ("class",)
-
-    @property
-    def depth_range(self) -> tuple[float, float]:
-        """Without meaning here: there is no depth."""
-        return 0.0, 0.0
-
-    def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The images in the list's order.
-
-        Raises:
-            SourceError: there is no such list, or nothing in it.
-        """
-        for key in self._keys()[start:]:
-            path = self.folder / IMAGES / f"{key}.jpg"
-            yield Sample(key, path, path=shown(path))
-
-    def names(self, kind: str) -> tuple[str, ...]:
-        """The classes."""
-        self._check(kind)
-        return self.classes
-
-    def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The numbers in the mask."""
-        self._check(kind)
-        file = self.folder / self.masks / f"{key}.png"
-        return relabelled(read_labels(file), {**{i: i for i in range(len(self.classes))}, UNKNOWN: UNKNOWN}, file)
-
-    def _check(self, kind: str) -> None:
-        if kind != "class":
-            raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has class")
-
-    def _keys(self) -> list[str]:
-        file = self.folder / self.lists / f"{self.split}.txt"
-        if Path(self.split).name != self.split or not file.is_file():
-            known = ", ".join(sorted(path.stem for path in (self.folder / self.lists).glob("*.txt")))
-            raise SourceError(f"{self.name}: no list {shown(self.split)}; its lists: {known or 'none'}")
+    def keys(self, folder: Path, split: str) -> list[str]:
+        """The names in the list of the split."""
+        file = folder / self.lists / f"{split}.txt"
+        if Path(split).name != split or not file.is_file():
+            known = ", ".join(sorted(path.stem for path in (folder / self.lists).glob("*.txt")))
+            raise SourceError(f"{shown(folder)} ({shown(split)}): no list {shown(split)}; its lists: {known or 'none'}")
         keys = [line.split()[0] for line in lines_of(file) if line.strip()]
         if not keys:
             raise SourceError(f"{shown(file)}: an empty list; expected names of images")
         return keys
+
+    def image(self, folder: Path, split: str, key: str) -> Path:
+        """The image."""
+        return folder / IMAGES / f"{key}.jpg"
+
+    def mask(self, folder: Path, split: str, key: str) -> tuple[Path, Mapping[int, int]]:
+        """The mask, whose numbers are the labels."""
+        numbers = {**{label: label for label in range(len(self.classes))}, UNKNOWN: UNKNOWN}
+        return folder / self.masks / f"{key}.png", numbers

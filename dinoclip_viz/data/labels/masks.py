@@ -1,4 +1,4 @@
-"""Folders of images with their truth beside: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
+"""Folders of images with their ground truth: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.images import ImageError
 
 FOLDERS = {"class": "masks", "parts": "parts", "depth": "depth"}
-"""Kind of truth -> folder beside images/."""
+"""Kind of ground truth -> folder next to images/."""
 LISTS = {"class": ("classes", "mask_classes"), "parts": ("parts", "part_classes")}
-"""Kind of truth -> stems of the files that name the classes: .json, .txt, .yaml or .yml."""
+"""Kind of ground truth -> stems of the files that name the classes: .json, .txt, .yaml or .yml."""
 NO_CLASS = frozenset(("unlabeled", "unlabelled", "unknown", "ignore", "void"))
 """Names of what is no class: such pixels do not count."""
 
@@ -32,10 +32,10 @@ _SKY = 39.999  # metres; the playground draws the sky at 40, and it has no dista
 
 @dataclass(frozen=True)
 class MaskFolderSource:
-    """The images of images/ that have truth beside them, sorted by name.
+    """The images of images/ that have ground truth, sorted by name.
 
     Classes are named by the folder's scenes.json (`playground draw`'s, whose masks hold the index + 1, 0 for the
-    background), or by classes.json, classes.txt, mask_classes.yaml and the like: a list, a line a class, or
+    background), or by classes.json, classes.txt, mask_classes.yaml and the like: a list, one line per class, or
     {number: name}, the numbers being those in the masks. A class called "unlabeled" is none; 255 never counts.
     Depth maps are 16-bit PNG in millimetres, 0 where nothing is known.
 
@@ -52,7 +52,7 @@ class MaskFolderSource:
 
     @property
     def count(self) -> int | None:
-        """How many images have truth of any kind."""
+        """How many images have ground truth of any kind."""
         return len(self._stems)
 
     @property
@@ -69,7 +69,7 @@ class MaskFolderSource:
         """The images.
 
         Raises:
-            SourceError: none has truth beside it.
+            SourceError: none has ground truth next to it.
         """
         for stem, name in list(self._stems.items())[start:]:
             path = self.folder / "images" / name
@@ -91,21 +91,21 @@ class MaskFolderSource:
             raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a file's stem")
         file = self.folder / FOLDERS[kind] / f"{key}.png"
         if not file.is_file():
-            raise ImageError(f"{shown(file)}: no such file; the image has no truth of kind {kind}")
+            raise ImageError(f"{shown(file)}: no such file; the image has no ground truth of kind {kind}")
         return read_depth(file) if kind == "depth" else relabelled(read_labels(file), self._classes[kind][1], file)
 
     def _check(self, kind: str) -> None:
         if kind not in self.kinds:
-            raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has {', '.join(self.kinds)}")
+            raise SourceError(f"{self.name}: no ground truth of kind {kind!r}; this source has {', '.join(self.kinds)}")
 
     @cached_property
     def _stems(self) -> dict[str, str]:
-        """Stem -> file name of each image with truth."""
+        """Stem -> file name of each image with ground truth."""
         beside = [name for kind in self.kinds for name in _names(self.folder / FOLDERS[kind])]
         there = {Path(name).stem for name in beside if name.endswith(".png")}
         stems = {Path(name).stem: name for name in _names(self.folder / "images") if Path(name).stem in there}
         if not stems:
-            raise SourceError(f"{self.name}: no image in images/ has truth of its name; expected masks/NAME.png")
+            raise SourceError(f"{self.name}: no image in images/ has ground truth of its name; expected masks/NAME.png")
         return stems
 
     @cached_property
@@ -115,7 +115,7 @@ class MaskFolderSource:
 
 
 def is_mask_folder(folder: Path) -> bool:
-    """Whether images and truth lie beside each other in a folder."""
+    """Whether images and ground truth are in one folder next to each other."""
     return (folder / "images").is_dir() and any((folder / place).is_dir() for place in FOLDERS.values())
 
 
@@ -156,7 +156,7 @@ def _listed(folder: Path, kind: str) -> dict[int, str]:
             if (folder / f"{stem}{ending}").is_file():
                 return read_class_names(folder / f"{stem}{ending}")
     raise SourceError(
-        f"{shown(folder)}: nothing names the classes of {FOLDERS[kind]}/; expected {LISTS[kind][0]}.txt, a name a line"
+        f"{shown(folder)}: no class names of {FOLDERS[kind]}/; expected {LISTS[kind][0]}.txt, one name per line"
     )
 
 

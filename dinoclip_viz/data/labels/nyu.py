@@ -36,7 +36,7 @@ class NyuSource:
 
     Attributes:
         file: the list.
-        folder: what its paths start from; by default a usual place beside the list.
+        folder: what its paths start from; by default a usual folder next to the list.
         unit: metres of one step of the depth maps.
     """
 
@@ -88,7 +88,7 @@ class NyuSource:
 
     def _check(self, kind: str) -> None:
         if kind != "depth":
-            raise SourceError(f"{self.name}: no truth of kind {kind!r}; this source has depth")
+            raise SourceError(f"{self.name}: no ground truth of kind {kind!r}; this source has depth")
 
     @cached_property
     def _rows(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dinoclip_viz.data.base import SourceError
-from dinoclip_viz.data.labels.ade20k import ADE20K_NAMES, Ade20kSource, is_ade20k
+from dinoclip_viz.data.labels.ade20k import ADE20K_NAMES, ade20k_source, is_ade20k
 from dinoclip_viz.data.labels.cityscapes import CITYSCAPES_NAMES, cityscapes
 from dinoclip_viz.data.labels.coco_labels import COCO_OBJECTS, COCO_STUFF, coco_object, coco_stuff
 from dinoclip_viz.data.labels.context import CONTEXT_NAMES, context_root, context_source
@@ -78,7 +78,7 @@ class SegmentationSet:
         name: one of `SEGMENTATION_SETS`, or of a folder.
         classes: C names in the order of the labels, without the background.
         prompts: C times one or more texts that stand for a class: itself and its usual synonyms.
-        first: label of the first class in the truth: 1 where label 0 is the background.
+        first: label of the first class in the ground truth: 1 where label 0 is the background.
         with_background: whether the benchmark's figure counts the background as a class.
         background: words given to the background, openly; none for most.
         templates: the usual ones: "openai" for CLIP's 80, "none" for prompts as they are.
@@ -128,7 +128,7 @@ def segmentation_set(name: str, source: TruthSource | None = None) -> Segmentati
 
 
 def open_segmentation(name: str, path: str | os.PathLike[str], split: str | None = None) -> TruthSource:
-    """The source of a benchmark's images and truth.
+    """The source of a benchmark's images and ground truth.
 
     Args:
         name: one of `SEGMENTATION_SETS`, or "folder".
@@ -189,7 +189,7 @@ def _context(folder: Path, split: str | None) -> TruthSource | None:
 
 
 def _ade20k(folder: Path, split: str | None) -> TruthSource | None:
-    return Ade20kSource(folder, split or "validation") if is_ade20k(folder) else None
+    return ade20k_source(folder, split or "validation") if is_ade20k(folder) else None
 
 
 _OPEN: Mapping[str, Callable[[Path, str | None], TruthSource | None]] = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dinoclip_viz.data.base import Sample, Source, SourceError
-from dinoclip_viz.data.labels.ade20k import Ade20kSource, is_ade20k
+from dinoclip_viz.data.labels.ade20k import ade20k_source, is_ade20k
 from dinoclip_viz.data.labels.masks import MaskFolderSource, is_mask_folder
 from dinoclip_viz.data.labels.nyu import NyuSource, is_nyu_list, nyu_lists
 from dinoclip_viz.data.labels.voc import voc_root, voc_source
@@ -24,7 +24,8 @@ from dinoclip_viz.data.playground import PlaygroundSource, playground_of
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.playground import CLASSES, PARTS
 from dinoclip_viz.playground.layout import FAR
-from dinoclip_viz.playground.render import render, truth
+from dinoclip_viz.playground.render import ground_truth as truth
+from dinoclip_viz.playground.render import render
 from dinoclip_viz.playground.world import sample
 
 TruthKind = Literal["class", "parts", "depth"]
@@ -35,17 +36,17 @@ ACCEPTED = (
     "or depth/, or a list of NYU Depth (lines of image, depth map, focal length)"
 )
 _TRAINING, _TESTING = ("train", "training"), ("val", "validation", "test")
-_SKY = FAR - 1e-3  # the drawn sky, and all beyond what a camera can tell, lies at FAR
+_SKY = FAR - 1e-3  # the sky of a scene, and all beyond the range of a camera, lies at FAR
 
 _SCENE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
 @runtime_checkable
 class TruthSource(Source, Protocol):
-    """A source that also knows the truth about every pixel of its images.
+    """A source that also knows the ground truth of every pixel of its images.
 
     Attributes:
-        kinds: which truths it has.
+        kinds: which ground truth it has.
         depth_range: metres above the first and up to the second count in measures of depth.
     """
 
@@ -64,7 +65,7 @@ class TruthSource(Source, Protocol):
         ...
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The truth about one image, (height, width).
+        """The ground truth about one image, (height, width).
 
         Args:
             key: the sample's.
@@ -72,17 +73,17 @@ class TruthSource(Source, Protocol):
                 float32 metres, 0 where it is not known.
 
         Raises:
-            ImageError: the file of this truth is missing or broken.
-            SourceError: the source has no such truth or no such key.
+            ImageError: the file of this ground truth is missing or broken.
+            SourceError: the source has no such ground truth or no such key.
         """
         ...
 
 
 @dataclass(frozen=True)
 class DrawnTruth:
-    """The playground with its truth; scenes are drawn for each question.
+    """The playground with its ground truth; scenes are drawn for each question.
 
-    Depth counts from 1 m to below 40 m: there the drawn sky stands, which has no distance.
+    Depth counts from 1 m to below 40 m: there the sky of a scene stands, which has no distance.
 
     Attributes:
         images: the source of the images.
@@ -139,7 +140,7 @@ class DrawnTruth:
 
 
 def open_truths(text: str | os.PathLike[str], split: str | None = None, training: bool = False) -> TruthSource:
-    """The source with truth that a name or path stands for; its first sample is looked at.
+    """The source with ground truth that a name or path stands for; its first sample is looked at.
 
     Args:
         text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; the folder of Pascal VOC (VOCdevkit or VOC2012),
@@ -164,15 +165,15 @@ def open_truths(text: str | os.PathLike[str], split: str | None = None, training
 def pairs(
     source: TruthSource, kind: str, limit: int | None = None
 ) -> Iterator[tuple[Sample, tuple[Image.Image, NDArray[np.generic]] | str]]:
-    """Each sample with its image and truth, or with the reason why it cannot be used.
+    """Each sample with its image and ground truth, or with the reason why it is invalid.
 
     Args:
         source: where they are from.
-        kind: of truth.
+        kind: of ground truth.
         limit: how many samples are looked at; None for all.
 
     Raises:
-        SourceError: the source as a whole cannot be read, or has no such truth.
+        SourceError: the source as a whole cannot be read, or has no such ground truth.
     """
     check_kind(source, kind)
     for one in islice(source.samples(), limit):
@@ -183,26 +184,26 @@ def pairs(
             continue
         if known.shape != (image.height, image.width):
             found = f"{known.shape[1]} x {known.shape[0]}"
-            yield one, f"{one.path or one.key}: {image.width} x {image.height} pixels, but its truth has {found}"
+            yield one, f"{one.path or one.key}: {image.width} x {image.height} pixels, but its ground truth has {found}"
         else:
             yield one, (image, known)
 
 
 def check_kind(source: TruthSource, kind: str) -> str:
-    """The kind, if the source has such truth.
+    """The kind, if the source has such ground truth.
 
     Raises:
         SourceError: it has not.
     """
     if kind not in source.kinds:
-        raise SourceError(f"{source.name}: no truth of kind {kind!r}; this source has {', '.join(source.kinds)}")
+        raise SourceError(f"{source.name}: no ground truth of kind {kind!r}; this source has {', '.join(source.kinds)}")
     return kind
 
 
 def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
     if name == "playground" or name.startswith("playground:"):
         if split is not None:
-            raise SourceError(f"{name}: has no splits; leave split {shown(split)} out and name another seed")
+            raise SourceError(f"{name}: has no splits; omit split {shown(split)} and name another seed")
         return DrawnTruth(playground_of(name))
     path = Path(name).expanduser()
     if path.is_file():
@@ -214,10 +215,10 @@ def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
     if (root := voc_root(path)) is not None:
         return voc_source(root, split or usual[0])
     if is_ade20k(path):
-        return Ade20kSource(path, split or usual[1])
+        return ade20k_source(path, split or usual[1])
     if is_mask_folder(path):
         if split is not None:
-            raise SourceError(f"{shown(path)}: has no splits; leave split {shown(split)} out, or name a folder a split")
+            raise SourceError(f"{shown(path)}: has no splits; omit split {shown(split)}, or name a folder a split")
         return MaskFolderSource(path)
     if lists := nyu_lists(path):
         wanted = [file for file in lists if any(word in file.stem for word in ((split,) if split else usual))]
@@ -225,4 +226,4 @@ def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
             return NyuSource(wanted[0])
         names = ", ".join(file.name for file in lists)
         raise SourceError(f"{shown(path)}: the lists {names}; name the file that is meant")
-    raise SourceError(f"{shown(path)}: no truth was found in this folder; expected {ACCEPTED}")
+    raise SourceError(f"{shown(path)}: no ground truth was found in this folder; expected {ACCEPTED}")

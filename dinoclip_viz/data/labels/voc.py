@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinoclip_viz.data.labels.listed_masks import IMAGES, ListedMaskSource
+from dinoclip_viz.data.labels.class_masks import ClassMaskSource
+from dinoclip_viz.data.labels.listed_masks import IMAGES, ListedLayout
 
 VOC_NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -15,14 +16,14 @@ VOC_NAMES = (
 _LISTS = Path("ImageSets") / "Segmentation"
 
 
-def voc_source(folder: Path, split: str = "val") -> ListedMaskSource:
+def voc_source(folder: Path, split: str = "val") -> ClassMaskSource:
     """The images of one list of VOC with their class masks; contours are of unknown class.
 
     Args:
         folder: VOC2012, or another year's.
         split: train, val, or any list in ImageSets/Segmentation.
     """
-    return ListedMaskSource(folder, split, VOC_NAMES, "SegmentationClass", _LISTS)
+    return ClassMaskSource(folder, split, ListedLayout(VOC_NAMES, "SegmentationClass", _LISTS))
 
 
 def voc_root(folder: Path) -> Path | None:

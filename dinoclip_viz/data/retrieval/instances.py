@@ -17,9 +17,9 @@ Lists = Mapping[str, tuple[int, ...]]
 """One query's "easy", "hard" and "junk": numbers of samples of the gallery."""
 
 VIEWS = ("query", "easy", "hard")
-_SIDES = {"query": (0.8, 0.95), "easy": (0.8, 0.95), "hard": (0.5, 0.65)}  # of the crop, as shares of the scene's
+_SIDES = {"query": (0.8, 0.95), "easy": (0.8, 0.95), "hard": (0.5, 0.65)}  # of the crop, as fractions of the scene's
 _SHAKES = {"query": 0.0, "easy": 0.1, "hard": 0.3}  # of brightness, contrast and saturation
-_INSIDE = 0.25  # the object's centre lies at least so far from a crop's edges, as a share of the crop's side
+_INSIDE = 0.25  # the object's centre lies at least so far from a crop's edges, as a fraction of the crop's side
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class InstanceSet:
         name: as a person would name it.
         queries: Q images, one object each, cropped as the data set has it.
         gallery: N images.
-        truth: Q times the lists of the gallery's samples.
+        ground truth: Q times the lists of the gallery's samples.
     """
 
     name: str
@@ -63,7 +63,7 @@ class SampleList:
 
 @dataclass(frozen=True)
 class DrawnView:
-    """One view of a drawn scene, drawn when it is called: a crop round its first object, its light shaken.
+    """One view of a playground scene, drawn when it is called: a crop round its first object, its light shaken.
 
     Attributes:
         scene: the source that the scene is of.
@@ -99,7 +99,7 @@ def drawn_instances(scenes: PlaygroundSource) -> InstanceSet:
     """Every scene seen three times: as a query, and in the gallery in an easy and in a hard view.
 
     A scene drawn again in other colours would be another object, so an instance is one scene in different crops and
-    light, and the other scenes' views are what it must be told from; scenes have classes, colours and backgrounds in
+    light, and the views of other scenes are distractors; scenes have classes, colours and backgrounds in
     common. Easy: nearly the same crop. Hard: half of the scene's side, shifted, brightness, contrast and saturation
     shaken by up to 30 %.
 

@@ -1,4 +1,4 @@
-"""Revisited Oxford and Paris in their own files: ground truth as JSON, images in jpg/ beside it."""
+"""Revisited Oxford and Paris in their own files: ground truth as JSON, images in jpg/ next to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dinoclip_viz.data.base import Sample, SourceError
 from dinoclip_viz.data.captions.rows import read_json
 from dinoclip_viz.data.locations import shown
 from dinoclip_viz.data.retrieval.instances import InstanceSet, Lists, SampleList
-from dinoclip_viz.images import ImageError, load_image
+from dinoclip_viz.images import ImageError, Levels, load_image
 
 LISTS = ("easy", "hard", "junk")
 _FORM = "expected {imlist: [name, ...], qimlist: [name, ...], gnd: [{bbx: [x0, y0, x1, y1], easy, hard, junk}, ...]}"
@@ -33,12 +33,19 @@ class CroppedImage:
     box: tuple[float, float, float, float]
 
     def __call__(self) -> Image.Image:
+        """The part, RGB; errors as in `read`."""
+        return self.read()
+
+    def read(self, levels: Levels = None) -> Image.Image:
         """The part, RGB.
+
+        Args:
+            levels: as in `load_image`, for the whole image.
 
         Raises:
             ImageError: the image cannot be read, or the box does not lie in it.
         """
-        image = load_image(self.path)
+        image = load_image(self.path, levels=levels)
         left, top = (max(0, round(value)) for value in self.box[:2])
         right, bottom = (min(side, round(value)) for side, value in zip(image.size, self.box[2:], strict=True))
         if left >= right or top >= bottom:
@@ -53,10 +60,10 @@ def open_oxford(path: str | PathLike[str]) -> InstanceSet:
     when it is opened and therefore never is; the same as JSON is read.
 
     Args:
-        path: the JSON file, such as gnd_roxford5k.json, with the images in jpg/ beside it; or its folder.
+        path: the JSON file, such as gnd_roxford5k.json, with the images in jpg/ next to it; or its folder.
 
     Raises:
-        SourceError: it is a pickle (the message says how to convert it), it is missing, or of another form.
+        SourceError: it is a pickle (the message names the conversion), it is missing, or of another form.
     """
     file = _file(Path(path).expanduser())
     if file.suffix.lower() in (".pkl", ".pickle"):

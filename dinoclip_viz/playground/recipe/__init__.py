@@ -1,1 +1,1 @@
-"""How the embedded models were trained: images drawn once, then `clip`, `dino` and `projectors`, each resumable."""
+"""Recipe of the embedded models: images rendered once, then encoders, projector and heads, each resumable."""

@@ -1,4 +1,4 @@
-"""The training images, drawn once into memory maps: every layout in two looks, with captions for each."""
+"""The training images, rendered once into memory maps: every layout in two looks, with captions of each."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SIDE, LOOKS, CHUNK = 128, 2, 1000
 
 
 class Images:
-    """Drawn scenes on disk.
+    """Rendered scenes on disk.
 
     Attributes:
-        pixels: (N, 2, 3, 128, 128) uint8; the two looks of a layout share every edge and no colour.
+        pixels: (N, 2, 3, 128, 128) uint8; the two looks of a layout have the same edges and different colours.
         captions: N lists of two lists of captions.
     """
 
@@ -35,7 +35,13 @@ class Images:
 
 
 def draw_images(folder: Path, seed: int, count: int, workers: int) -> Images:
-    """Images of `count` layouts of a seed, drawn in chunks by `workers` processes; chunks already there are kept.
+    """Images of `count` layouts of a seed, rendered in chunks by `workers` processes; existing chunks are kept.
+
+    Args:
+        folder: for the images.
+        seed: of the layouts.
+        count: number of layouts.
+        workers: number of processes.
 
     Raises:
         ValueError: the folder holds images of another seed or count.
@@ -45,7 +51,7 @@ def draw_images(folder: Path, seed: int, count: int, workers: int) -> Images:
     record = folder / "settings.json"
     if record.exists() and json.loads(record.read_text()) != settings:
         raise ValueError(
-            f"{folder} holds images drawn as {record.read_text()}; expected {settings}; name another folder"
+            f"{folder} holds images of settings {record.read_text()}; expected {settings}; name another folder"
         )
     record.write_text(json.dumps(settings))
     shape = (count, LOOKS, 3, SIDE, SIDE)
@@ -57,7 +63,7 @@ def draw_images(folder: Path, seed: int, count: int, workers: int) -> Images:
         jobs = [pool.submit(_draw_chunk, folder, seed, start, min(start + CHUNK, count)) for start in starts]
         for done, job in enumerate(jobs, start=1):
             job.result()
-            log.info("drew %d of %d chunks of %d layouts", done, len(jobs), CHUNK)
+            log.info("rendered %d of %d chunks of %d layouts", done, len(jobs), CHUNK)
     every = [json.loads(_captions_file(folder, start).read_text()) for start in range(0, count, CHUNK)]
     (folder / "captions.json").write_text(json.dumps([captions for chunk in every for captions in chunk]))
     return Images(folder)

@@ -1,4 +1,4 @@
-"""A training loop that may be stopped at any moment and goes on where it was: seeded steps, checkpoints, PAUSE."""
+"""A resumable training loop: seeded steps, checkpoints, and a PAUSE file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dinoclip_viz.playground.recipe.optimiser import Optimiser
 log = logging.getLogger(__name__)
 
 PAUSE = "PAUSE"
-"""While a file of this name lies in the run's folder or in the one above it, training halts."""
+"""Training is suspended while a file of this name is in the run's folder or its parent."""
 
 
 class Loop:
-    """Counts the steps of one run, keeps its average weights and its checkpoint.
+    """Steps, averaged weights and checkpoint of one run.
 
     Attributes:
-        modules: name -> what is trained.
-        average: the moving average of `modules["model"]`, what the run is for.
-        step: steps done.
-        seconds: time spent training, over all sittings.
+        modules: name -> trained module.
+        average: the moving average of `modules["model"]`, the result of the run.
+        step: completed steps.
+        seconds: training time, over all resumptions.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class Loop:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run is kept."""
+        """File of the checkpoint."""
         return self.folder / "checkpoint.pt"
 
     @property
     def progress(self) -> float:
-        """Share of the run that is done, 0 to 1."""
+        """Completed fraction of the run, 0 to 1."""
         return self.step / self.steps
 
     def generator(self) -> torch.Generator:
-        """The chance of this step alone: the same whether or not the run was interrupted."""
+        """The random generator of this step, independent of interruptions."""
         return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
 
     def run(self, save_every: float = 180.0) -> Iterator[int]:
-        """The steps that are left, one by one; the caller computes gradients and calls `update`."""
+        """The remaining steps; the caller computes gradients and calls `update`."""
         saved = time.monotonic()
         while self.step < self.steps:
             self._wait_while_paused()
@@ -70,7 +70,7 @@ class Loop:
         self.save()
 
     def update(self) -> None:
-        """One step of the optimiser on a warmed-up cosine, then of the average."""
+        """One optimiser step on a cosine schedule with warm-up, then an update of the average."""
         warm = min(1.0, (self.step + 1) / 60)
         self.optimiser.step(warm * (0.5 * (1 + math.cos(math.pi * self.progress)) + 0.005))
         keep = min(0.99 + 0.009 * self.progress, 1 - 1 / (self.step + 10))
@@ -78,7 +78,7 @@ class Loop:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.modules["model"].parameters()), 1 - keep)
 
     def record(self, **values: float) -> None:
-        """A line of the run's log."""
+        """Append a line to the run's log."""
         line = {
             "step": self.step,
             "minutes": round(self.seconds / 60, 2),
@@ -89,7 +89,7 @@ class Loop:
         log.info("%s: %s", self.folder.name, line)
 
     def save(self) -> None:
-        """Write the checkpoint aside, then put it in place."""
+        """Write the checkpoint to a temporary file, then move it to its path."""
         state = {
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "average": self.average.state_dict(),
@@ -108,7 +108,7 @@ class Loop:
         self.average.load_state_dict(state["average"])
         self.optimiser.restore(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
-        log.info("%s goes on at step %d of %d", self.folder, self.step, self.steps)
+        log.info("%s resumes at step %d of %d", self.folder, self.step, self.steps)
 
     def _wait_while_paused(self) -> None:
         while (self.folder / PAUSE).exists() or (self.folder.parent / PAUSE).exists():

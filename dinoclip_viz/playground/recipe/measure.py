@@ -1,4 +1,4 @@
-"""What the embedded models can do, measured on scenes of seeds that they were never trained on."""
+"""Evaluation of the embedded models on scenes of held-out seeds."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Numbers = dict[str, float]
 
 
 def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
-    """Every figure of the embedded models' cards, on scenes of `seed` and the seeds after it.
+    """Every metric of the embedded models' cards, on scenes of `seed` and the five seeds after it.
 
     Args:
-        seed: 1000 or more; seeds below were trained on.
-        count: scenes a figure; dense figures take a fifth of it, galleries twice.
+        seed: 1000 or more; the models were trained on seeds below.
+        count: scenes per metric; dense metrics use a fifth of it, galleries twice as many.
 
     Raises:
-        ValueError: a seed that was trained on, or fewer than 50 scenes.
+        ValueError: a seed below 1000, or fewer than 50 scenes.
     """
     if seed < 1000:
-        raise ValueError(f"seed is {seed}, but seeds below 1000 were trained on; expected 1000 or more")
+        raise ValueError(f"seed is {seed}, which the models were trained on; expected 1000 or more")
     if count < 50:
         raise ValueError(f"count is {count}; expected 50 scenes or more")
     model, clip = load_model("playground"), load_model("playground-clip")
@@ -76,22 +76,22 @@ def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
 
 
 def zero_shot(model: ImageTextModel, scenes: Sequence[Scene]) -> Numbers:
-    """Top-1 of the 20 bare class names on single-object scenes, and with the model's own templates."""
+    """Top-1 accuracy on single-object scenes with the 20 bare class names, and with the model's templates."""
     features = model.encode_images([scene.image for scene in scenes], methods=())
-    truth = class_numbers(scenes)
+    labels = class_numbers(scenes)
     scores = {"bare_names": classify(model, features, CLASSES, ["{}"]), "templates": classify(model, features, CLASSES)}
-    return {f"top1_{name}": (values.argmax(1) == truth).float().mean().item() for name, values in scores.items()}
+    return {f"top1_{name}": (values.argmax(1) == labels).float().mean().item() for name, values in scores.items()}
 
 
 def retrieval(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:
-    """Recall of caption 0 by the image, and of the image by caption 0."""
+    """Recall in both directions between images and their first captions."""
     images = model.encode_images([scene.image for scene in scenes], methods=()).pooled
     texts = model.encode_texts([scene.captions[0] for scene in scenes]).pooled
     return recall(images, texts, range(len(scenes)))
 
 
 def caption_ceiling(scenes: Sequence[Scene]) -> float:
-    """R@1 of an oracle, both ways: scenes that share caption 0 are told apart by luck alone."""
+    """R@1 of an oracle, in both directions: scenes with equal first captions are indistinguishable."""
     captions = [scene.captions[0] for scene in scenes]
     return float(np.mean([1 / captions.count(caption) for caption in captions]))
 
@@ -108,8 +108,8 @@ def probes(encoder: ImageEncoder, gallery: Sequence[Scene], queries: Sequence[Sc
         "colour": [torch.tensor([colours.index(s.objects[0]["colour"]) for s in g]) for g in (gallery, queries)],
         "background": [torch.tensor([backgrounds.index(s.background) for s in g]) for g in (gallery, queries)],
     }
-    for name, (known, asked) in targets.items():
-        numbers[f"linear_{name}"] = LinearProbe(grid=[0.1]).fit(both[0], known).score(both[1], asked)
+    for name, (known, queried) in targets.items():
+        numbers[f"linear_{name}"] = LinearProbe(grid=[0.1]).fit(both[0], known).score(both[1], queried)
     return numbers
 
 
@@ -119,39 +119,39 @@ def class_numbers(scenes: Sequence[Scene]) -> Tensor:
 
 
 def segmentation(encoder: ImageEncoder, train: Sequence[Scene], test: Sequence[Scene]) -> Numbers:
-    """A linear layer on frozen patches: mIoU of class, of foreground and of part, over patches, not pixels.
+    """Patch-level mIoU of classes, foreground and parts, of a linear layer on frozen patches.
 
     The background is a class of each.
     """
     features = [encoder.encode([scene.image for scene in group], fit="whole") for group in (train, test)]
     numbers: Numbers = {}
-    for truth, listed in (("mask", CLASSES), ("parts", PARTS)):
+    for target, listed in (("mask", CLASSES), ("parts", PARTS)):
         names = ["background", *listed]
-        head = PatchHead(names=names).fit([(features[0], [getattr(scene, truth) for scene in train])])
+        head = PatchHead(names=names).fit([(features[0], [getattr(scene, target) for scene in train])])
         predicted = head.patch_values(features[1])
-        asked = truth_grids([getattr(scene, truth) for scene in test], features[1].grid, len(names))
-        found = Confusion(names).add(predicted, asked).miou
-        if truth == "mask":
+        wanted = label_grids([getattr(scene, target) for scene in test], features[1].grid, len(names))
+        found = Confusion(names).add(predicted, wanted).miou
+        if target == "mask":
             numbers["class_miou"] = found
-            numbers["foreground_miou"] = Confusion(2).add((predicted > 0).long(), (asked > 0).long()).miou
+            numbers["foreground_miou"] = Confusion(2).add((predicted > 0).long(), (wanted > 0).long()).miou
         else:
             numbers["part_miou"] = found
     return numbers
 
 
-def truth_grids(masks: Sequence[NDArray[np.uint8]], grid: tuple[int, int], labels: int) -> Tensor:
-    """(B, H, W) the label that most pixels of each patch have."""
+def label_grids(masks: Sequence[NDArray[np.uint8]], grid: tuple[int, int], labels: int) -> Tensor:
+    """(B, H, W) majority label of each patch."""
     return torch.stack([patch_labels(mask, grid, labels) for mask in masks])
 
 
 def pca_foreground(encoder: ImageEncoder, scenes: Sequence[Scene]) -> Numbers:
-    """IoU of PatchPCA's foreground, fitted jointly, with the mask's patches, and the share of right polarity."""
+    """Patch-level IoU of PatchPCA's foreground, fitted jointly, and the fraction of scenes with correct polarity."""
     features = encoder.encode([scene.image for scene in scenes], fit="whole")
     found = PatchPCA(components=3).fit(features).foreground(features).flatten(1)
-    truth = truth_grids([(s.mask > 0).astype(np.uint8) for s in scenes], features.grid, 2).flatten(1).bool()
+    wanted = label_grids([(s.mask > 0).astype(np.uint8) for s in scenes], features.grid, 2).flatten(1).bool()
 
     def overlap(mask: Tensor) -> Tensor:
-        return (mask & truth).sum(1) / (mask | truth).sum(1).clamp(min=1)
+        return (mask & wanted).sum(1) / (mask | wanted).sum(1).clamp(min=1)
 
     return {
         "iou": overlap(found).mean().item(),
@@ -160,7 +160,7 @@ def pca_foreground(encoder: ImageEncoder, scenes: Sequence[Scene]) -> Numbers:
 
 
 def pointing(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:
-    """Share of the classes in a scene whose hottest pixel lies on them, for every method, and the share by chance."""
+    """Pointing accuracy per method: the fraction of classes whose maximum lies on them, next to that by chance."""
     hits: dict[str, list[float]] = {method: [] for method in model.methods}
     chance: list[float] = []
     for scene in scenes:
@@ -168,25 +168,25 @@ def pointing(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Number
         if not present:
             continue
         features = model.encode_images([scene.image], fit="whole")
-        places = [scene.mask == CLASSES.index(name) + 1 for name in present]
-        chance += [float(place.mean()) for place in places]
+        masks = [scene.mask == CLASSES.index(name) + 1 for name in present]
+        chance += [float(mask.mean()) for mask in masks]
         for method in model.methods:
             maps = heatmap(model, features, present, method)
-            hits[method] += [bool(p.flat[int(m.argmax())]) for m, p in zip(maps, places, strict=True)]
+            hits[method] += [bool(mask.flat[int(values.argmax())]) for values, mask in zip(maps, masks, strict=True)]
     named = {method: {"hit": float(np.mean(values))} for method, values in hits.items()}
     return {**named, "chance": {"hit": float(np.mean(chance))}, "default": named[model.default_method]}
 
 
 def words(model: ImageTextModel, known: Sequence[Scene], scenes: Sequence[Scene]) -> dict[str, Numbers]:
-    """How well heat maps of the 20 class names find the drawn masks, for every method.
+    """Segmentation metrics of the heat maps of the 20 class names, per method.
 
-    "miou" and "accuracy": every pixel of an object takes the class whose map is hottest there, the background is left
-    out. "miou_with_background": pixels whose hottest map is below a cosine are background, a class of its own; the
-    cosine is the best of a hundred on the `known` scenes.
+    "miou" and "accuracy": argmax over classes at every pixel of an object, without the background.
+    "miou_with_background": the background is a class, predicted where the maximum is below a cosine threshold, the best
+    of a hundred on the `known` scenes.
     """
-    asked, seen = ([(scene.image, scene.mask) for scene in group] for group in (scenes, known))
+    test, tuning = ([(scene.image, scene.mask) for scene in group] for group in (scenes, known))
     figures = {}
-    for method, found in measure_words(model, WordsTask(Vocabulary.of(CLASSES)), asked, seen).items():
+    for method, found in measure_words(model, WordsTask(Vocabulary.of(CLASSES)), test, tuning).items():
         whole = found.whole.miou if found.whole is not None else float("nan")
         objects = found.objects
         figures[method] = {"miou": objects.miou, "accuracy": objects.accuracy, "miou_with_background": whole}

@@ -1,4 +1,4 @@
-"""Muon on the hidden matrices, AdamW on the rest: the optimiser that makes tiny transformers learn in an hour."""
+"""Muon for hidden matrices and AdamW for the other parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def orthogonalise(gradients: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrices, roughly, by a quintic Newton-Schulz iteration (Jordan 2024).
+    """Approximately the nearest semi-orthogonal matrices, by a quintic Newton-Schulz iteration (Jordan 2024).
 
     Args:
         gradients: (N, A, B) with A <= B, any scale.
@@ -25,7 +25,7 @@ def orthogonalise(gradients: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon:
-    """Muon in float32, matrices of one shape orthogonalised together: on a CPU much faster than one by one."""
+    """Muon in float32; matrices of one shape are orthogonalised together, which is faster on a CPU."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], rate: float, decay: float, momentum: float = 0.95) -> None:
         self.rate, self.decay, self.momentum = rate, decay, momentum
@@ -54,7 +54,7 @@ class Muon:
         return [momenta for _, momenta in self.groups]
 
     def restore(self, state: list[list[Tensor]]) -> None:
-        """Momenta from a checkpoint."""
+        """Load momenta from a checkpoint."""
         for (_, momenta), saved in zip(self.groups, state, strict=True):
             for momentum, value in zip(momenta, saved, strict=True):
                 momentum.copy_(value)
@@ -81,7 +81,7 @@ class Optimiser:
         self.muon = Muon(hidden, rate, decay)
 
     def step(self, factor: float) -> None:
-        """One update at `factor` times the learning rate, gradients clipped before and freed after."""
+        """One update at `factor` times the learning rate; gradients are clipped first and freed afterwards."""
         nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
         for group in self.adam.param_groups:
             group["lr"] = self.rate * factor
@@ -91,10 +91,10 @@ class Optimiser:
             parameter.grad = None
 
     def state(self) -> dict[str, object]:
-        """All that a resumed run needs."""
+        """The state for a checkpoint."""
         return {"adam": self.adam.state_dict(), "muon": self.muon.state()}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Continue from `state`."""
+        """Load the state from a checkpoint."""
         self.adam.load_state_dict(state["adam"])  # type: ignore[arg-type]
         self.muon.restore(state["muon"])  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""How the projector between playground-dino and playground-clip was trained, both frozen: stores, then a recipe.
+"""Recipe of the projector from playground-dino to playground-clip, both frozen: feature stores, then training.
 
-Nothing here is special to the playground but its sources: `dinoclip embed` and `dinoclip train` do the same with any
-images, captions and encoders.
+Only the sources are specific to the playground: `dinoclip embed` and `dinoclip train` do the same with any images,
+captions and encoders.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders import load_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
-from dinoclip_viz.encoders.batching import BatchedImageEncoder, BatchedTextEncoder
+from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder, BatchedTextEncoder
+from dinoclip_viz.pipeline import embed
 from dinoclip_viz.training import find_recipe, fit_projector, pick_stores
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ class ProjectorRecipe:
 
     Attributes:
         recipe: name of the recipe in `dinoclip_viz.training`.
-        images: scenes for the first head, at 96 px, of `seed`.
-        patch_images: scenes for the patch head, at `patch_size` pixels, of `patch_seed`.
+        images: number of scenes for the first head, at 96 px, of `seed`.
+        patch_images: number of scenes for the patch head, at `patch_size` pixels, of `patch_seed`.
     """
 
     recipe: str = "best"
@@ -41,13 +41,13 @@ class ProjectorRecipe:
 
 
 def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path, Path] | None = None) -> Path:
-    """Train the projector, or go on where an earlier call stopped; its folder, as `load_model` reads it.
+    """Train the projector, resuming an earlier call, and return its folder, as `load_model` reads it.
 
     Args:
-        folder: where stores, checkpoints and the finished projector are kept.
+        folder: for stores, checkpoints and the trained projector.
         recipe: settings.
-        encoders: folders of the CLIP and the DINO that it joins, by default the embedded ones. The finished folder
-            names the embedded ones all the same: it belongs beside them.
+        encoders: folders of the CLIP and the DINO, by default the embedded ones. The projector names the embedded ones
+            in any case.
     """
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
     images = [named(load_encoder(dino_name), DINO), named(load_encoder(clip_name), CLIP)]
@@ -58,19 +58,19 @@ def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path,
     patched = PlaygroundSource(recipe.patch_seed, recipe.patch_images, recipe.patch_size)
     embed(patched, images, folder / "patches", texts, size=recipe.patch_size, patches="full")
     log.info("the patches of %d images are encoded", recipe.patch_images)
-    pooled, patches = (pick_stores(place, place) for place in (folder / "stores", folder / "patches"))
+    pooled, patches = (pick_stores(path, path) for path in (folder / "stores", folder / "patches"))
     target = folder / "model"
     fit_projector(*pooled, recipe=find_recipe(recipe.recipe), folder=target, patches=patches)
     return target
 
 
 def named(encoder: ImageEncoder, name: str) -> ImageEncoder:
-    """The encoder under the name that it will have in the package."""
+    """The encoder renamed to its name in the package."""
     if not isinstance(encoder, BatchedImageEncoder):
         return encoder
     return replace(encoder, name=name, space=name, patch_space=encoder.patch_space.replace(encoder.space, name))
 
 
 def called(texts: TextEncoder, name: str) -> TextEncoder:
-    """The text encoder likewise."""
+    """The text encoder renamed to its name in the package."""
     return replace(texts, name=name, space=name) if isinstance(texts, BatchedTextEncoder) else texts

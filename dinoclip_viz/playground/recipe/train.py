@@ -1,4 +1,4 @@
-"""The whole recipe of the embedded models: draw, train both encoders, then the projector; every stage is resumable."""
+"""The whole recipe of the embedded models: scenes, both encoders, projector and heads; every stage is resumable."""
 
 from __future__ import annotations
 
@@ -18,31 +18,30 @@ log = logging.getLogger(__name__)
 
 SEED, LAYOUTS = 1, 48_000
 DURATION = (
-    "about 4 minutes of drawing on two cores, 85 minutes a model on one core each, 35 minutes for the projector, a few "
-    "for the heads"
+    "about 4 minutes for rendering on two cores, 85 minutes per model on one core each, 35 minutes for the "
+    "projector, a few for the heads"
 )
 
 
 def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str, str]:
-    """Train every embedded model in `folder`, or go on where an earlier call stopped.
+    """Train every embedded model in `folder`, resuming an earlier call.
 
-    Takes about 4 minutes of drawing on two cores, then 85 minutes, both encoders side by side on one core each, then 35
-    minutes for the projector and a few for the heads. A file named PAUSE in the folder halts the training while it is
-    there.
+    Duration: about 4 minutes for rendering on two cores, 85 minutes for both encoders in parallel on one core each, 35
+    minutes for the projector and a few for the heads. Training is suspended while a file named PAUSE is in the folder.
 
     Args:
-        folder: where images (4.7 GB), checkpoints and finished models are kept.
+        folder: for images (4.7 GB), checkpoints and trained models.
         threads: of each of the two trainings.
-        install: copy the finished models into the package, in place of the embedded ones.
+        install: replace the embedded models in the package by the trained ones.
 
     Returns:
-        Model name -> folder of the finished model.
+        Model name -> folder of the trained model.
 
     Raises:
-        ValueError: the folder holds images drawn with other settings.
+        ValueError: the folder holds images of other settings.
     """
     log.info("this takes %s", DURATION)
-    draw_images(folder / "pictures", SEED, LAYOUTS, workers=2)
+    draw_images(folder / "images", SEED, LAYOUTS, workers=2)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         jobs = [pool.submit(_run, stage, folder, threads) for stage in (_clip, _dino)]
         finished = {"playground-clip": jobs[0].result(), "playground-dino": jobs[1].result()}
@@ -52,7 +51,7 @@ def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str
     words = _words(folder)
     if install:
         _install({name: finished[name] for name in ("playground-projector", "heads")} | words)
-    return finished | {name: place for name, place in words.items() if name not in finished}
+    return finished | {name: path for name, path in words.items() if name not in finished}
 
 
 def _run(stage: Callable[[Path], str], folder: Path, threads: int) -> str:
@@ -62,15 +61,16 @@ def _run(stage: Callable[[Path], str], folder: Path, threads: int) -> str:
 
 
 def _clip(folder: Path) -> str:
-    from dinoclip_viz.playground.recipe.clip import ClipRecipe, train_clip
+    from dinoclip_viz.playground.recipe.clip.train import ClipRecipe, train_clip
 
-    return str(train_clip(Images(folder / "pictures"), folder / "clip", ClipRecipe()))
+    return str(train_clip(Images(folder / "images"), folder / "clip", ClipRecipe()))
 
 
 def _dino(folder: Path) -> str:
-    from dinoclip_viz.playground.recipe.dino import DinoRecipe, train_dino
+    from dinoclip_viz.playground.recipe.dino.settings import DinoRecipe
+    from dinoclip_viz.playground.recipe.dino.train import train_dino
 
-    return str(train_dino(Images(folder / "pictures"), folder / "dino", DinoRecipe()))
+    return str(train_dino(Images(folder / "images"), folder / "dino", DinoRecipe()))
 
 
 def _projector(folder: Path) -> str:
@@ -94,6 +94,6 @@ def _words(folder: Path) -> dict[str, str]:
 
 
 def _install(finished: dict[str, str]) -> None:
-    left_out = shutil.ignore_patterns("*.pt", "run.json", "README.md")
+    skipped = shutil.ignore_patterns("*.pt", "run.json", "README.md")
     for name, source in finished.items():
-        shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True, ignore=left_out)
+        shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True, ignore=skipped)

@@ -1,4 +1,4 @@
-"""Crops and colour jitter, a batch at a time."""
+"""Crops and colour jitter of batches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 
 
 def uniform(count: int, low: float, high: float, chance: torch.Generator) -> Tensor:
-    """(count,) numbers between low and high."""
+    """(count,) uniform random numbers between low and high."""
     return torch.rand(count, generator=chance) * (high - low) + low
 
 
 def normalise(images: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Images in [0, 1] with the mean and deviation that a model expects."""
+    """Images in [0, 1], standardised by mean and deviation."""
     mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
     return (images - mean) / deviation
 
@@ -34,7 +34,7 @@ def random_boxes(count: int, least: float, most: float, stretch: float, chance: 
 
 
 def cell_centres(boxes: Tensor, side: int) -> Tensor:
-    """(B, side, side, 2) where the cells of each box's grid lie, (x, y) in [-1, 1]; a negative width mirrors."""
+    """(B, side, side, 2) centres of the cells of each box's grid, (x, y) in [-1, 1]; a negative width mirrors."""
     steps = (torch.arange(side) + 0.5) / side * 2 - 1
     x = boxes[:, 0, None] * steps + boxes[:, 2, None]  # (B, side)
     y = boxes[:, 1, None] * steps + boxes[:, 3, None]
@@ -42,18 +42,18 @@ def cell_centres(boxes: Tensor, side: int) -> Tensor:
 
 
 def crop(images: Tensor, boxes: Tensor, side: int) -> Tensor:
-    """(B, C, side, side) what the boxes show."""
+    """(B, C, side, side) crops of the images at the boxes."""
     return F.grid_sample(images, cell_centres(boxes, side), padding_mode="border", align_corners=False)
 
 
 def jitter(images: Tensor, chance: torch.Generator, strength: float, hue: bool = False) -> Tensor:
-    """Images in [0, 1] with brightness, contrast and saturation shaken; with `hue`, colours turned round the grey axis.
+    """Images in [0, 1] with random brightness, contrast and saturation, and with `hue` random hues.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
-        chance: where the numbers come from.
+        chance: random generator.
         strength: 0 changes nothing; 1 scales brightness and contrast by 0.6 to 1.4.
-        hue: turn hues by up to 108 degrees, and take the colour from one image in seven.
+        hue: rotate hues by up to 108 degrees, and convert one image in seven to grey.
     """
     count, reach = len(images), 0.4 * strength
 
@@ -74,7 +74,7 @@ def jitter(images: Tensor, chance: torch.Generator, strength: float, hue: bool =
 
 
 def _hue_rotations(count: int, chance: torch.Generator) -> Tensor:
-    """(B, 3, 3) rotations round the grey axis, up to 108 degrees either way (Rodrigues)."""
+    """(B, 3, 3) rotations around the grey axis, up to 108 degrees in either direction (Rodrigues)."""
     angle = uniform(count, -0.6 * math.pi, 0.6 * math.pi, chance)
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
     k = 1 / math.sqrt(3)

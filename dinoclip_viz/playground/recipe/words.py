@@ -1,4 +1,4 @@
-"""How the light heads for words were trained: CLIP-DINOiser's layers, and the map from texts to DINO's patches."""
+"""Recipe of the open-vocabulary heads: CLIP-DINOiser's layers, and the projector from texts to DINO's patches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dinoclip_viz.training.dinoiser import HEAD, DinoiserRecipe, fit_dinoiser
 from dinoclip_viz.training.text_map import TextMapRecipe, collect, fit_text_map
 
 LAYERS = DinoiserRecipe(size=192, batch=8, steps=1_200, rounds=12, rate=3e-3, kept=1_200, least=0.85)
-"""Steps and rate as 20 minutes on one core allow; `least` is the best of five on scenes of seeds 1601 to 1605."""
+"""Settings for 20 minutes on one core; `least` is the best of five values on scenes of seeds 1601 to 1605."""
 MAP = TextMapRecipe(epochs=60, rate=2e-3)
 
 
@@ -23,8 +23,8 @@ class WordsRecipe:
 
     Attributes:
         seed: of the scenes, below 1000; size: their side in pixels.
-        dinoiser_scenes: for the two convolutions; dinoiser: their training.
-        map_scenes: for the map of texts; text_map: its training.
+        dinoiser_scenes: number of scenes for CLIP-DINOiser's layers; dinoiser: their training.
+        map_scenes: number of scenes for the projector of texts; text_map: its training.
     """
 
     seed: int = 14
@@ -36,10 +36,10 @@ class WordsRecipe:
 
 
 def train_words(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] | None = None) -> dict[str, str]:
-    """Train both, or go on where an earlier call stopped; name -> folder, as the package holds them.
+    """Train both heads, resuming an earlier call, and return model name -> folder, as in the package.
 
     Args:
-        folder: where checkpoints and the finished heads are kept.
+        folder: for checkpoints and trained heads.
         recipe: settings.
         encoders: folders of the CLIP and the DINO, by default the embedded ones.
     """
@@ -50,23 +50,23 @@ def train_words(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] |
 
 
 def train_dinoiser(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] | None = None) -> Path:
-    """Train CLIP-DINOiser's layers; the folder with what goes into playground-clip's, as float16."""
+    """Train CLIP-DINOiser's layers and return the folder of the float16 weights that playground-clip includes."""
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
     clip, dino = named(load_encoder(clip_name), CLIP), named(load_encoder(dino_name), DINO)
     scenes = PlaygroundSource(recipe.seed, recipe.dinoiser_scenes, recipe.size)
     head, _ = fit_dinoiser(clip, dino, [one.load for one in scenes.samples()], recipe.dinoiser, folder)
-    beside = folder / "model"
-    beside.mkdir(exist_ok=True)
-    head.half().save(beside / HEAD)
-    return beside
+    target = folder / "model"
+    target.mkdir(exist_ok=True)
+    head.half().save(target / HEAD)
+    return target
 
 
 def train_text_map(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] | None = None) -> Path:
-    """Train the map from texts to DINO's patches; its folder."""
+    """Train the projector from texts to DINO's patches and return its folder."""
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
     if not (folder / "config.json").is_file():
         dino, texts = named(load_encoder(dino_name), DINO), called(load_text_encoder(clip_name), CLIP)
-        drawn = stream(recipe.seed, recipe.map_scenes, recipe.size)
-        data = collect(dino, texts, ((scene.image, scene.captions) for scene in drawn), recipe.size)
+        scenes = stream(recipe.seed, recipe.map_scenes, recipe.size)
+        data = collect(dino, texts, ((scene.image, scene.captions) for scene in scenes), recipe.size)
         fit_text_map(dino, texts, data, recipe.text_map, folder)
     return folder

@@ -1,33 +1,36 @@
-"""How each class is put together from polygons: `build(name, chance)` gives the pieces, back to front."""
+"""Object classes as polygons: `build(name, chance)` returns the pieces, back to front."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from dinoclip_viz.playground.shapes import animals, plants, things, vehicles
+from dinoclip_viz.playground.shapes.animals import bird, butterfly, cat, dog, elephant, fish
 from dinoclip_viz.playground.shapes.geometry import Chance, Piece
+from dinoclip_viz.playground.shapes.plants import flower, mushroom, tree
+from dinoclip_viz.playground.shapes.things import chair, cup, hammer, house, knife, umbrella
+from dinoclip_viz.playground.shapes.vehicles import bicycle, boat, bus, car, plane
 
 BUILDERS: dict[str, Callable[[Chance], list[Piece]]] = {
-    "cat": animals.cat,
-    "dog": animals.dog,
-    "elephant": animals.elephant,
-    "bird": animals.bird,
-    "fish": animals.fish,
-    "butterfly": animals.butterfly,
-    "car": vehicles.car,
-    "bus": vehicles.bus,
-    "boat": vehicles.boat,
-    "plane": vehicles.plane,
-    "bicycle": vehicles.bicycle,
-    "tree": plants.tree,
-    "flower": plants.flower,
-    "mushroom": plants.mushroom,
-    "house": things.house,
-    "cup": things.cup,
-    "knife": things.knife,
-    "hammer": things.hammer,
-    "umbrella": things.umbrella,
-    "chair": things.chair,
+    "cat": cat,
+    "dog": dog,
+    "elephant": elephant,
+    "bird": bird,
+    "fish": fish,
+    "butterfly": butterfly,
+    "car": car,
+    "bus": bus,
+    "boat": boat,
+    "plane": plane,
+    "bicycle": bicycle,
+    "tree": tree,
+    "flower": flower,
+    "mushroom": mushroom,
+    "house": house,
+    "cup": cup,
+    "knife": knife,
+    "hammer": hammer,
+    "umbrella": umbrella,
+    "chair": chair,
 }
 
 TURNS: dict[str, float] = {
@@ -38,7 +41,7 @@ TURNS: dict[str, float] = {
     "plane": 0.5,
     "umbrella": 0.5,
 }
-"""Largest angle (radians) by which a class is turned either way; whatever is not named stands nearly upright."""
+"""Class -> maximum rotation in radians in either direction; the others stand nearly upright."""
 
 
 def build(name: str, chance: Chance) -> list[Piece]:

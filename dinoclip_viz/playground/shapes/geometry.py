@@ -1,4 +1,4 @@
-"""The few polygons that every drawn thing is made of, and the stream of chance that bends them."""
+"""The polygons that objects consist of, and the random numbers that deform them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Piece(NamedTuple):
     """One polygon of an object.
 
     Attributes:
-        part: name of the part that it belongs to.
+        part: name of its part.
         points: (N, 2) corners in the object's own square, x to the right and y downwards.
-        paint: which of the object's paints fills it; see `render.PAINTS`.
+        paint: name of the paint that fills it; see `render.FIXED_PAINTS`.
     """
 
     part: str
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
 
 
 class Chance:
-    """Uniform random numbers from one generator, drawn in blocks because single draws are slow."""
+    """Uniform random numbers from one generator, sampled in blocks for speed."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
@@ -51,7 +51,7 @@ class Chance:
 
 
 def ellipse(x: float, y: float, width: float, height: float, turn: float = 0.0) -> Points:
-    """An ellipse round (x, y) with the given half axes, turned by an angle in radians."""
+    """An ellipse around (x, y) with the given half axes, rotated by an angle in radians."""
     across, down = width * _COSINES, height * _SINES
     if turn:
         cosine, sine = math.cos(turn), math.sin(turn)
@@ -87,6 +87,6 @@ def arc(x: float, y: float, radius: float, begin: float, end: float, width: floa
 
 
 def dome(x: float, y: float, width: float, height: float, steps: int = 13) -> Points:
-    """The upper half of an ellipse round (x, y)."""
+    """The upper half of an ellipse around (x, y)."""
     angles = np.linspace(np.pi, 2 * np.pi, steps)
     return np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)

@@ -1,4 +1,4 @@
-"""How well heat maps of class names find known masks: over the pixels of objects, and with the background apart."""
+"""Segmentation accuracy of heat maps of class names: on the pixels of objects, and with the background as a class."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from torch import Tensor
 
 from dinoclip_viz.dense.reader import MIDDLE
 from dinoclip_viz.encoders.base import ImageFeatures
-from dinoclip_viz.images import MAXIMUM_SIDE
-from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.images import MAXIMUM_SIDE, ImageLike, load_image
+from dinoclip_viz.models import ImageTextModel, as_model
 from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, VocabularyVectors, class_scores, vocabulary_vectors
 from dinoclip_viz.tasks.probes.confusion import Confusion
 
 IGNORED = 255
-"""Label of a pixel whose class is not known; it counts nowhere."""
+"""Label of a pixel of unknown class, which is not counted."""
 LEVELS = tuple(round(-0.2 + 0.01 * step, 2) for step in range(100))
-"""Cosines that are tried as the threshold of the background."""
+"""Candidate thresholds of the background, cosines."""
 SCALE, SURE = 100.0, 0.99
-"""CLIP-DINOiser's rule: what a cosine is multiplied with, and the softmax above which a place is no background."""
+"""CLIP-DINOiser's rule: factor of the cosines, and probability from which a pixel is foreground."""
 
-Pair = tuple[Image.Image, NDArray[np.generic]]
+Pair = tuple[ImageLike, NDArray[np.generic]]
+"""An image in any form, and its (height, width) labels."""
 
 _AT_ONCE = 16  # classes whose maps are in memory at the image's size
 
 
 @dataclass(frozen=True)
 class WordsTask:
-    """What is asked of an image, and how its truth is numbered.
+    """The vocabulary of a segmentation, and the numbering of its ground truth.
 
     Attributes:
-        vocabulary: the classes in the order of the labels, then words of the background, if there are any.
-        first: label of the first class in the truth: 1 where label 0 is the background, else 0.
-        templates: prompt templates with one {} each; None takes the prompts as they are.
+        vocabulary: the classes in the order of the labels, followed by background words, if any.
+        first: label of the first class: 1 where label 0 is the background, else 0.
+        templates: prompt templates with one {} each; None uses the prompts alone.
         size: longer side in pixels at which images are encoded, as in `ImageEncoder.encode`.
 
     Raises:
-        ValueError: a first label that is neither, or a word of the background before a class.
+        ValueError: a first label that is neither 0 nor 1, or a background word before a class.
     """
 
     vocabulary: Vocabulary
@@ -54,25 +55,25 @@ class WordsTask:
         if self.first not in (0, 1):
             raise ValueError(f"first is {self.first}; expected 0, or 1 where label 0 is the background")
         if self.vocabulary.background & set(self.vocabulary.names[: len(self.names)]):
-            raise ValueError("words of the background stand before classes; expected them after all classes")
+            raise ValueError("found background words before classes; expected them after all classes")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes without the words of the background."""
+        """The classes without the background words."""
         return self.vocabulary.names[: len(self.vocabulary.names) - len(self.vocabulary.background)]
 
 
 @dataclass
 class WordsAccuracy:
-    """What a method's maps find.
+    """Segmentation accuracy of one heat-map method.
 
     Attributes:
         method: the heat-map method.
-        objects: pixels of the classes alone: each takes the class whose map is hottest.
-        whole: every pixel, the background as class 0; None where it was not asked for.
-        threshold: cosine below which a place is background in `whole`; None where words of the background alone tell.
-        by_rule: every pixel, the background by CLIP-DINOiser's published rule; None where it was not asked for.
-        images: how many were measured.
+        objects: pixels of the classes alone, predicted as the class with the highest score.
+        whole: all pixels, the background as class 0; None where it is not measured.
+        threshold: cosine below which a pixel is background in `whole`; None where background words alone decide.
+        by_rule: all pixels, the background by CLIP-DINOiser's published rule; None where it is not measured.
+        images: number of images.
     """
 
     method: str
@@ -84,14 +85,14 @@ class WordsAccuracy:
 
 
 class LevelTables:
-    """Confusion tables with the background, one for each of many thresholds, filled image by image.
+    """Confusion tables with the background for many thresholds, accumulated over images.
 
     Args:
         names: of the classes after the background.
         levels: thresholds in rising order.
 
     Raises:
-        ValueError: no level, or levels that do not rise.
+        ValueError: no level, or levels that are not in rising order.
 
     Examples:
         >>> tables = LevelTables(["cat"], (0.0, 0.5))
@@ -103,72 +104,75 @@ class LevelTables:
         self.names, self.levels = ("background", *names), tuple(levels)
         self._ends = torch.tensor(self.levels)
         if not self.levels or bool((self._ends.diff() <= 0).any()):
-            raise ValueError(f"the thresholds {self.levels}; expected one or more in rising order")
+            raise ValueError(f"the levels are {self.levels}; expected one or more in rising order")
         count = len(self.names)
         self._passed = torch.zeros(len(self.levels) + 1, count, count, dtype=torch.long)
 
-    def add(self, truth: Tensor, label: Tensor, score: Tensor) -> LevelTables:
-        """Count pixels.
+    def add(self, target: Tensor, label: Tensor, score: Tensor) -> LevelTables:
+        """Add pixels.
 
         Args:
-            truth: (N,) labels, 0 for the background; label: (N,) of the hottest class, 0 where a word of the background
-                is hottest; score: (N,) of the hottest class.
+            target: (N,) labels, 0 for the background.
+            label: (N,) class of the highest score, 0 where a background word has the highest score.
+            score: (N,) highest score of the classes.
         """
-        step = torch.bucketize(score.contiguous(), self._ends, right=True)  # how many levels the pixel passes
+        step = torch.bucketize(score.contiguous(), self._ends, right=True)  # number of levels that the pixel passes
         count = len(self.names)
-        places = (step * count + truth.long()) * count + label.long()
-        self._passed += torch.bincount(places, minlength=self._passed.numel()).view_as(self._passed)
+        cells = (step * count + target.long()) * count + label.long()
+        self._passed += torch.bincount(cells, minlength=self._passed.numel()).view_as(self._passed)
         return self
 
     def at(self, number: int) -> Confusion:
-        """The table at one level: pixels that score below it are background.
+        """The table at one level: pixels with a lower score are background.
 
         Args:
-            number: of the level.
+            number: index of the level.
         """
         table = self._passed[number + 1 :].sum(0)  # (C, C) the pixels that pass more than that many levels
         table[:, 0] += self._passed[: number + 1].sum((0, 2))
         return Confusion.of(table, self.names)
 
     def best(self) -> tuple[int, float]:
-        """Number of the level of highest mIoU, the lowest of equals, and that mIoU."""
+        """Index of the level of highest mIoU, the lowest of equals, and that mIoU."""
         mious = [self.at(number).miou for number in range(len(self.levels))]
         number = max(range(len(mious)), key=mious.__getitem__)
         return number, mious[number]
 
 
 def measure_words(
-    model: ImageTextModel,
+    model: str | ImageTextModel,
     task: WordsTask,
     pairs: Iterable[Pair],
     known: Iterable[Pair] | None = None,
     methods: Sequence[str] | None = None,
     by_rule: bool = False,
 ) -> dict[str, WordsAccuracy]:
-    """Method -> what its maps find in images of known truth, all methods from one encoding of each image.
+    """Method -> its segmentation accuracy on labelled images, all methods from one encoding of each image.
 
     Memory does not grow with the number of images.
 
     Args:
-        model: an image-text model.
-        task: the classes, and how the truth is numbered.
-        pairs: images with their labels (height, width); `IGNORED` is of no class.
-        known: further images, never those that are measured, on which each method's threshold is chosen: the one of
-            `LEVELS` with the highest mIoU. Without, only words of the background tell what it is, if there are any.
-        methods: heat-map methods; None takes all that the model serves.
-        by_rule: count CLIP-DINOiser's background rule too, which costs a further pass of the CLIP: a place is
+        model: an image-text model or its name.
+        task: the classes and the numbering of the labels.
+        pairs: images in any form with their (height, width) labels; `IGNORED` marks unknown pixels.
+        known: other labelled images, on which each method's threshold is chosen: the one of `LEVELS` with the highest
+            mIoU. Without them, background words alone decide what is background, if there are any.
+        methods: heat-map methods; None uses all that the model serves.
+        by_rule: also measure CLIP-DINOiser's background rule, at the cost of one more pass of the CLIP: a pixel is
             background where the softmax of `SCALE` times the cosines is below `SURE` and the trained background layer
-            sees no object (Wysoczańska et al., ECCV 2024). It is published for Pascal VOC and COCO-Object alone.
+            finds no object (Wysoczańska et al., ECCV 2024). It is published for Pascal VOC and COCO-Object only.
 
     Raises:
-        ValueError: no image, a truth of another size, a method that is not served, a background where label 0 is
-            none, or the rule without CLIP-DINOiser's layers.
+        ImageError: an image that cannot be read.
+        ValueError: no image, labels of another size than their image, a method that is not served, a background where
+            label 0 is a class, or the rule without CLIP-DINOiser's layers.
     """
+    model = as_model(model)
     wanted = dict.fromkeys(map(model.check_method, model.methods if methods is None else methods))
     if not wanted:
         raise ValueError(f"{model.name} serves no heat-map method: its patches are not comparable with text")
     if (known is not None or by_rule) and task.first == 0:
-        raise ValueError("the truth has no background, which is label 0 where first is 1; leave known and by_rule out")
+        raise ValueError("first is 0, so no label is the background; expected first=1, or neither known nor by_rule")
     if by_rule and (model.dinoiser is None or model.clip is None):
         raise ValueError(f"{model.name} has no CLIP-DINOiser layers, which the background rule needs; load them")
     words = {method: vocabulary_vectors(model, task.vocabulary, method, task.templates) for method in wanted}
@@ -179,37 +183,41 @@ def measure_words(
     for seen in _seen(model, task, pairs, words, by_rule):
         _count(found[seen.method], seen, task)
     if not any(one.images for one in found.values()):
-        raise ValueError("no image was given; expected at least one with truth")
+        raise ValueError("found no images; expected at least one with labels")
     return found
 
 
 def chance_miou(table: Confusion) -> float:
-    """The mIoU that labels drawn evenly by chance would have on the truth of a table, 0 to 1.
+    """The expected mIoU of uniformly random labels on the ground truth of a table, 0 to 1.
 
-    A class with share f of the pixels, among C, overlaps by f / C in a union of f + 1 / C - f / C.
+    A class with a fraction f of the pixels, among C classes, has the intersection f / C and the union
+    f + 1 / C - f / C.
 
     Examples:
         >>> round(chance_miou(Confusion.of(torch.tensor([[5, 0], [0, 5]]))), 4)
         0.3333
     """
     counts = table.table.sum(1).double()
-    share = counts[counts > 0] / counts.sum()
+    fraction = counts[counts > 0] / counts.sum()
     even = 1 / len(counts)
-    return float((share * even / (share + even - share * even)).mean())
+    return float((fraction * even / (fraction + even - fraction * even)).mean())
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """An image by one method, pixels of known class alone, in a row.
+    """The predictions of one method for the pixels of known class of one image.
 
     Attributes:
-        truth: (N,) 0 for the background, then the classes; hottest: (N,) number of the hottest class from 1 on.
-        label: `hottest`, or 0 where a word of the background is hotter; score: (N,) of the hottest class.
-        by_rule: (N,) `label`, or 0 where the published rule says background; None where it was not asked for.
+        method: the heat-map method.
+        target: (N,) labels, 0 for the background, then the classes.
+        hottest: (N,) number of the class of the highest score, from 1.
+        label: (N,) `hottest`, or 0 where a background word has a higher score.
+        score: (N,) highest score of the classes.
+        by_rule: (N,) `label`, or 0 where the published rule gives background; None where it is not measured.
     """
 
     method: str
-    truth: Tensor
+    target: Tensor
     hottest: Tensor
     label: Tensor
     score: Tensor
@@ -219,30 +227,30 @@ class _Seen:
 def _thresholds(
     model: ImageTextModel, task: WordsTask, known: Iterable[Pair], words: Mapping[str, VocabularyVectors]
 ) -> Mapping[str, float | None]:
-    """Method -> the level of highest mIoU on the known images."""
+    """Method -> the level of highest mIoU on other labelled images."""
     tables = {method: LevelTables(task.names) for method in words}
     for seen in _seen(model, task, known, words):
-        tables[seen.method].add(seen.truth, seen.label, seen.score)
+        tables[seen.method].add(seen.target, seen.label, seen.score)
     if not all(table.at(0).pixels for table in tables.values()):
-        raise ValueError("no image to choose the threshold on; expected at least one with truth")
+        raise ValueError("found no images to choose the threshold on; expected at least one with labels")
     return {method: LEVELS[table.best()[0]] for method, table in tables.items()}
 
 
 def _empty(method: str, task: WordsTask, threshold: float | None, by_rule: bool) -> WordsAccuracy:
     names = ("background", *task.names)
-    told = task.first == 1 and (threshold is not None or bool(task.vocabulary.background))
-    whole = Confusion(names) if told else None
+    separate = task.first == 1 and (threshold is not None or bool(task.vocabulary.background))
+    whole = Confusion(names) if separate else None
     return WordsAccuracy(method, Confusion(task.names), whole, threshold, Confusion(names) if by_rule else None)
 
 
 def _count(found: WordsAccuracy, seen: _Seen, task: WordsTask) -> None:
-    there = seen.truth > 0
-    found.objects.add(seen.hottest[there] - 1, seen.truth[there] - 1, ignore=None)
+    there = seen.target > 0
+    found.objects.add(seen.hottest[there] - 1, seen.target[there] - 1, ignore=None)
     if found.whole is not None:
         low = seen.score.new_full((), -2.0 if found.threshold is None else found.threshold)
-        found.whole.add(torch.where(seen.score >= low, seen.label, 0), seen.truth, ignore=None)
+        found.whole.add(torch.where(seen.score >= low, seen.label, 0), seen.target, ignore=None)
     if found.by_rule is not None and seen.by_rule is not None:
-        found.by_rule.add(seen.by_rule, seen.truth, ignore=None)
+        found.by_rule.add(seen.by_rule, seen.target, ignore=None)
     found.images += 1
 
 
@@ -253,9 +261,10 @@ def _seen(
     words: Mapping[str, VocabularyVectors],
     by_rule: bool = False,
 ) -> Iterator[_Seen]:
-    """Each image by each method."""
-    for image, labels in pairs:
-        truth, counted = _truth(image, labels, task)
+    """The predictions for each image by each method."""
+    for source, labels in pairs:
+        image = load_image(source)
+        target, counted = _target(image, labels, task)
         features = model.encode_images([image], task.size, "whole", list(words))
         objects = _objects(model, image, features) if by_rule else None
         box, size = features.boxes[0].tolist(), image.size
@@ -270,27 +279,27 @@ def _seen(
             if objects is not None:
                 sure = _surest(scores, box, size)[counted] >= SURE
                 ruled = torch.where(sure | (objects[counted] > 0), label, 0)
-            yield _Seen(method, truth, hottest + 1, label, score, ruled)
+            yield _Seen(method, target, hottest + 1, label, score, ruled)
 
 
-def _truth(image: Image.Image, labels: NDArray[np.generic], task: WordsTask) -> tuple[Tensor, Tensor]:
-    """(N,) labels of the pixels that count, 0 for the background, and (height, width) bool which ones they are."""
+def _target(image: Image.Image, labels: NDArray[np.generic], task: WordsTask) -> tuple[Tensor, Tensor]:
+    """(N,) labels of the counted pixels, 0 for the background, and (height, width) bool, True where counted."""
     known = torch.from_numpy(np.asarray(labels).astype(np.int64))
     if tuple(known.shape) != (image.height, image.width):
         found = " x ".join(map(str, reversed(known.shape)))
         raise ValueError(
-            f"an image of {image.width} x {image.height} pixels with a truth of {found}; expected the same"
+            f"labels of {found} pixels for an image of {image.width} x {image.height}; expected the same size"
         )
     counted = known != IGNORED
-    truth = known[counted] + (1 - task.first)
-    if truth.numel() and not 0 <= int(truth.min()) <= int(truth.max()) <= len(task.names):
+    target = known[counted] + (1 - task.first)
+    if target.numel() and not 0 <= int(target.min()) <= int(target.max()) <= len(task.names):
         last = len(task.names) - 1 + task.first
-        raise ValueError(f"the truth holds a label that is no class; expected 0 to {last}, or {IGNORED}")
-    return truth, counted
+        raise ValueError(f"found a label that is not a class; expected 0 to {last}, or {IGNORED}")
+    return target, counted
 
 
 def _hottest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """(height, width) the highest score at each pixel, and the number of its class, a few classes' maps at a time."""
+    """(height, width) highest score at each pixel and the number of its class, a few classes at a time."""
     best = torch.full((size[1], size[0]), -torch.inf)
     number = torch.zeros(size[1], size[0], dtype=torch.long)
     for start, maps in _enlarged(scores, box, size):
@@ -301,7 +310,7 @@ def _hottest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> tup
 
 
 def _surest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Tensor:
-    """(height, width) the largest probability at each pixel: softmax of `SCALE` times the scores."""
+    """(height, width) highest probability at each pixel, by the softmax of `SCALE` times the scores."""
     best, total = torch.full((size[1], size[0]), -torch.inf), torch.full((size[1], size[0]), -torch.inf)
     for _, maps in _enlarged(scores, box, size):
         best = torch.maximum(best, maps.amax(0) * SCALE)
@@ -310,17 +319,17 @@ def _surest(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Tens
 
 
 def _enlarged(scores: Tensor, box: Sequence[float], size: tuple[int, int]) -> Iterator[tuple[int, Tensor]]:
-    """The number of the first of some classes, and their maps at the image's size, all of which the box covers."""
+    """Number of the first of some classes, and their maps at the image's size."""
     for start in range(0, len(scores), _AT_ONCE):
         yield start, at_image_size(scores[start : start + _AT_ONCE], box, *size)
 
 
 def _objects(model: ImageTextModel, image: Image.Image, features: ImageFeatures) -> Tensor:
-    """(height, width) CLIP-DINOiser's background layer: a logit, above 0 where an object is."""
+    """(height, width) logit of CLIP-DINOiser's background layer, above 0 on objects."""
     clip, head = model.clip, model.dinoiser
     if clip is None or head is None:
         raise ValueError(f"{model.name} has no CLIP-DINOiser layers; load them")
-    longer = max(features.grid) * clip.patch  # as the method that pools by these layers sees the image
+    longer = max(features.grid) * clip.patch  # the size at which the pooling method encodes the image
     own = clip.encode([image], min(longer, MAXIMUM_SIDE), "whole", [MIDDLE])
     with torch.no_grad():
         logits = head.objects(own.dense[MIDDLE])  # (1, H, W)

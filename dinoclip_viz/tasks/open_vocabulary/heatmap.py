@@ -1,73 +1,133 @@
-"""Text-prompted heat maps: how close each place of an image is to each prompt, as raw cosines."""
+"""Text-prompted heat maps: the raw cosine of each pixel of an image with each prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import overload
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures, same_space
-from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.encoders.mixed import FeaturesLike, is_single
+from dinoclip_viz.images import ImageError, ImageLike, is_image, items_of
+from dinoclip_viz.models import ImageTextModel, as_model
+from dinoclip_viz.tasks.zero_shot.classify import label_vectors
 
 
-def heatmap(
-    model: ImageTextModel,
-    image: Image.Image | ImageFeatures,
-    prompts: Sequence[str],
+@overload
+def heatmap(  # type: ignore[overload-overlap]
+    model: str | ImageTextModel,
+    image: ImageLike | ImageFeatures,
+    prompts: str | Sequence[str],
     method: str | None = None,
     size: int | None = None,
     templates: Sequence[str] | None = None,
-) -> Tensor:
-    """(T, height, width) raw cosine of each place with each prompt, float32, at the image's size.
+) -> Tensor: ...
+@overload
+def heatmap(
+    model: str | ImageTextModel,
+    image: Iterable[ImageLike | ImageFeatures],
+    prompts: str | Sequence[str],
+    method: str | None = None,
+    size: int | None = None,
+    templates: Sequence[str] | None = None,
+) -> list[Tensor]: ...
+def heatmap(
+    model: str | ImageTextModel,
+    image: ImageLike | ImageFeatures | Iterable[ImageLike | ImageFeatures],
+    prompts: str | Sequence[str],
+    method: str | None = None,
+    size: int | None = None,
+    templates: Sequence[str] | None = None,
+) -> Tensor | list[Tensor]:
+    """(T, height, width) raw cosine of each pixel with each prompt, float32, at the image's size; a list for a list.
 
-    The values are comparable from prompt to prompt and from image to image: nothing is rescaled, no hidden prompt
-    is added, and a single prompt is never turned into a probability.
+    Values are comparable between prompts and between images: nothing is rescaled, no hidden prompt is added, and a
+    single prompt is never converted to a probability.
 
     Args:
-        model: an image-text model.
-        image: an image, or its features from `model.encode_images` or `model.encode_each`; with features, only the
-            prompts are computed. Places that cropped features do not cover are NaN.
-        prompts: T >= 1 texts, taken as typed.
-        method: one of `HEATMAP_METHODS`; None takes the best measured for the model.
+        model: an image-text model or its name.
+        image: an image in any form, its features from `model.encode_images` or `model.encode_each`, or a sequence of
+            them; with features, only the prompts are encoded. Pixels outside the crop of cropped features are NaN.
+        prompts: one text or T >= 1 of them, used as typed.
+        method: one of `HEATMAP_METHODS`; None uses the best measured for the model.
         size: for an image: longer side in pixels at which it is encoded, as in `ImageEncoder.encode`.
-        templates: if given, each prompt stands for the mean over these templates, as a label does.
+        templates: if given, each prompt is encoded as the mean over these templates, as a label is.
 
     Raises:
+        ImageError: an image cannot be read, or there is none.
         ValueError: no prompt, an empty one, a method that the model does not serve, or features of several images.
         SpaceError: the features come from another model.
     """
+    model = as_model(model)
     chosen = model.check_method(method)
     vectors = prompt_vectors(model, prompts, templates, chosen)
-    features = image
-    if not isinstance(features, ImageFeatures):
-        features = model.encode_images([features], size, "whole", [chosen])
+    maps = [_map(model, each, vectors, chosen) for each in encoded_each(model, image, chosen, size)]
+    return maps[0] if is_single(image) else maps
+
+
+def encoded_each(
+    model: ImageTextModel, images: FeaturesLike, method: str, size: int | None = None
+) -> Iterator[ImageFeatures]:
+    """Features with the patches of a method, one item at a time; features are passed on, images are encoded whole.
+
+    Args:
+        model: an image-text model.
+        images: images in any form or their features, one or several; an iterator is read as it is encoded.
+        method: a heat-map method that the model serves.
+        size: longer side in pixels at which images are encoded, as in `ImageEncoder.encode`.
+
+    Raises:
+        ImageError: no item, or one that is neither features nor an image; the message gives its number.
+    """
+    if isinstance(images, ImageFeatures):
+        yield images
+    elif is_image(images):
+        yield model.encode_images(images, size, "whole", [method])
+    else:
+        for number, item in enumerate(images if isinstance(images, Iterator) else items_of(images)):
+            if isinstance(item, ImageFeatures):
+                yield item
+                continue
+            try:
+                yield model.encode_images(item, size, "whole", [method])
+            except ImageError as error:
+                raise ImageError(f"images[{number}]: {error}") from error
+
+
+def _map(model: ImageTextModel, features: ImageFeatures, vectors: Tensor, method: str) -> Tensor:
     if len(features) != 1:
-        raise ValueError(f"the features are of {len(features)} images; expected one: take features[i]")
+        raise ValueError(f"the features are of {len(features)} images; expected one: pass features[i]")
     same_space(features.space, model.space)
-    if chosen not in features.dense:
-        raise ValueError(f"the features hold no {chosen!r} patches; encode the image with methods=[{chosen!r}]")
-    maps = similarity(features.dense[chosen][0], vectors)
+    if method not in features.dense:
+        raise ValueError(f"the features have no {method!r} patches; encode the image with methods=[{method!r}]")
+    maps = similarity(features.dense[method][0], vectors)
     width, height = (round(side) for side in features.sizes[0].tolist())
     return at_image_size(maps, features.boxes[0].tolist(), width, height)
 
 
 def prompt_vectors(
-    model: ImageTextModel, prompts: Sequence[str], templates: Sequence[str] | None = None, method: str | None = None
+    model: str | ImageTextModel,
+    prompts: str | Sequence[str],
+    templates: Sequence[str] | None = None,
+    method: str | None = None,
 ) -> Tensor:
     """(T, D) unit vectors of the prompts, in the space of the method's patches.
+
+    Args:
+        model: an image-text model or its name.
+        prompts: one text or T >= 1 of them, used as typed.
+        templates: prompts with one "{}" each, averaged over; None uses the prompts alone.
+        method: one of `HEATMAP_METHODS`; None uses the best measured for the model.
 
     Raises:
         ValueError: no prompt, or an empty one.
     """
-    from dinoclip_viz.tasks.zero_shot.classify import label_vectors
-
-    if isinstance(prompts, str):
-        raise ValueError(f"prompts is the text {prompts!r}; expected a list of prompts")
+    model, prompts = as_model(model), [prompts] if isinstance(prompts, str) else prompts
     if not prompts:
-        raise ValueError("no prompt was given; expected at least one, such as a cat")
+        raise ValueError("found no prompts; expected at least one, such as a cat")
     for index, prompt in enumerate(prompts, start=1):
         if not prompt.strip():
             raise ValueError(f"prompt {index} of {len(prompts)} is empty; expected a text")
@@ -87,7 +147,7 @@ def similarity(patches: Tensor, texts: Tensor) -> Tensor:
 
 
 def at_image_size(maps: Tensor, box: Sequence[float], width: int, height: int) -> Tensor:
-    """(T, height, width) maps laid over the box that they cover, bilinear between patches, NaN outside.
+    """(T, height, width) maps interpolated bilinearly to the pixels of their box, NaN outside it.
 
     Args:
         maps: (T, H, W) values on a patch grid.
@@ -104,11 +164,11 @@ def at_image_size(maps: Tensor, box: Sequence[float], width: int, height: int) -
 
 
 def contrast(maps: Tensor, against: Tensor) -> Tensor:
-    """(T, height, width) how much closer each place is to each prompt than to the closest of other prompts, -2 to 2.
+    """(T, height, width) cosine of each pixel with each prompt minus the highest with other prompts, -2 to 2.
 
     Args:
         maps: (T, height, width) raw cosines.
-        against: (C, height, width) raw cosines of the prompts to tell them from, C >= 1.
+        against: (C, height, width) raw cosines of the other prompts, C >= 1.
     """
     return maps - against.amax(0)
 

@@ -1,4 +1,4 @@
-"""Hard masks as files: COCO's run lengths, boxes and areas of each class, and images whose pixels are labels."""
+"""Masks as files: COCO run lengths, boxes and areas per class, and images of labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary
 
 MOST_COLOURS = 255
-"""Classes that an image of labels can hold beside none of them."""
+"""Largest number of classes in an image of labels, without "none"."""
 
 _SHIFT = 48  # the letter of 0: "0"
 _BITS, _MORE, _SIGN = 5, 0x20, 0x10
@@ -20,18 +20,19 @@ _BITS, _MORE, _SIGN = 5, 0x20, 0x10
 def mask_record(
     labels: ArrayLike, vocabulary: Vocabulary, method: str, threshold: float | None = None
 ) -> dict[str, object]:
-    """The masks of an image as JSON takes them, an annotation for each class that covers anything.
+    """The masks of an image as a JSON object, one annotation per class that occurs.
 
-    Areas are in pixels, shares of the image 0 to 1, boxes [x, y, width, height] in pixels, and the segmentation is
-    COCO's compressed run lengths, so that its tools read it.
+    Areas are in pixels, "share" is the fraction of the image, 0 to 1, boxes are [x, y, width, height] in pixels, and
+    the segmentation is COCO's compressed run lengths, which its tools read.
 
     Args:
-        labels: (height, width) class of each pixel, negative for none of them, as `hard_labels` gives them.
+        labels: (height, width) class of each pixel, negative for none, as from `hard_labels`.
         vocabulary: the classes.
-        method: the heat-map method that made them; threshold: below which a place was none of the classes.
+        method: the heat-map method of the labels.
+        threshold: cosine below which pixels have no class.
 
     Raises:
-        ValueError: labels of another shape, or beyond the classes.
+        ValueError: labels without two axes, or beyond the classes.
     """
     numbers = _labels(labels, len(vocabulary.names))
     height, width = numbers.shape
@@ -62,14 +63,14 @@ def mask_record(
 
 
 def label_image(labels: ArrayLike, colours: Sequence[Sequence[int]]) -> Image.Image:
-    """An image with a palette whose pixels hold label + 1, and 0 where there is none of the classes.
+    """A palette image whose pixels are label + 1, and 0 for no class.
 
     Args:
-        labels: (height, width) class of each pixel, negative for none of them.
-        colours: red, green, blue 0 to 255 of each class; none of them is black.
+        labels: (height, width) class of each pixel, negative for none.
+        colours: red, green and blue of each class, 0 to 255; "no class" is black.
 
     Raises:
-        ValueError: more classes than `MOST_COLOURS`, labels of another shape, or beyond the colours.
+        ValueError: more classes than `MOST_COLOURS`, labels without two axes, or beyond the colours.
 
     Examples:
         >>> image = label_image([[0, -1]], [(230, 159, 0)])
@@ -77,7 +78,7 @@ def label_image(labels: ArrayLike, colours: Sequence[Sequence[int]]) -> Image.Im
         ('P', [1, 0], (230, 159, 0))
     """
     if len(colours) > MOST_COLOURS:
-        raise ValueError(f"{len(colours)} classes; an image of labels holds at most {MOST_COLOURS}: ask for fewer")
+        raise ValueError(f"found {len(colours)} classes; expected at most {MOST_COLOURS} in an image of labels")
     numbers = _labels(labels, len(colours))
     image = Image.fromarray((np.maximum(numbers, -1) + 1).astype(np.uint8), mode="L")
     image.putpalette([0, 0, 0, *(int(value) for colour in colours for value in colour)])
@@ -85,13 +86,13 @@ def label_image(labels: ArrayLike, colours: Sequence[Sequence[int]]) -> Image.Im
 
 
 def run_lengths(mask: ArrayLike) -> list[int]:
-    """COCO's counts: how many pixels are 0, then 1, then 0, ..., column by column; the first may be 0.
+    """COCO run lengths: the numbers of pixels that are 0, then 1, then 0, ..., column by column; the first may be 0.
 
     Args:
         mask: (height, width) of 0 and 1.
 
     Raises:
-        ValueError: another shape.
+        ValueError: the mask does not have two axes.
 
     Examples:
         >>> run_lengths([[0, 1, 1], [0, 1, 0]]), run_lengths([[1, 0]])
@@ -99,7 +100,7 @@ def run_lengths(mask: ArrayLike) -> list[int]:
     """
     pixels = np.asarray(mask)
     if pixels.ndim != 2:
-        raise ValueError(f"a mask of shape {pixels.shape}; expected (height, width)")
+        raise ValueError(f"the mask has shape {pixels.shape}; expected (height, width)")
     column = pixels.astype(bool).ravel(order="F")
     changes = np.flatnonzero(np.diff(column, prepend=False)) if column.size else np.empty(0, int)
     counts: list[int] = np.diff(changes, prepend=0, append=column.size).tolist()
@@ -107,27 +108,27 @@ def run_lengths(mask: ArrayLike) -> list[int]:
 
 
 def mask_of(counts: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
-    """(height, width) the mask that the counts stand for.
+    """(height, width) bool mask of run lengths.
 
     Raises:
-        ValueError: a negative count, or counts of another number of pixels.
+        ValueError: a negative count, or counts that do not sum to height x width.
 
     Examples:
         >>> mask_of([2, 3, 1], height=2, width=3).astype(int).tolist()
         [[0, 1, 1], [0, 1, 0]]
     """
     if any(count < 0 for count in counts) or sum(counts) != height * width:
-        raise ValueError(f"run lengths of {sum(counts)} pixels in all; expected {height} x {width}, none negative")
+        raise ValueError(f"the run lengths sum to {sum(counts)} pixels; expected {height} x {width}, none negative")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape((height, width), order="F")
 
 
 def compress(counts: Sequence[int]) -> str:
-    """COCO's letters for run lengths, as its tools write them.
+    """Run lengths compressed to letters, as COCO's tools write them.
 
-    From the fourth count on, the difference to the count two before stands in its place. A number is cut into groups of
-    5 bits, the lowest first, in two's complement; a sixth bit says that another group follows; 48 is added, so that
-    every group is a printable letter.
+    From the fourth count on, each count is replaced by its difference to the count two before. A number is divided into
+    groups of 5 bits, the lowest first, in two's complement; a sixth bit marks that another group follows; 48 is added,
+    which makes every group a printable letter.
 
     Args:
         counts: 0 or more each.
@@ -137,8 +138,8 @@ def compress(counts: Sequence[int]) -> str:
         ('231', '0T33O')
     """
     letters = []
-    for place, count in enumerate(counts):
-        left = int(count) - (int(counts[place - 2]) if place > 2 else 0)
+    for position, count in enumerate(counts):
+        left = int(count) - (int(counts[position - 2]) if position > 2 else 0)
         more = True
         while more:
             group, left = left & (_MORE - 1), left >> _BITS
@@ -148,10 +149,10 @@ def compress(counts: Sequence[int]) -> str:
 
 
 def decompress(letters: str) -> list[int]:
-    """The run lengths that COCO's letters stand for.
+    """Run lengths from COCO's compressed letters.
 
     Raises:
-        ValueError: a letter that is none of them, or an end within a number.
+        ValueError: an invalid letter, or a string that ends within a number.
 
     Examples:
         >>> decompress("0T33O")
@@ -162,7 +163,7 @@ def decompress(letters: str) -> list[int]:
     for letter in letters:
         group = ord(letter) - _SHIFT
         if not 0 <= group < 2 * _MORE:
-            raise ValueError(f"the letter {letter!r} is no part of COCO's run lengths")
+            raise ValueError(f"found the letter {letter!r}; expected COCO's compressed run lengths")
         number |= (group & (_MORE - 1)) << bits
         bits += _BITS
         if group & _MORE:
@@ -172,12 +173,12 @@ def decompress(letters: str) -> list[int]:
         counts.append(number + (counts[-2] if len(counts) > 2 else 0))
         number, bits = 0, 0
     if bits:
-        raise ValueError("COCO's run lengths end within a number; expected the whole string")
+        raise ValueError("the run lengths end within a number; expected the whole string")
     return counts
 
 
 def bounding_box(mask: ArrayLike) -> tuple[int, int, int, int]:
-    """(x, y, width, height) of the smallest box round the pixels of a mask; zeros where it has none.
+    """(x, y, width, height) of the smallest box around the pixels of a mask; zeros for an empty mask.
 
     Args:
         mask: (height, width) of 0 and 1.
@@ -196,7 +197,7 @@ def bounding_box(mask: ArrayLike) -> tuple[int, int, int, int]:
 def _labels(labels: ArrayLike, classes: int) -> NDArray[np.int64]:
     numbers = np.asarray(labels)
     if numbers.ndim != 2:
-        raise ValueError(f"labels of shape {numbers.shape}; expected (height, width)")
+        raise ValueError(f"labels have shape {numbers.shape}; expected (height, width)")
     if numbers.size and int(numbers.max()) >= classes:
-        raise ValueError(f"the label {int(numbers.max())}, but there are {classes} classes")
+        raise ValueError(f"found the label {int(numbers.max())}; expected less than {classes}, the number of classes")
     return numbers.astype(np.int64)

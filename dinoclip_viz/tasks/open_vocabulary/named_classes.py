@@ -1,4 +1,4 @@
-"""Free prompts against a truth with fixed classes: which of them name a class, and how well their masks agree."""
+"""Free prompts compared with ground truth of fixed classes: which prompts name a class, and the IoU of their masks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _ARTICLE = re.compile(r"^(a|an|the)\s+", re.IGNORECASE)
 
 
 def classes_named(vocabulary: Vocabulary, classes: Sequence[str]) -> list[int | None]:
-    """Which class each entry of a vocabulary names, by any of its prompts, articles aside; None for no class.
+    """The class that each entry of a vocabulary names by any of its prompts, without articles; None for no class.
 
-    Background words name none: their places are none of the classes.
+    Background words name no class.
 
     Args:
-        vocabulary: what was asked for; classes: names of the truth.
+        vocabulary: the prompts.
+        classes: names of the classes of the ground truth.
 
     Examples:
         >>> classes_named(Vocabulary.of(["a Cat", "puppy; the dog", "the sky"]), ["dog", "cat"])
@@ -37,18 +38,18 @@ def classes_named(vocabulary: Vocabulary, classes: Sequence[str]) -> list[int | 
     return found
 
 
-def truth_of_named(truth: ArrayLike, named: Sequence[int | None]) -> NDArray[np.int64]:
-    """(height, width) the truth in the vocabulary's numbers; -1 where it is of no class that a prompt names.
+def ground_truth_of_named(target: ArrayLike, named: Sequence[int | None]) -> NDArray[np.int64]:
+    """(height, width) the ground truth in the vocabulary's numbers; -1 where no prompt names its class.
 
     Args:
-        truth: (height, width) number of the class of each pixel, negative for none.
-        named: from `classes_named`; of several prompts with one class, the first has it.
+        target: (height, width) number of the class of each pixel, negative for none.
+        named: from `classes_named`; of several prompts for one class, the first counts.
 
     Examples:
-        >>> truth_of_named([[0, 1, -1]], [1, None]).tolist()
+        >>> ground_truth_of_named([[0, 1, -1]], [1, None]).tolist()
         [[-1, 0, -1]]
     """
-    numbers = np.asarray(truth).astype(np.int64)
+    numbers = np.asarray(target).astype(np.int64)
     found = np.full_like(numbers, NOTHING)
     for entry in reversed(range(len(named))):
         if named[entry] is not None:
@@ -57,28 +58,29 @@ def truth_of_named(truth: ArrayLike, named: Sequence[int | None]) -> NDArray[np.
 
 
 def named_confusion(
-    labels: ArrayLike, truth: ArrayLike, named: Sequence[int | None], names: Sequence[str], none: bool
+    labels: ArrayLike, target: ArrayLike, named: Sequence[int | None], names: Sequence[str], none: bool
 ) -> Confusion | None:
-    """The confusion of the classes that prompts name, whose `miou` says how well masks agree; None if none is named.
+    """The confusion table of the classes that prompts name; None if no class is named.
 
-    Pixels of other classes count as one more class, none of these, or not at all. A prompt that names no class counts
-    as none of these.
+    Pixels of other classes count as a further class, "none of these", or not at all. A prompt that names no class
+    counts as "none of these".
 
     Args:
-        labels: (height, width) entry of the vocabulary at each pixel, negative for none of them.
-        truth: (height, width) number of the class, negative for none.
-        named: from `classes_named`; names: of the vocabulary.
-        none: whether places may be none of these, so that those of no named class count.
+        labels: (height, width) entry of the vocabulary at each pixel, negative for none.
+        target: (height, width) number of the class, negative for none.
+        named: from `classes_named`.
+        names: of the vocabulary.
+        none: whether "none of these" is a class, so that pixels of no named class count.
     """
     firsts = {number: entry for entry, number in reversed(list(enumerate(named))) if number is not None}
     if not firsts:
         return None
     kept = sorted(firsts.values())
-    place = {number: kept.index(entry) for number, entry in firsts.items()}
+    position = {number: kept.index(entry) for number, entry in firsts.items()}
     other = len(kept) if none else NOTHING
-    table = np.array([other if number is None else place[number] for number in named] + [other], np.int64)
+    table = np.array([other if number is None else position[number] for number in named] + [other], np.int64)
     found = table[np.where(np.asarray(labels) < 0, len(named), np.asarray(labels))]
-    known = truth_of_named(truth, named)
+    known = ground_truth_of_named(target, named)
     known = table[np.where(known < 0, len(named), known)]
     shown = [names[entry] for entry in kept]
     if none:

@@ -1,4 +1,4 @@
-"""Scores of images too large for one pass: windows that slide over them, their cosines averaged."""
+"""Scores of large images by sliding windows, with averaged cosines."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from dinoclip_viz.encoders.tiles import LARGEST, plan_tiles
-from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.encoders.high_resolution.tiles import LARGEST, plan_tiles
+from dinoclip_viz.images import ImageLike, load_image
+from dinoclip_viz.models import ImageTextModel, as_model
 from dinoclip_viz.tasks.open_vocabulary.heatmap import at_image_size
 from dinoclip_viz.tasks.open_vocabulary.scores import VocabularyVectors, class_scores
 
 WINDOW, STRIDE = 448, 224
-"""CLIP-DINOiser's, in pixels."""
+"""The window and stride of CLIP-DINOiser, in pixels."""
 
 
 def window_scores(
-    model: ImageTextModel,
-    image: Image.Image,
+    model: str | ImageTextModel,
+    image: ImageLike,
     words: VocabularyVectors,
     method: str | None = None,
     size: int | None = None,
     window: int = WINDOW,
     stride: int = STRIDE,
 ) -> Tensor:
-    """(C, height, width) raw cosine of each place with each class at the image's size, averaged over windows.
+    """(C, height, width) raw cosine of each pixel with each class at the image's size, averaged over windows.
 
-    The image is stretched to whole patches, never padded; windows lie evenly, no further apart than the stride, and
-    the last ones end with the image. One window at a time goes through the model, and cosines are added up on the
-    grid of patches, so that memory is that of one window and of the map. An image that fits into one window is
-    encoded as it is.
+    The image is resized to whole patches, never padded; windows are evenly spaced at no more than the stride, and the
+    last ones end at the image's border. Windows are encoded one at a time and cosines accumulate on the patch grid, so
+    that memory is that of one window and of the map. An image that fits into one window is encoded in one pass.
 
     Args:
-        model: an image-text model.
-        image: of any shape.
-        words: of the method.
-        method: a heat-map method; None takes the model's best.
-        size: longer side in pixels at which the image is encoded, from one patch to `LARGEST`; None takes its own,
-            from the model's published size to `LARGEST`.
+        model: an image-text model or its name.
+        image: an image in any form, of any aspect ratio.
+        words: vectors of the vocabulary for the method.
+        method: a heat-map method; None uses the model's best.
+        size: longer side in pixels at which the image is encoded, from one patch to `LARGEST`; None uses the
+            image's own, limited to the model's published size and `LARGEST`.
         window: side in pixels, from one patch to 1024; rounded down to whole patches.
-        stride: distance of windows in pixels at most, from a tenth of the window to all of it.
+        stride: largest distance between windows in pixels, from a tenth of the window to the whole.
 
     Raises:
+        ImageError: an image that cannot be read.
         ValueError: a size, window or stride out of its range, or a method that the model does not serve.
     """
+    model, image = as_model(model), load_image(image)
     chosen, patch = model.check_method(method), model.images.patch
     if not window <= 10 * stride <= 10 * window:
-        raise ValueError(f"a stride of {stride} pixels; expected a tenth of the window's {window} to all of it")
+        raise ValueError(f"stride is {stride} pixels; expected a tenth of the window's {window} to the whole")
     side = min(max(*image.size, model.images.size), LARGEST) if size is None else size
     tiling = plan_tiles(image.size, patch, side, window, min(1 - stride / window, 0.9))
     rows, columns = tiling.tile
@@ -55,8 +57,8 @@ def window_scores(
     sums = torch.empty(0)
     count = torch.zeros(tiling.grid)
     for row, column in tiling.corners:
-        place = (column * patch, row * patch, (column + columns) * patch, (row + rows) * patch)
-        features = model.encode_images([large.crop(place)], max(rows, columns) * patch, "whole", [chosen])
+        box = (column * patch, row * patch, (column + columns) * patch, (row + rows) * patch)
+        features = model.encode_images([large.crop(box)], max(rows, columns) * patch, "whole", [chosen])
         scores = class_scores(features.dense[chosen][0], words)  # (C, H', W')
         finer = _times_finer(scores, rows, columns)
         if not len(sums):
@@ -75,5 +77,5 @@ def window_scores(
 
 
 def _times_finer(scores: Tensor, rows: int, columns: int) -> int:
-    """How many cells a side of a patch needs, so that a method on its guide's finer grid loses nothing."""
+    """Cells per side of a patch that keep the full resolution of a method on a finer grid, such as its guide's."""
     return max(-(-scores.shape[1] // rows), -(-scores.shape[2] // columns), 1)

@@ -1,4 +1,4 @@
-"""A legend of parts: what the colours of a basis stand for in some images."""
+"""Parts of the foreground of images, with the mean colour of each in a PCA basis: the data of a legend."""
 
 from __future__ import annotations
 
@@ -8,65 +8,69 @@ from dataclasses import dataclass
 import torch
 
 from dinoclip_viz.encoders.base import ImageFeatures
+from dinoclip_viz.encoders.mixed import FeaturesLike, as_features
 from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 from dinoclip_viz.tasks.pca.patch_stream import flat_patches
 from dinoclip_viz.tasks.pca.segments import PatchClusters
 
 AROUND = 1.5
-"""Patches that an example reaches to each side of its patch's middle."""
+"""Half the side of an example's box, in patches."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A group of alike foreground patches.
+    """A group of similar foreground patches.
 
     Attributes:
-        name: that a person gave it, or "part 1" for the largest.
-        colour: mean red, green and blue of its patches in the basis, each 0 to 1.
-        share: of all foreground patches, 0 to 1.
-        image: index of the image that its most typical patch is in.
+        name: as given, or "part 1" for the largest.
+        colour: mean red, green and blue of its patches in the basis, 0 to 1.
+        fraction: of all foreground patches, 0 to 1.
+        image: index of the image with its most typical patch.
         box: (x0, y0, x1, y1) around that patch in the image's pixels.
     """
 
     name: str
     colour: tuple[float, float, float]
-    share: float
+    fraction: float
     image: int
     box: tuple[int, int, int, int]
 
 
 def parts(
-    pca: PatchPCA, features: Sequence[ImageFeatures], count: int = 6, names: Sequence[str] = (), seed: int = 0
+    pca: PatchPCA, features: FeaturesLike, count: int = 6, names: Sequence[str] = (), seed: int = 0
 ) -> list[Part]:
-    """The parts that the foreground of images falls into, the largest first.
+    """The parts of the foreground of all images, the largest first.
 
-    k-means on the tokens of the foreground patches of all images; the example is the patch nearest to the centre.
+    k-means on the tokens of the foreground patches of all images; the example is the patch nearest to its centre.
 
     Args:
         pca: a fitted basis of three components.
-        features: of the images, in order.
-        count: how many parts, from 1 to 64.
-        names: for the first parts, the largest first; the others are numbered.
+        features: features or images in any form, in order; images are encoded by the basis's encoder.
+        count: number of parts, 1 to 64.
+        names: of the largest parts, in order; the others are numbered.
         seed: of k-means.
 
     Raises:
-        ValueError: the basis is not fitted or has not three components, more names than parts, or fewer foreground
-            patches than parts.
+        ValueError: the basis is not fitted or does not have three components, more names than parts, or fewer
+            foreground patches than parts.
         SpaceError: features of another encoder than the basis's.
     """
     if pca.components != 3:
-        raise ValueError(f"the basis has {pca.components} components; expected 3, which make a colour")
+        raise ValueError(f"the basis has {pca.components} components; expected 3")
     if len(names) > count:
-        raise ValueError(f"{len(names)} names for {count} parts; expected at most one each")
-    pieces = [part[index] for part in features for index in range(len(part))]  # an image each
+        raise ValueError(f"{len(names)} names for {count} parts; expected at most one per part")
+    pieces = [
+        part[index] for part in as_features(pca.encoder, features) for index in range(len(part))
+    ]  # one image each
     fronts = pca.foreground(pieces)
     front = torch.cat([mask.flatten() for mask in fronts]) if fronts else torch.zeros(0, dtype=torch.bool)
     if int(front.sum()) < count:
         raise ValueError(
-            f"{int(front.sum())} patches are foreground, too few for {count} parts; ask for fewer, or flip the basis"
+            f"found {int(front.sum())} foreground patches; expected at least {count}, one per part: "
+            "pass a lower count, or flip the basis"
         )
     clusters = PatchClusters(count, seed).fit(pieces, fronts)
-    labels = torch.cat([clusters.assign(piece).flatten() for piece in pieces]).masked_fill(~front, -1)
+    labels = torch.cat([found.flatten() for found in clusters.assign(pieces)]).masked_fill(~front, -1)
     colours = torch.cat([colour.flatten(0, 2) for colour in pca.transform(pieces)])
     rows = torch.nn.functional.normalize(flat_patches(pieces).float(), dim=-1)
     starts = torch.tensor([piece.patches.shape[1] * piece.patches.shape[2] for piece in pieces]).cumsum(0)
@@ -80,14 +84,14 @@ def parts(
         within = typical - (int(starts[image - 1]) if image else 0)
         red, green, blue = colours[here].mean(0).tolist()
         name = names[index].strip() if index < len(names) else ""
-        share = len(here) / int(front.sum())
+        fraction = len(here) / int(front.sum())
         box = _around(pieces[image], within)
-        found.append(Part(name or f"part {index + 1}", (red, green, blue), share, image, box))
+        found.append(Part(name or f"part {index + 1}", (red, green, blue), fraction, image, box))
     return found
 
 
 def described(found: Sequence[Part]) -> dict[str, list[dict[str, object]]]:
-    """The parts as JSON has them: {"parts": [{"name", "colour": [r, g, b] of 0 to 255, "share"}]}.
+    """The parts as JSON: {"parts": [{"name", "colour": [r, g, b] of 0 to 255, "share"}]}.
 
     Examples:
         >>> described([Part("wheel", (1.0, 0.5, 0.0), 0.25, 0, (0, 0, 8, 8))])
@@ -95,16 +99,16 @@ def described(found: Sequence[Part]) -> dict[str, list[dict[str, object]]]:
     """
     return {
         "parts": [
-            {"name": part.name, "colour": [round(255 * value) for value in part.colour], "share": part.share}
+            {"name": part.name, "colour": [round(255 * value) for value in part.colour], "share": part.fraction}
             for part in found
         ]
     }
 
 
-def _around(features: ImageFeatures, place: int) -> tuple[int, int, int, int]:
-    """The box about a patch, cut at the image's edges."""
+def _around(features: ImageFeatures, patch: int) -> tuple[int, int, int, int]:
+    """The box around a patch, clipped to the image."""
     rows, columns = features.grid
-    row, column = divmod(place, columns)
+    row, column = divmod(patch, columns)
     left, top, right, bottom = features.boxes[0].tolist()
     wide, high = (right - left) / columns, (bottom - top) / rows
     x, y = left + (column + 0.5) * wide, top + (row + 0.5) * high

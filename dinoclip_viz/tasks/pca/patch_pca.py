@@ -1,9 +1,9 @@
-"""PCA of patch tokens: colours that stay the same from image to image, and the foreground."""
+"""PCA of patch tokens: colours that are comparable between images, and the foreground."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Literal, overload
@@ -11,44 +11,45 @@ from typing import Literal, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
+from dinoclip_viz.encoders.mixed import FeaturesLike, as_features, is_single
+from dinoclip_viz.images import ImageLike
 from dinoclip_viz.store import FeatureStore
-from dinoclip_viz.tasks.pca.patch_stream import PatchStream
+from dinoclip_viz.tasks.pca.patch_stream import DEFAULT_ENCODER, PatchStream
 from dinoclip_viz.tasks.pca.streaming import Moments, Principal, in_memory_pca
 from dinoclip_viz.tasks.pca.threshold import BinnedOtsu, otsu
 
 Subject = Literal["all", "foreground"]
-Fittable = ImageFeatures | Image.Image | Sequence[ImageFeatures | Image.Image]
 LARGEST_FIT = 400_000
-"""Patches that a fit copies into memory at once; more than that, and those of a store, are read in chunks."""
+"""Largest number of patches that a fit holds in memory; more patches, and those of a store, are read in chunks."""
 _ARRAYS = ("mean_", "components_", "deviations_", "explained_variance_", "axis_mean_", "axis_")
 
 
 class PatchPCA:
     """Principal components of patch tokens, fitted once and applied to any image of the same encoder.
 
-    Every step is fixed after `fit`: a patch has one colour, whatever else is shown beside it. Components are whitened
-    and squashed by a sigmoid (as in DINOv3's notebooks) rather than stretched image by image; the first points to
-    the foreground, by the vote of the patches along the images' borders, which are mostly background.
+    Every step is fixed after `fit`: the colour of a patch does not depend on the other patches in a call. Components
+    are whitened and passed through a sigmoid (as in DINOv3's notebooks) rather than rescaled per image. The first
+    component is oriented towards the foreground by a vote of the patches along the images' borders, which are mostly
+    background.
 
     Args:
-        components: how many, 1 or more; three make a colour.
-        subject: "all" fits the colours on all patches; "foreground" fits them again on the foreground alone, as in
-            DINOv2's paper (Oquab et al. 2023, section 7.5), so that parts stand apart from each other.
-        flip: turn the polarity of the first component round by hand, where the vote went wrong.
-        encoder: what `fit` and `transform` encode images with, if images come in place of features.
+        components: number of components, 1 or more; three make a colour.
+        subject: "all" fits the colours on all patches; "foreground" fits them on the foreground alone, as in DINOv2's
+            paper (Oquab et al. 2023, section 7.5), which separates parts.
+        flip: reverse the orientation of the first component, for images where the vote is wrong.
+        encoder: encodes images that are given instead of features; a name or an encoder. None uses "playground-dino".
 
     Attributes:
         space_: the encoder's space that the components belong to.
         mean_, components_, deviations_: (D,), (K, D) and (K,) of the colours.
-        axis_mean_, axis_: (D,) and (D,) the first component of all patches, which tells foreground from background.
+        axis_mean_, axis_: (D,) and (D,) the first component of all patches, which separates foreground and background.
         threshold_: value of the first component above which a patch is foreground (Otsu 1979).
-        explained_variance_: (K,) share of the variance of the patches that the colours were fitted on.
+        explained_variance_: (K,) fraction of the variance of the patches that the colours were fitted on.
 
     Examples:
         >>> from dinoclip_viz import load_encoder, playground
@@ -63,54 +64,60 @@ class PatchPCA:
         components: int = 3,
         subject: Subject = "all",
         flip: bool = False,
-        encoder: ImageEncoder | str = "playground-dino",
+        encoder: str | ImageEncoder | None = None,
     ) -> None:
         if components < 1:
             raise ValueError(f"components is {components}; expected 1 or more")
         if subject not in ("all", "foreground"):
             raise ValueError(f"subject is {subject!r}; expected 'all' or 'foreground'")
-        self.components, self.subject, self.flip, self.encoder = components, subject, flip, encoder
+        self.components, self.subject, self.flip = components, subject, flip
+        self.encoder: str | ImageEncoder = encoder or DEFAULT_ENCODER
 
-    def fit(self, features: Fittable | FeatureStore) -> PatchPCA:
-        """Learn components, polarity and threshold from images, jointly, whatever their grids.
+    def fit(self, features: FeaturesLike | FeatureStore) -> PatchPCA:
+        """Fit components, orientation and threshold jointly on all images; their grids may differ.
 
-        Past `LARGEST_FIT` patches, and for a store, the patches are read in chunks, two times or three: the components
-        are the same, and the threshold is within deviation / 2048 of that of a fit in memory (`BinnedOtsu`).
+        Beyond `LARGEST_FIT` patches, and for a store, the patches are read in chunks, in two or three passes: the
+        components are the same, and the threshold is within deviation / 2048 of that of a fit in memory (`BinnedOtsu`).
 
         Args:
-            features: features of one or several images, a list of them, or images, which are encoded whole; or a
-                store that keeps patches.
+            features: features or images in any form, one or several, mixed; images are encoded whole. Or a store that
+                keeps patches.
 
         Raises:
+            ImageError: no item, or one that is neither features nor an image.
             ValueError: nothing to fit on, fewer patches than components, or patches that are not finite.
             SpaceError: features of different encoders.
         """
         if isinstance(features, FeatureStore):
             return self.fit_store(features)
-        stream = PatchStream.of_features(self._features(features))
+        stream = PatchStream.of_features(as_features(self.encoder, features))
         return self._fit_stream(stream) if len(stream) > LARGEST_FIT else self._fit_in_memory(stream)
 
     def fit_store(self, store: FeatureStore) -> PatchPCA:
-        """Learn the same from all patches of a store, in memory that does not grow with their number.
+        """Fit on all patches of a store; memory does not grow with their number.
 
         Args:
-            store: one with patches: `embed(..., patches=...)` keeps them.
+            store: a store with patches, as `embed(..., patches=...)` writes.
 
         Raises:
-            ValueError: the store keeps no patches, or the reasons of `fit`.
+            ValueError: the store keeps no patches, or as in `fit`.
         """
         return self._fit_stream(PatchStream.of_store(store))
 
     @overload
-    def transform(self, features: ImageFeatures | Image.Image) -> Tensor: ...
+    def transform(self, features: ImageFeatures | ImageLike) -> Tensor: ...  # type: ignore[overload-overlap]
     @overload
-    def transform(self, features: Sequence[ImageFeatures | Image.Image]) -> list[Tensor]: ...
-    def transform(self, features: Fittable) -> Tensor | list[Tensor]:
-        """(B, H, W, K) colours in [0, 1], float32; a list of them for a list.
+    def transform(self, features: Iterable[ImageFeatures | ImageLike]) -> list[Tensor]: ...
+    def transform(self, features: FeaturesLike) -> Tensor | list[Tensor]:
+        """(B, H, W, K) colours in [0, 1], float32; a list of them for several items.
 
-        The same patch gets the same colour whatever else is in the batch: sigmoid(2 z), z the whitened components.
+        The colour is sigmoid(2 z), z the whitened components; it does not depend on the rest of the batch.
+
+        Args:
+            features: features or images in any form, one or several.
 
         Raises:
+            ImageError: as in `fit`.
             ValueError: not fitted yet.
             SpaceError: features of another encoder than the one fitted on.
         """
@@ -118,7 +125,7 @@ class PatchPCA:
         return self._each(features, lambda part: self._colours(self._patches(part)))
 
     def transform_store(self, store: FeatureStore) -> Iterator[Tensor]:
-        """The colours of a store's images in order, as `transform` gives them: (B, H, W, K) runs of them.
+        """(B, H, W, K) colours of consecutive images of a store, as from `transform`, in order.
 
         Raises:
             ValueError: not fitted yet, or the store keeps no patches.
@@ -130,19 +137,20 @@ class PatchPCA:
         return (self._colours(run.astype(np.float64)) for run in stream.images())
 
     @overload
-    def foreground(self, features: ImageFeatures | Image.Image, threshold: float | None = None) -> Tensor: ...
+    def foreground(self, features: ImageFeatures | ImageLike, threshold: float | None = None) -> Tensor: ...  # type: ignore[overload-overlap]
     @overload
     def foreground(
-        self, features: Sequence[ImageFeatures | Image.Image], threshold: float | None = None
+        self, features: Iterable[ImageFeatures | ImageLike], threshold: float | None = None
     ) -> list[Tensor]: ...
-    def foreground(self, features: Fittable, threshold: float | None = None) -> Tensor | list[Tensor]:
-        """(B, H, W) bool, True where the first component is above the threshold; a list of them for a list.
+    def foreground(self, features: FeaturesLike, threshold: float | None = None) -> Tensor | list[Tensor]:
+        """(B, H, W) bool, True where the first component is above the threshold; a list of them for several items.
 
         Args:
             features: as in `transform`.
-            threshold: in units of `first_component`; by default `threshold_`.
+            threshold: in units of `first_component`; None uses `threshold_`.
 
         Raises:
+            ImageError: as in `fit`.
             ValueError: not fitted yet.
             SpaceError: features of another encoder than the one fitted on.
         """
@@ -151,16 +159,19 @@ class PatchPCA:
         return self._each(features, lambda part: torch.from_numpy(self._first(part) > level))
 
     @overload
-    def first_component(self, features: ImageFeatures | Image.Image) -> Tensor: ...
+    def first_component(self, features: ImageFeatures | ImageLike) -> Tensor: ...  # type: ignore[overload-overlap]
     @overload
-    def first_component(self, features: Sequence[ImageFeatures | Image.Image]) -> list[Tensor]: ...
-    def first_component(self, features: Fittable) -> Tensor | list[Tensor]:
-        """(B, H, W) the first component of all patches, foreground high, float64: what the histogram shows."""
+    def first_component(self, features: Iterable[ImageFeatures | ImageLike]) -> list[Tensor]: ...
+    def first_component(self, features: FeaturesLike) -> Tensor | list[Tensor]:
+        """(B, H, W) the first component of all patches, higher on the foreground, float64.
+
+        Arguments and errors are those of `transform`.
+        """
         self._check_fitted()
         return self._each(features, lambda part: torch.from_numpy(self._first(part)))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the fitted basis as one safetensors file.
+        """Write the fitted basis to a safetensors file.
 
         Raises:
             ValueError: not fitted yet.
@@ -172,24 +183,28 @@ class PatchPCA:
         save_file(tensors, Path(path), {"patch_pca": json.dumps(settings)})
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> PatchPCA:
-        """A basis from a file that `save` wrote.
+    def load(cls, path: str | PathLike[str], encoder: str | ImageEncoder | None = None) -> PatchPCA:
+        """The fitted basis from a file written by `save`.
+
+        Args:
+            path: of the file.
+            encoder: encodes images, as in the constructor.
 
         Raises:
-            ValueError: the file is missing or is no saved basis.
+            ValueError: the file is missing or not a saved basis.
         """
         file = Path(path)
         if not file.is_file():
-            raise ValueError(f"there is no file {file}; expected a basis written by PatchPCA.save")
+            raise ValueError(f"found no file {file}; expected a basis written by PatchPCA.save")
         try:
             with safe_open(file, "pt") as opened:
                 settings = json.loads((opened.metadata() or {})["patch_pca"])
                 values = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
-            pca = cls(settings["components"], settings["subject"], settings["flip"])
+            pca = cls(settings["components"], settings["subject"], settings["flip"], encoder)
             pca._take({name: values[name] for name in _ARRAYS})
             pca.threshold_, pca.space_ = float(values["threshold_"][0]), str(settings["space"])
         except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as error:
-            raise ValueError(f"{file} is no basis written by PatchPCA.save") from error
+            raise ValueError(f"{file} cannot be read as a basis; expected a file written by PatchPCA.save") from error
         return pca
 
     def _check_fitted(self) -> None:
@@ -223,7 +238,7 @@ class PatchPCA:
         cut = BinnedOtsu(float(whole.deviations[0]))
         for patches, edge in stream.chunks():
             cut.add((patches.astype(np.float64) - whole.mean) @ whole.components[0], edge)
-        turned = (cut.share_above() > 0.5) != self.flip
+        turned = (cut.fraction_above() > 0.5) != self.flip
         threshold = -cut.threshold() if turned else cut.threshold()
         if self.subject == "all":
             return self._learn(stream.space, whole, threshold, turned)
@@ -235,18 +250,22 @@ class PatchPCA:
 
     def _check_enough(self, stream: PatchStream) -> None:
         if len(stream) <= self.components or self.components > stream.width:
-            raise ValueError(f"{len(stream)} patches of {stream.width} values cannot give {self.components} components")
+            raise ValueError(
+                f"{len(stream)} patches of {stream.width} values cannot give {self.components} components; "
+                "expected more patches, or fewer components"
+            )
 
     def _learn(
         self, space: str, whole: Principal, threshold: float, turned: bool, front: Principal | None = None
     ) -> PatchPCA:
-        """Keep what was fitted: on all patches, and for the colours perhaps on the foreground alone.
+        """Set the fitted attributes.
 
         Args:
             space: of the patches.
-            whole: of all patches; threshold: of its first component, once that points to the foreground.
-            turned: whether that takes turning it round.
-            front: of the foreground alone, if the colours were fitted on it.
+            whole: components of all patches.
+            threshold: of the first component, oriented towards the foreground.
+            turned: whether the first component is reversed for that orientation.
+            front: components of the foreground alone, where the colours are fitted on it.
         """
         axes = whole.components.copy()
         if turned:
@@ -255,14 +274,14 @@ class PatchPCA:
         self.axis_mean_, self.axis_ = whole.mean, axes[0].copy()
         colours = whole._replace(components=axes) if front is None else front
         self.mean_, self.components_ = colours.mean, colours.components
-        self.deviations_, self.explained_variance_ = colours.deviations, colours.shares
+        self.deviations_, self.explained_variance_ = colours.deviations, colours.fractions
         return self
 
     def _take(self, values: dict[str, NDArray[np.float64]]) -> None:
-        """Keep arrays that a file held.
+        """Set the fitted arrays from a file.
 
         Raises:
-            ValueError: their shapes do not fit together, or a value is not finite.
+            ValueError: their shapes are inconsistent, or a value is not finite.
         """
         count, width = self.components, len(values["axis_"])
         shapes = [(width,), (count, width), (count,), (count,), (width,), (width,)]
@@ -285,17 +304,6 @@ class PatchPCA:
         first: NDArray[np.float64] = (self._patches(part) - self.axis_mean_) @ self.axis_  # (B, H, W)
         return first
 
-    def _each(self, features: Fittable, apply: Callable[[ImageFeatures], Tensor]) -> Tensor | list[Tensor]:
-        results = [apply(part) for part in self._features(features)]
-        return results[0] if isinstance(features, ImageFeatures | Image.Image) else results
-
-    def _features(self, features: Fittable) -> list[ImageFeatures]:
-        items = [features] if isinstance(features, ImageFeatures | Image.Image) else list(features)
-        if not any(isinstance(item, Image.Image) for item in items):
-            return [item for item in items if isinstance(item, ImageFeatures)]
-        if isinstance(self.encoder, str):
-            from dinoclip_viz.encoders import load_encoder
-
-            self.encoder = load_encoder(self.encoder)
-        encoder = self.encoder
-        return [encoder.encode_each([item])[0] if isinstance(item, Image.Image) else item for item in items]
+    def _each(self, features: FeaturesLike, apply: Callable[[ImageFeatures], Tensor]) -> Tensor | list[Tensor]:
+        results = [apply(part) for part in as_features(self.encoder, features)]
+        return results[0] if is_single(features) else results

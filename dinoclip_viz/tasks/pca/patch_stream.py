@@ -1,4 +1,4 @@
-"""The patches of many images, a bounded number at a time, as often as they are asked for."""
+"""The patches of many images in chunks of bounded size, for any number of passes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageFeatures, same_space
 from dinoclip_viz.store import FeatureStore, Sharded
 
+DEFAULT_ENCODER = "playground-dino"
+"""Encodes images where no encoder is given."""
 AT_ONCE = 8192
-"""Patches in a chunk, but never less than those of one image."""
+"""Patches per chunk, but at least those of one image."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class PatchStream:
     """Patch tokens of one encoder, in memory or on disk.
 
     Attributes:
-        space: that they live in.
-        parts: (B, H, W, D) each; the grids may differ.
+        space: of the patches.
+        parts: arrays of (B, H, W, D); their grids may differ.
     """
 
     space: str
@@ -31,40 +33,40 @@ class PatchStream:
 
     @classmethod
     def of_features(cls, features: Sequence[ImageFeatures]) -> PatchStream:
-        """The patches of images.
+        """A stream of the patches of images.
 
         Raises:
-            ValueError: there are none.
-            SpaceError: they come from different encoders.
+            ValueError: no features.
+            SpaceError: features of different encoders.
         """
         if not features:
-            raise ValueError("no features were given; expected at least one image")
+            raise ValueError("found no features; expected at least one image")
         for part in features[1:]:
             same_space(features[0].patch_space, part.patch_space)
         return cls(features[0].patch_space, [part.patches for part in features])
 
     @classmethod
     def of_store(cls, store: FeatureStore) -> PatchStream:
-        """The patches that a store keeps.
+        """A stream of the patches of a store.
 
         Raises:
-            ValueError: it keeps none.
+            ValueError: the store keeps no patches.
         """
         if store.patches is None:
-            raise ValueError(f"{store.path} keeps no patches; embed the source again and keep them: --patches GRID")
+            raise ValueError(f"{store.path} keeps no patches; embed the source again with --patches GRID")
         return cls(store.patch_space, [store.patches])
 
     def __len__(self) -> int:
-        """How many patches there are."""
+        """Number of patches."""
         return sum(int(np.prod(part.shape[:3])) for part in self.parts)
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, the number of values per patch."""
         return int(self.parts[0].shape[3])
 
     def images(self) -> Iterator[NDArray[np.generic]]:
-        """All patches as (B, H, W, D) runs of images of one grid, as they are kept."""
+        """(B, H, W, D) patches of consecutive images of one grid, in their stored dtype."""
         for part in self.parts:
             step = max(1, AT_ONCE // max(1, part.shape[1] * part.shape[2]))
             for start in range(0, len(part), step):
@@ -72,7 +74,7 @@ class PatchStream:
                 yield run.numpy() if isinstance(run, Tensor) else run
 
     def chunks(self) -> Iterator[tuple[NDArray[np.generic], NDArray[np.bool_]]]:
-        """All patches (n, D), and which of them (n,) lie along the edges of their image."""
+        """(n, D) patches, and (n,) bool, True for patches along the border of their image."""
         for run in self.images():
             count, rows, columns, width = run.shape
             edge = np.broadcast_to(border(rows, columns), (count, rows, columns))
@@ -80,7 +82,7 @@ class PatchStream:
 
 
 def border(rows: int, columns: int) -> NDArray[np.bool_]:
-    """(rows, columns) True along the edges of a grid.
+    """(rows, columns) bool, True along the border of a grid.
 
     Examples:
         >>> border(3, 3).astype(int).tolist()
@@ -92,5 +94,5 @@ def border(rows: int, columns: int) -> NDArray[np.bool_]:
 
 
 def flat_patches(features: Sequence[ImageFeatures]) -> Tensor:
-    """(N, D) the patches of images one after the other, row by row."""
+    """(N, D) patches of all images, in order, row by row."""
     return torch.cat([part.patches.flatten(0, 2) for part in features])

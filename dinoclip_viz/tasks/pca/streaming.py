@@ -1,4 +1,4 @@
-"""Principal components of more rows than memory holds: exact, in one pass, by a running mean and scatter matrix."""
+"""Exact principal components of rows that exceed memory, in one pass, by a running mean and scatter matrix."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 8192
-"""Rows that are looked at together: at 384 values each, 25 MB."""
+"""Rows per chunk: 25 MB at 384 values per row."""
 _LEAST_VARIANCE = 1e-12
 
 
 class Principal(NamedTuple):
-    """What a PCA to K components has learnt of rows of D values, float64.
+    """A PCA of K components fitted on rows of D values, float64.
 
     Attributes:
         mean: (D,) of the rows.
-        components: (K, D) unit vectors, the greatest variance first; the largest weight of each is positive.
+        components: (K, D) unit vectors, by falling variance; the largest weight of each is positive.
         deviations: (K,) standard deviation of the rows along each, never 0.
-        shares: (K,) of the rows' whole variance.
+        fractions: (K,) fraction of the total variance along each.
     """
 
     mean: NDArray[np.float64]
     components: NDArray[np.float64]
     deviations: NDArray[np.float64]
-    shares: NDArray[np.float64]
+    fractions: NDArray[np.float64]
 
 
 class Moments:
-    """Count, mean and scatter matrix of rows that come in chunks; memory depends on D alone.
+    """Count, mean and scatter matrix of rows in chunks; memory depends on D alone.
 
     Each chunk is centred on its own mean and then merged (Chan, Golub and LeVeque 1979, "Updating formulae and a
-    pairwise algorithm for computing sample variances"), in float64. So neither a mean far from 0 nor one that drifts
-    costs digits, which the plain sum of squares would lose.
+    pairwise algorithm for computing sample variances"), in float64. This keeps precision where the mean is far from 0
+    or drifts, unlike the plain sum of squares.
 
     Args:
         width: D.
 
     Attributes:
-        count: rows so far.
+        count: number of rows so far.
         mean: (D,) float64.
         scatter: (D, D) float64, the sum of outer products of the centred rows.
 
@@ -56,13 +56,13 @@ class Moments:
         self.scatter = np.zeros((width, width))
 
     def add(self, rows: NDArray[np.generic]) -> Self:
-        """Take rows in.
+        """Add rows.
 
         Args:
-            rows: (n, D) of any floating type; a copy in float64 is made of `CHUNK` rows at a time.
+            rows: (n, D) of any floating type; converted to float64 in chunks of `CHUNK` rows.
 
         Raises:
-            ValueError: rows of another width, or values that are NaN or infinite.
+            ValueError: a different width, or values that are NaN or infinite.
         """
         if rows.ndim != 2 or rows.shape[1] != len(self.mean):
             raise ValueError(f"rows have shape {rows.shape}; expected (n, {len(self.mean)})")
@@ -71,31 +71,33 @@ class Moments:
         return self
 
     def principal(self, components: int) -> Principal:
-        """The principal components of all rows so far: one eigendecomposition, whatever their number.
+        """The principal components of all rows so far, by one eigendecomposition.
 
-        They are those of scikit-learn's `PCA(svd_solver="full")` up to sign, which here is fixed.
+        The result equals scikit-learn's `PCA(svd_solver="full")` up to sign, which is fixed here.
 
         Args:
             components: K, from 1 to D.
 
         Raises:
-            ValueError: not more rows than components, or more components than values.
+            ValueError: no more rows than components, or more components than values per row.
         """
         width = len(self.mean)
         if self.count <= components or not 1 <= components <= width:
-            raise ValueError(f"{self.count} rows of {width} values cannot give {components} components")
+            raise ValueError(
+                f"{self.count} rows of {width} values cannot give {components} components; expected more rows"
+            )
         values, vectors = np.linalg.eigh(self.scatter / (self.count - 1))  # ascending
         variances = np.maximum(values[::-1], 0)
         axes = np.ascontiguousarray(vectors.T[::-1][:components])  # (K, D)
         deviations = np.sqrt(np.maximum(variances[:components], _LEAST_VARIANCE))
-        shares = variances[:components] / max(float(variances.sum()), _LEAST_VARIANCE)
-        return Principal(self.mean.copy(), positive(axes), deviations, shares)
+        fractions = variances[:components] / max(float(variances.sum()), _LEAST_VARIANCE)
+        return Principal(self.mean.copy(), positive(axes), deviations, fractions)
 
     def _merge(self, rows: NDArray[np.float64]) -> None:
-        with np.errstate(invalid="ignore"):  # inf - inf; it is told below
+        with np.errstate(invalid="ignore"):  # inf - inf; raised below
             mean = rows.mean(0)
-        if not np.isfinite(mean).all():  # one NaN or infinite value in a column is enough to spoil its mean
-            raise ValueError("some values are not finite; check the encoder's dtype")
+        if not np.isfinite(mean).all():  # one NaN or infinite value makes the column's mean so
+            raise ValueError("found values that are NaN or infinite; expected finite values: check the encoder's dtype")
         rows -= mean
         gap, total = mean - self.mean, self.count + len(rows)
         self.scatter += rows.T @ rows
@@ -105,14 +107,14 @@ class Moments:
 
 
 def streaming_pca(chunks: Iterable[NDArray[np.generic]], components: int) -> Principal:
-    """The principal components of all rows of all chunks, exactly, holding one chunk at a time.
+    """The exact principal components of all rows of all chunks, with one chunk in memory at a time.
 
     Args:
-        chunks: (n, D) arrays of any floating type; what they come from is read once.
+        chunks: (n, D) arrays of any floating type; iterated once.
         components: K, from 1 to D.
 
     Raises:
-        ValueError: no chunk, chunks of different widths, values that are not finite, or too few rows.
+        ValueError: no chunk, different widths, values that are not finite, or too few rows.
 
     Examples:
         >>> streaming_pca([np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[6.0, 8.0]])], 1).components.round(3).tolist()
@@ -122,12 +124,12 @@ def streaming_pca(chunks: Iterable[NDArray[np.generic]], components: int) -> Pri
     for chunk in chunks:
         moments = (moments or Moments(chunk.shape[-1])).add(chunk)
     if moments is None:
-        raise ValueError("no rows were given; expected at least one chunk of (n, D)")
+        raise ValueError("found no rows; expected at least one chunk of (n, D)")
     return moments.principal(components)
 
 
 def in_memory_pca(rows: NDArray[np.float64], components: int) -> Principal:
-    """The same of rows that are all in memory, by scikit-learn.
+    """The principal components of rows in memory, by scikit-learn.
 
     Args:
         rows: (N, D).
@@ -141,7 +143,7 @@ def in_memory_pca(rows: NDArray[np.float64], components: int) -> Principal:
 
 
 def positive(axes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The axes (K, D), turned so that the largest weight of each is positive."""
+    """(K, D) the axes, signed so that the largest weight of each is positive."""
     largest = np.abs(axes).argmax(1)
     axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return axes

@@ -1,4 +1,4 @@
-"""Where to cut numbers into two groups: Otsu's threshold, of numbers in memory or of a stream of them."""
+"""Otsu's threshold between two groups of values, in memory or from a stream."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 BINS = 1 << 16
 REACH = 16.0
-"""Deviations on either side of the mean that the bins span; what lies beyond counts in the outermost."""
+"""Standard deviations on each side of the mean that the bins span; values beyond fall into the outermost bins."""
 
 
 def otsu(values: NDArray[np.float64]) -> float:
-    """The threshold that splits values into two groups of the greatest variance between them (Otsu 1979).
+    """The threshold that maximises the variance between the two groups that it separates (Otsu 1979).
 
     Args:
-        values: (N,) numbers, N >= 2.
+        values: (N,), N >= 2.
 
     Examples:
         >>> otsu(np.array([0.0, 0.1, 0.9, 1.0]))
@@ -25,21 +25,21 @@ def otsu(values: NDArray[np.float64]) -> float:
     ordered = np.sort(values)
     lower = np.arange(1, len(ordered))
     below = np.cumsum(ordered)[:-1]
-    share = lower / len(ordered)
+    fraction = lower / len(ordered)
     gap = below / lower - (ordered.sum() - below) / (len(ordered) - lower)
-    split = int((share * (1 - share) * gap**2).argmax())
+    split = int((fraction * (1 - fraction) * gap**2).argmax())
     return float((ordered[split] + ordered[split + 1]) / 2)
 
 
 class BinnedOtsu:
-    """Otsu's threshold of numbers that come in chunks, in bounded memory.
+    """Otsu's threshold of values in chunks, in bounded memory.
 
-    Narrow bins of fixed width keep how many numbers fell into each, their sum, the least and the greatest. Every split
-    between two bins is judged exactly, and the threshold lies midway between the numbers beside it, as in `otsu`. The
-    two are equal unless the best split falls inside a bin, deviation / 2048 wide; then they differ by about that.
+    Each bin of fixed width stores the count, sum, minimum and maximum of its values. Every split between two bins is
+    evaluated exactly, and the threshold lies midway between the values next to it, as in `otsu`. The result equals that
+    of `otsu` unless the best split falls inside a bin, deviation / 2048 wide; then they differ by about that width.
 
     Args:
-        deviation: standard deviation of the numbers, whose mean is 0.
+        deviation: standard deviation of the values, whose mean is 0.
 
     Examples:
         >>> BinnedOtsu(0.45).add(np.array([-0.5, -0.4]), np.array([True, True])).add(
@@ -57,11 +57,11 @@ class BinnedOtsu:
         self._greatest = np.full(BINS, -np.inf)
 
     def add(self, values: NDArray[np.float64], marked: NDArray[np.bool_]) -> Self:
-        """Take numbers in.
+        """Add values.
 
         Args:
             values: (n,).
-            marked: (n,) which of them `share_above` is asked about.
+            marked: (n,) bool, the values that `fraction_above` counts.
         """
         bins = np.clip(np.floor(values * self._scale) + BINS // 2, 0, BINS - 1).astype(np.int64)
         self._counts += np.bincount(bins, minlength=BINS)
@@ -72,20 +72,20 @@ class BinnedOtsu:
         return self
 
     def threshold(self) -> float:
-        """The threshold, midway between the numbers on both sides of the split.
+        """The threshold, midway between the values on both sides of the split.
 
         Raises:
-            ValueError: there were no numbers.
+            ValueError: no values were added.
         """
         below = self._split()
         used = np.flatnonzero(self._counts)
-        place = int(np.searchsorted(used, below))
-        if place + 1 == len(used):  # all in one bin
+        position = int(np.searchsorted(used, below))
+        if position + 1 == len(used):  # all in one bin
             return float(self._least[below] + self._greatest[below]) / 2
-        return float(self._greatest[below] + self._least[used[place + 1]]) / 2
+        return float(self._greatest[below] + self._least[used[position + 1]]) / 2
 
-    def share_above(self) -> float:
-        """Share of the marked numbers above the threshold."""
+    def fraction_above(self) -> float:
+        """Fraction of the marked values above the threshold, 0 to 1."""
         above = self._marked[self._split() + 1 :].sum()
         return float(above / max(int(self._marked.sum()), 1))
 
@@ -93,10 +93,10 @@ class BinnedOtsu:
         """The bin below the split."""
         used = np.flatnonzero(self._counts)
         if not len(used):
-            raise ValueError("no numbers were given; expected at least one")
+            raise ValueError("found no values; expected at least one")
         if len(used) == 1:
             return int(used[0])
         counts, sums = self._counts[used].cumsum(), self._sums[used].cumsum()
-        lower, below, share = counts[:-1], sums[:-1], counts[:-1] / counts[-1]
+        lower, below, fraction = counts[:-1], sums[:-1], counts[:-1] / counts[-1]
         gap = below / lower - (sums[-1] - below) / (counts[-1] - lower)
-        return int(used[(share * (1 - share) * gap**2).argmax()])
+        return int(used[(fraction * (1 - fraction) * gap**2).argmax()])

@@ -1,4 +1,4 @@
-"""Depth from patches: what a patch's depth is, the error measures of the benchmarks, and maps without a scale."""
+"""Depth from patches: targets per patch, the error measures of the benchmarks, and alignment of relative depth."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Depths = Tensor | NDArray[np.generic]
-"""(height, width) metres; 0 or NaN where it is not known."""
+"""(height, width) metres; 0 or NaN where unknown."""
 
 EIGEN_CROP = (41, 45, 601, 471)
-"""(x0, y0, x1, y1) of NYU Depth v2's 640 x 480 images that Eigen et al. 2014 count: without the sensor's border."""
+"""(x0, y0, x1, y1) that Eigen et al. 2014 evaluate of NYU Depth v2's 640 x 480 images, without the sensor's border."""
 
 NEAREST = 1e-3
-"""Metres; predictions below are taken as this."""
+"""Lower limit of predictions, in metres."""
 
 MEASURES = ("rmse", "absrel", "log10", "delta1")
 
@@ -29,11 +29,11 @@ def patch_depths(
     Args:
         depth: (height, width) metres.
         grid: rows H and columns W of patches.
-        box: the part of the map that the grid covers, (x0, y0, x1, y1) in its pixels; all of it by default.
-        high: farther pixels count as this far.
+        box: the part of the map that the grid covers, (x0, y0, x1, y1) in its pixels; None for all of it.
+        high: upper limit of the depth in metres; None for none.
 
     Raises:
-        ValueError: the map is not of two axes.
+        ValueError: the map does not have two axes.
 
     Examples:
         >>> patch_depths(np.array([[1.0, 3.0, 0.0, 4.0]]), grid=(1, 2)).tolist()
@@ -52,20 +52,24 @@ def patch_depths(
     metres = values[known] if high is None else values[known].clamp(max=high)
     total = torch.bincount(cell, metres, minlength=rows * columns)
     count = torch.bincount(cell, minlength=rows * columns)
-    return (total / count).view(rows, columns).float()  # nothing by nothing is NaN
+    return (total / count).view(rows, columns).float()  # 0 / 0 is NaN
 
 
 class DepthErrors:
-    """The error measures of depth benchmarks, image by image.
+    """The error measures of depth benchmarks, averaged over images.
 
-    As in Eigen et al. 2014 and in AdaBins' protocol for NYU, which DINOv2's figures follow, a measure is taken over the
-    counted pixels of an image and then averaged over the images: root mean square error in metres, mean absolute
-    error as a share of the truth, mean absolute difference of log10, and the share of pixels off by less than 1.25.
+    As in Eigen et al. 2014 and in AdaBins' protocol for NYU, which DINOv2 follows, a measure is computed over the
+    counted pixels of each image and then averaged: root mean square error in metres, mean absolute relative error, mean
+    absolute difference of log10, and the fraction of pixels within a factor of 1.25.
 
     Args:
-        low: pixels whose true depth is above this count, in metres; so 0 leaves unknown pixels out.
-        high: pixels whose true depth is at most this count; predictions are cut to it.
-        crop: (x0, y0, x1, y1) in pixels: what of an image counts, as `EIGEN_CROP`; None for all of it.
+        low: only pixels with a greater ground-truth depth count, in metres; 0 skips unknown pixels.
+        high: only pixels with at most this ground-truth depth count; predictions are clipped to it.
+        crop: (x0, y0, x1, y1) in pixels, the counted part of an image, such as `EIGEN_CROP`; None for all of it.
+
+    Attributes:
+        images: number of counted images.
+        skipped: number of images without a counted pixel.
 
     Raises:
         ValueError: low is not below high.
@@ -78,29 +82,29 @@ class DepthErrors:
 
     def __init__(self, low: float = 0.0, high: float = 10.0, crop: tuple[int, int, int, int] | None = None) -> None:
         if not 0 <= low < high:
-            raise ValueError(f"depths from {low:g} to {high:g} m; expected 0 or more, the first below the second")
+            raise ValueError(f"depths from {low:g} to {high:g} m; expected 0 or more, low below high")
         self.low, self.high, self.crop = low, high, crop
-        self.images, self.left_out = 0, 0
+        self.images, self.skipped = 0, 0
         self._sums = dict.fromkeys(MEASURES, 0.0)
 
-    def add(self, predicted: Depths, truth: Depths) -> DepthErrors:
-        """Count one image; one without a pixel that counts is only noted in `left_out`.
+    def add(self, predicted: Depths, target: Depths) -> DepthErrors:
+        """Add one image; an image without a counted pixel only increments `skipped`.
 
         Args:
-            predicted: (height, width) metres. NaN, where nothing was predicted, takes a pixel out.
-            truth: (height, width) metres.
+            predicted: (height, width) metres; NaN pixels are skipped.
+            target: (height, width) ground truth in metres.
 
         Raises:
             ValueError: shapes differ.
         """
-        guess, known = (torch.as_tensor(np.asarray(values)).double() for values in (predicted, truth))
+        guess, known = (torch.as_tensor(np.asarray(values)).double() for values in (predicted, target))
         if guess.shape != known.shape or known.ndim != 2:
             raise ValueError(
-                f"predicted {tuple(guess.shape)} and truth {tuple(known.shape)}; expected equal shapes (height, width)"
+                f"predicted {tuple(guess.shape)} and target {tuple(known.shape)}; expected equal shapes (height, width)"
             )
         counts = self.counted(known) & ~guess.isnan()
         if not bool(counts.any()):
-            self.left_out += 1
+            self.skipped += 1
             return self
         metres, actual = guess[counts].clamp(NEAREST, self.high), known[counts]
         ratio = torch.maximum(metres / actual, actual / metres)
@@ -115,9 +119,9 @@ class DepthErrors:
             self._sums[name] += float(value)
         return self
 
-    def counted(self, truth: Tensor) -> Tensor:
-        """(height, width) bool: the pixels whose depth is known, within the range and within the crop."""
-        counts = (truth > self.low) & (truth <= self.high)
+    def counted(self, target: Tensor) -> Tensor:
+        """(height, width) bool, True where the depth is known, within the range and within the crop."""
+        counts = (target > self.low) & (target <= self.high)
         if self.crop is not None:
             x0, y0, x1, y1 = self.crop
             inside = torch.zeros_like(counts)
@@ -129,31 +133,31 @@ class DepthErrors:
         """`rmse`, `absrel`, `log10` and `delta1`, means over the images.
 
         Raises:
-            ValueError: no image had a pixel that counts.
+            ValueError: no image had a counted pixel.
         """
         if not self.images:
-            raise ValueError(f"no pixel has a depth above {self.low:g} and up to {self.high:g} m; check unit and range")
+            raise ValueError(f"found no depths above {self.low:g} and up to {self.high:g} m; check unit and range")
         return {name: value / self.images for name, value in self._sums.items()}
 
 
-def aligned(inverse: Depths, truth: Depths, counts: Tensor) -> Tensor:
-    """(height, width) metres of a map that only orders pixels by nearness, with the scale and shift that suit it best.
+def aligned(inverse: Depths, target: Depths, counts: Tensor) -> Tensor:
+    """(height, width) metres from relative inverse depth, with the best scale and shift.
 
     Models trained on mixed data predict inverse depth up to a scale and a shift. MiDaS' protocol (Ranftl et al. 2020)
-    finds both by least squares against the true inverse depth, image by image: the truth helps, so such figures
-    stand apart from those of models that predict metres.
+    fits both by least squares to the ground-truth inverse depth of each image. Errors after alignment are
+    not comparable with those of models that predict metres.
 
     Args:
-        inverse: (height, width) higher is nearer.
-        truth: (height, width) metres.
-        counts: (height, width) bool, the pixels whose truth may be used.
+        inverse: (height, width) inverse depth; higher is nearer.
+        target: (height, width) ground truth in metres.
+        counts: (height, width) bool, the pixels to fit on.
 
     Examples:
-        >>> truth = torch.tensor([[1.0, 2.0, 4.0]])
-        >>> aligned(5 / truth - 3, truth, truth > 0).tolist()
+        >>> target = torch.tensor([[1.0, 2.0, 4.0]])
+        >>> aligned(5 / target - 3, target, target > 0).tolist()
         [[1.0, 2.0, 4.0]]
     """
-    values, known = (torch.as_tensor(np.asarray(given)).double() for given in (inverse, truth))
+    values, known = (torch.as_tensor(np.asarray(given)).double() for given in (inverse, target))
     inputs = torch.stack([values[counts], torch.ones(int(counts.sum()), dtype=torch.double)], dim=1)  # (n, 2)
     best = torch.linalg.lstsq(inputs, (1 / known[counts])[:, None]).solution[:, 0]
     farthest = float(known[counts].max()) if bool(counts.any()) else 1.0

@@ -1,4 +1,4 @@
-"""Heads that are there to be used: the package's own, those in a folder of a user's, and genuine ones of others."""
+"""Available heads: those of the package, those in a user's folder, and published linear heads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
 HEADS = PLAYGROUND / "heads"
-"""Where the package's own heads lie."""
+"""Folder of the package's heads."""
 
 VOC_21 = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -30,29 +30,29 @@ log = logging.getLogger(__name__)
 
 
 def heads_for(space: str, folder: str | PathLike[str] | None = None) -> dict[str, PatchHead]:
-    """The heads that fit an encoder, by the stem of their file: the package's, then a user's.
+    """The heads of an encoder, by the stem of their file: the package's, then a user's.
 
-    A file in the user's folder that is no head is left out, with a line in the log.
+    Files in the user's folder that are not heads are skipped, with a warning in the log.
 
     Args:
         space: the encoder's `patch_space`.
-        folder: of the user's heads, *.safetensors; one of the name of the package's takes its place.
+        folder: of the user's heads, *.safetensors; a head replaces one of the same name in the package.
 
     Raises:
-        EncoderError: there is no such folder.
+        EncoderError: no such folder.
 
     Examples:
         >>> heads_for("some other encoder's")
         {}
     """
-    places = [HEADS]
+    folders = [HEADS]
     if folder is not None:
         own = Path(folder).expanduser()
         if not own.is_dir():
-            raise EncoderError(f"there is no folder {own}; expected the folder of your heads (*.safetensors)")
-        places.append(own)
+            raise EncoderError(f"found no folder {own}; expected a folder of heads (*.safetensors)")
+        folders.append(own)
     found: dict[str, PatchHead] = {}
-    for file in (file for place in places for file in sorted(place.glob("*.safetensors"))):
+    for file in (file for each in folders for file in sorted(each.glob("*.safetensors"))):
         try:
             head = PatchHead.load(file)
         except EncoderError as error:
@@ -64,39 +64,39 @@ def heads_for(space: str, folder: str | PathLike[str] | None = None) -> dict[str
 
 
 def load_linear_head(path: str | PathLike[str], space: str | None = None) -> PatchHead:
-    """A 1 x 1 convolution on patch tokens that somebody published as a `.pt` or `.pth` file, as a head.
+    """A head from a published 1 x 1 convolution on patch tokens, a `.pt` or `.pth` file.
 
-    Known are two kinds, told by their weights: 21 outputs are the classes of Pascal VOC (as JAFAR's linear heads on
-    DINOv2's patch tokens), and one output is FOUND's foreground (Simeoni et al. 2023), which becomes a head of two
-    classes; FOUND reads the keys of the last attention of DINO ViT-S/8, not its patch tokens. Such a file does not say
-    which encoder it belongs to, only how wide that is.
+    Two kinds are supported, identified by their weights: 21 outputs for the classes of Pascal VOC (as JAFAR's linear
+    heads on DINOv2's patch tokens), and one output for FOUND's foreground (Simeoni et al. 2023), which becomes a head
+    of two classes; FOUND reads the keys of the last attention of DINO ViT-S/8, not its patch tokens. Such files do not
+    name their encoder, only its width.
 
     Args:
-        path: of the file; nothing but weights is read from it.
-        space: the encoder's `patch_space`; without it, the head refuses features until `space_` is set.
+        path: of the file; only weights are read from it.
+        space: the encoder's `patch_space`; without it, the head rejects features until `space_` is set.
 
     Raises:
-        EncoderError: the file is missing, holds code, or no such layer.
+        EncoderError: the file is missing, contains code, or has no such layer.
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise EncoderError(f"there is no file {file}; expected a linear head, .pt or .pth")
+        raise EncoderError(f"found no file {file}; expected a linear head, .pt or .pth")
     weight, bias = _layer(_weights(file), file)
     outputs, width = weight.shape
     if outputs not in (1, len(VOC_21)):
         raise EncoderError(
             f"{file} has {outputs} outputs on patches of {width} values; expected 21 (Pascal VOC) or 1 (FOUND)"
         )
-    if outputs == 1:  # against nothing: the softmax of both is the sigmoid of the one
+    if outputs == 1:  # with a second logit of 0, the softmax equals the sigmoid
         weight, bias = (torch.cat([torch.zeros_like(layer), layer]) for layer in (weight, bias))
     head = PatchHead(names=SALIENT if outputs == 1 else VOC_21)
-    head.weight_, head.bias_, head.space_ = weight, bias, space or f"an encoder of {width} values a patch"
+    head.weight_, head.bias_, head.space_ = weight, bias, space or f"an encoder of {width} values per patch"
     head.encoder_ = space or head.space_
     return head
 
 
 class _Inert:
-    """Stands for a class that a file names and that nothing here needs: it holds nothing and does nothing."""
+    """An empty replacement for classes that a file refers to and that are not needed."""
 
     def __new__(cls, *_given: object, **_named: object) -> _Inert:
         return super().__new__(cls)
@@ -107,26 +107,26 @@ class _Inert:
 
 
 def _weights(file: Path) -> object:
-    """What torch reads of a file as weights alone; settings objects of training scripts are passed over."""
+    """The weights of a file, read by torch without running code; settings of training scripts are ignored."""
     try:
         named = torch.serialization.get_unsafe_globals_in_checkpoint(file)
         foreign = [name for name in named if not name.startswith(_SETTINGS)]
         if foreign:
             raise EncoderError(
-                f"{file} holds {foreign[0]}, which could run code and is never loaded; save weights alone"
+                f"{file} contains {foreign[0]}, which could run code; expected weights alone: save the state dict"
             )
         with torch.serialization.safe_globals([(_Inert, name) for name in named]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except EncoderError:
         raise
-    except Exception as error:  # torch raises a dozen kinds for files that are not what they seem
+    except Exception as error:  # torch raises many types for invalid files
         raise EncoderError(
-            f"{file} cannot be read as weights alone ({type(error).__name__}); fetch it again"
+            f"{file} cannot be read as weights alone ({type(error).__name__}); download again"
         ) from error
 
 
 def _layer(found: object, file: Path) -> tuple[Tensor, Tensor]:
-    """(K, D) and (K,) of the one layer in a state dict, out of the boxes that training scripts put it into."""
+    """(K, D) weights and (K,) biases of the one layer in a state dict, which may be nested."""
     while isinstance(found, Mapping) and not isinstance(found.get("weight"), Tensor):
         inner = next((found[name] for name in _NESTED if isinstance(found.get(name), Mapping)), None)
         if inner is None:
@@ -140,4 +140,4 @@ def _layer(found: object, file: Path) -> tuple[Tensor, Tensor]:
         if weight.ndim == 2 or (weight.ndim == 4 and weight.shape[2:] == (1, 1)):
             weight = weight.flatten(1)
             return weight, bias.float() if isinstance(bias, Tensor) else torch.zeros(len(weight))
-    raise EncoderError(f"{file} holds no linear layer or 1 x 1 convolution named weight and bias")
+    raise EncoderError(f"{file} has no such layer; expected a linear layer or 1 x 1 convolution named weight and bias")

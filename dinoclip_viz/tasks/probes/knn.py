@@ -11,44 +11,45 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dinoclip_viz.tasks.retrieval.nearest import nearest_blocks
-from dinoclip_viz.tasks.retrieval.search import Rows, nearest
-from dinoclip_viz.tasks.retrieval.vectors import Vectors
+from dinoclip_viz.tasks.retrieval.search import nearest
+from dinoclip_viz.tasks.retrieval.vectors import Numbers, Rows, Vectors, VectorsLike, as_tensor, as_vectors
 
 KS = (10, 20, 100, 200)
-"""The numbers of neighbours that DINO is measured with."""
+"""The numbers of neighbours of DINO's evaluation."""
 TEMPERATURE = 0.07
 
 Labels = Sequence[str] | Sequence[int] | Tensor | NDArray[np.generic]
-"""(N,) the class of each vector, by name or by number."""
+"""(N,) class of each vector, a name or an integer."""
 
-_VOTES_AT_ONCE = 1 << 20  # values of a table of votes
+_VOTES_AT_ONCE = 1 << 20  # entries per table of votes
 
 
 def knn_classify(
-    gallery: Vectors, labels: Labels, queries: Vectors, k: int = 20, temperature: float = TEMPERATURE
+    gallery: VectorsLike, labels: Labels, queries: VectorsLike, k: int = 20, temperature: float = TEMPERATURE
 ) -> NDArray[np.generic]:
-    """(Q,) the class that the k nearest of the gallery vote for, by name or number as `labels` has it.
+    """(Q,) class with the most votes among the k nearest gallery vectors, as a name or an integer as in `labels`.
 
-    A neighbour's vote weighs exp(cosine / temperature), as DINO is measured (Caron et al. 2021,
-    https://arxiv.org/abs/2104.14294) after Wu et al. 2018, https://arxiv.org/abs/1805.01978. Of classes with equal
-    votes the first in sorted order wins.
+    The weight of a vote is exp(cosine / temperature), as in DINO's evaluation (Caron et al. 2021,
+    https://arxiv.org/abs/2104.14294) after Wu et al. 2018, https://arxiv.org/abs/1805.01978. Among classes with equal
+    votes the first in sorted order is predicted.
 
     Args:
-        gallery: (N, D) raw vectors whose classes are known.
-        labels: (N,) their classes, names or whole numbers.
+        gallery: (N, D) raw vectors of known classes: a tensor, an array, a nested list or rows of a store.
+        labels: (N,) their classes, names or integers.
         queries: (Q, D) raw vectors of the same space.
-        k: how many neighbours vote, 1 to N.
-        temperature: above 0; `math.inf` gives every neighbour one vote.
+        k: number of neighbours, 1 to N.
+        temperature: above 0; `math.inf` gives all neighbours the same weight.
 
     Raises:
-        ValueError: shapes that do not fit, a class that is neither name nor number, vectors that are not finite, a k
-            larger than the gallery, or a temperature that is not above 0.
+        ValueError: inconsistent shapes, a class that is neither a name nor an integer, vectors that are ragged, not
+            numeric or not finite, a k out of range, or a temperature that is not above 0.
 
     Examples:
         >>> gallery = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
         >>> knn_classify(gallery, ["cat", "cat", "dog"], torch.tensor([[0.1, 1.0], [1.0, 0.2]]), k=1).tolist()
         ['dog', 'cat']
     """
+    gallery, queries = as_vectors(gallery, "gallery"), as_vectors(queries, "queries")
     classes, numbers = class_numbers(labels)
     predicted = _predicted(gallery, numbers, len(classes), queries, (k,), temperature)
     chosen: NDArray[np.generic] = classes[predicted[k]]
@@ -56,37 +57,40 @@ def knn_classify(
 
 
 def knn_accuracy(
-    gallery: Vectors,
+    gallery: VectorsLike,
     labels: Labels,
-    queries: Vectors,
-    truth: Labels,
+    queries: VectorsLike,
+    target: Labels,
     ks: Sequence[int] = KS,
     temperature: float = TEMPERATURE,
 ) -> dict[int, float]:
-    """{k: share of the queries whose class the k nearest vote for, 0 to 1}, the gallery searched once for all k.
+    """{k: accuracy, 0 to 1} of k-NN classification, with one search of the gallery for all k.
 
     Args:
         gallery, labels, queries, temperature: as in `knn_classify`.
-        truth: (Q,) the queries' classes; one that the gallery has not is never found.
+        target: (Q,) classes of the queries; a class that is not in the gallery counts as wrong.
         ks: numbers of neighbours, one or more.
 
     Raises:
-        ValueError: as in `knn_classify`, no k, or another number of classes than of queries.
+        ValueError: as in `knn_classify`, no k, or different numbers of targets and queries.
 
     Examples:
         >>> knn_accuracy(torch.eye(2), ["cat", "dog"], torch.tensor([[1.0, 0.1], [0.9, 0.5]]), ["cat", "dog"], ks=[1])
         {1: 0.5}
     """
+    gallery, queries = as_vectors(gallery, "gallery"), as_vectors(queries, "queries")
     classes, numbers = class_numbers(labels)
-    asked = numbers_among(classes, truth)
+    asked = numbers_among(classes, target)
     if len(asked) != len(queries):
         raise ValueError(f"{len(asked)} classes for {len(queries)} queries; expected one each")
     predicted = _predicted(gallery, numbers, len(classes), queries, ks, temperature)
     return {k: float((found == asked).mean()) for k, found in predicted.items()}
 
 
-def class_votes(cosines: Tensor, numbers: Tensor, classes: int, temperature: float = TEMPERATURE) -> Tensor:
-    """(Q, C) float64 share of the votes that each class gets; each row sums to 1.
+def class_votes(
+    cosines: Numbers | VectorsLike, numbers: Numbers | VectorsLike, classes: int, temperature: float = TEMPERATURE
+) -> Tensor:
+    """(Q, C) float64 fraction of the votes for each class; each row sums to 1.
 
     Args:
         cosines: (Q, k) of each query's neighbours, k >= 1.
@@ -98,10 +102,11 @@ def class_votes(cosines: Tensor, numbers: Tensor, classes: int, temperature: flo
         ValueError: a temperature that is not above 0.
 
     Examples:
-        >>> shares = class_votes(torch.tensor([[0.9, 0.9, 0.9]]), torch.tensor([[0, 2, 2]]), classes=3)
-        >>> shares.round(decimals=2).tolist()
+        >>> votes = class_votes([[0.9, 0.9, 0.9]], [[0, 2, 2]], classes=3)
+        >>> votes.round(decimals=2).tolist()
         [[0.33, 0.0, 0.67]]
     """
+    cosines, numbers = as_tensor(cosines, "cosines", "(Q, k)"), as_tensor(numbers, "numbers", "(Q, k)")
     weights = _weights(cosines, temperature)
     votes = torch.zeros(len(cosines), classes, dtype=torch.float64).scatter_add_(1, numbers, weights)
     return votes / weights.sum(1, keepdim=True)
@@ -109,69 +114,78 @@ def class_votes(cosines: Tensor, numbers: Tensor, classes: int, temperature: flo
 
 @dataclass(frozen=True)
 class Vote:
-    """What the k nearest labelled vectors say of one query.
+    """The votes of the k nearest labelled vectors for one query.
 
     Attributes:
-        rows: (k,) rows of the neighbours, nearest first; cosines: (k,) theirs; labels: k classes.
-        weights: (k,) share of the votes that each neighbour holds.
-        shares: class -> share of the votes, the greatest first.
+        rows: (k,) rows of the neighbours, nearest first.
+        cosines: (k,) of the neighbours.
+        labels: k classes.
+        weights: (k,) fraction of the votes of each neighbour.
+        fractions: class -> fraction of the votes, the greatest first.
     """
 
     rows: Tensor
     cosines: Tensor
     labels: tuple[str, ...]
     weights: Tensor
-    shares: dict[str, float]
+    fractions: dict[str, float]
 
 
-def vote(query: Tensor, vectors: Rows, labels: Sequence[str | None], k: int, temperature: float = TEMPERATURE) -> Vote:
-    """The votes of the k vectors nearest to one query among those that have a label.
+def vote(
+    query: Numbers | VectorsLike,
+    vectors: VectorsLike | Rows,
+    labels: Sequence[str | None],
+    k: int,
+    temperature: float = TEMPERATURE,
+) -> Vote:
+    """The votes of the k labelled vectors nearest to one query.
 
     Args:
         query: (1, D) raw vector.
-        vectors: (N, D) raw vectors of the same space.
-        labels: N classes, None for a vector without.
-        k: how many neighbours, 1 to the number of labels.
+        vectors: (N, D) raw vectors of the same space: a tensor, an array, a nested list or rows of a store.
+        labels: N classes, None for an unlabelled vector.
+        k: number of neighbours, 1 to the number of labels.
         temperature: as in `knn_classify`.
 
     Raises:
-        ValueError: fewer labels than k, another number of labels than of vectors, or as in `knn_classify`.
+        ValueError: fewer labels than k, different numbers of labels and vectors, or as in `knn_classify`.
 
     Examples:
-        >>> told = vote(torch.tensor([[1.0, 0.0]]), torch.eye(2).repeat(2, 1), [None, "dog", "cat", "dog"], k=2)
-        >>> told.labels, told.rows.tolist()
+        >>> found = vote(torch.tensor([[1.0, 0.0]]), torch.eye(2).repeat(2, 1), [None, "dog", "cat", "dog"], k=2)
+        >>> found.labels, found.rows.tolist()
         (('cat', 'dog'), [2, 1])
     """
+    query, vectors = as_tensor(query, "query", "(1, D)"), as_vectors(vectors, "vectors")
     if len(labels) != vectors.shape[0]:
         raise ValueError(f"{len(labels)} labels for {vectors.shape[0]} vectors; expected one each, or None")
     known = torch.tensor([label is not None for label in labels])
     count = int(known.sum())
     if not 1 <= k <= count:
-        raise ValueError(f"k is {k}, but {count} of {len(labels)} images have a label; expected 1 to {count}")
+        raise ValueError(f"k is {k}; expected 1 to {count}, the number of labelled images of {len(labels)}")
     wanted = k
-    while True:  # unlabelled ones stand between: look further until k are found
+    while True:  # search wider until k labelled ones are found
         scores, rows = nearest(query, vectors, wanted)
         keep = known[rows[0]]
         if int(keep.sum()) >= k:
             break
         wanted = min(4 * wanted, len(labels))
-    cosines, places = scores[0][keep][:k], rows[0][keep][:k]
-    named = tuple(str(labels[row]) for row in places.tolist())
+    cosines, kept = scores[0][keep][:k], rows[0][keep][:k]
+    named = tuple(str(labels[row]) for row in kept.tolist())
     classes, numbers = class_numbers(named)
-    shares = class_votes(cosines[None], torch.from_numpy(numbers)[None], len(classes), temperature)[0]
-    order = shares.argsort(descending=True, stable=True).tolist()
+    votes = class_votes(cosines[None], torch.from_numpy(numbers)[None], len(classes), temperature)[0]
+    order = votes.argsort(descending=True, stable=True).tolist()
     weights = _weights(cosines[None], temperature)[0]
-    return Vote(places, cosines, named, weights / weights.sum(), {str(classes[n]): shares[n].item() for n in order})
+    return Vote(kept, cosines, named, weights / weights.sum(), {str(classes[n]): votes[n].item() for n in order})
 
 
 def class_numbers(labels: Labels) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
-    """The classes in sorted order, and (N,) which of them each label is.
+    """The classes in sorted order, and (N,) index of the class of each label.
 
     Args:
-        labels: (N,) names or whole numbers, N >= 1.
+        labels: (N,) names or integers, N >= 1.
 
     Raises:
-        ValueError: no label, more than one axis, or labels that are neither names nor whole numbers.
+        ValueError: no label, more than one axis, or labels that are neither names nor integers.
 
     Examples:
         >>> classes, numbers = class_numbers(["dog", "cat", "dog"])
@@ -183,7 +197,7 @@ def class_numbers(labels: Labels) -> tuple[NDArray[np.generic], NDArray[np.int64
 
 
 def numbers_among(classes: NDArray[np.generic], labels: Labels) -> NDArray[np.int64]:
-    """(N,) which of the sorted classes each label is, -1 for one that is none of them.
+    """(N,) index of each label among the sorted classes, -1 for an unknown one.
 
     Raises:
         ValueError: as in `class_numbers`, or names where the classes are numbers.
@@ -195,17 +209,20 @@ def numbers_among(classes: NDArray[np.generic], labels: Labels) -> NDArray[np.in
     given = _array(labels)
     kinds = ["names" if array.dtype.kind == "U" else "numbers" for array in (given, classes)]
     if kinds[0] != kinds[1]:
-        raise ValueError(f"some classes are {kinds[0]}, others {kinds[1]}; expected the same for gallery and queries")
-    places = np.searchsorted(classes, given).clip(max=len(classes) - 1)
-    return np.where(classes[places] == given, places, -1).astype(np.int64)
+        raise ValueError(f"classes are {kinds[0]} and {kinds[1]}; expected the same for gallery and queries")
+    positions = np.searchsorted(classes, given).clip(max=len(classes) - 1)
+    return np.where(classes[positions] == given, positions, -1).astype(np.int64)
 
 
 def _array(labels: Labels) -> NDArray[np.generic]:
-    given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    try:
+        given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    except ValueError as error:
+        raise ValueError("labels is ragged; expected (N,), one label per image") from error
     if given.ndim != 1 or not len(given):
-        raise ValueError(f"labels of shape {given.shape}; expected (N,), one label an image, N 1 or more")
+        raise ValueError(f"labels have shape {given.shape}; expected (N,), one label per image, N >= 1")
     if given.dtype.kind not in "iuU":
-        raise ValueError(f"labels of type {given.dtype}, {given[0]!r} first; expected names or whole numbers")
+        raise ValueError(f"labels have type {given.dtype}, {given[0]!r} first; expected names or integers")
     return given
 
 
@@ -223,13 +240,13 @@ def _predicted(
     wanted = sorted(set(ks))
     if not wanted or wanted[0] < 1:
         raise ValueError(f"k is {wanted[0] if wanted else 'missing'}; expected 1 to {len(gallery)}")
-    _weights(torch.zeros(1, 1), temperature)  # refused before the search, not after
+    _weights(torch.zeros(1, 1), temperature)  # raises before the search
     found = {k: np.empty(len(queries), np.int64) for k in wanted}
     known = torch.from_numpy(numbers)
     few = max(1, _VOTES_AT_ONCE // classes)
-    for rows, cosines, places in nearest_blocks(gallery, queries, wanted[-1]):
+    for rows, cosines, neighbours in nearest_blocks(gallery, queries, wanted[-1]):
         weights = _weights(cosines, temperature)
-        voters = known[places]  # (n, k)
+        voters = known[neighbours]  # (n, k)
         for start in range(0, len(voters), few):
             part = slice(start, start + few)
             votes = torch.zeros(len(voters[part]), classes, dtype=torch.float64)
@@ -241,8 +258,8 @@ def _predicted(
 
 
 def _weights(cosines: Tensor, temperature: float) -> Tensor:
-    """(Q, k) float64 exp(cosine / temperature), the nearest of each query scaled to 1, which changes no decision."""
+    """(Q, k) float64 exp(cosine / temperature), scaled to 1 at the nearest neighbour of each query."""
     if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; expected more than 0, such as {TEMPERATURE}, or math.inf")
+        raise ValueError(f"temperature is {temperature}; expected a number above 0, such as {TEMPERATURE}, or math.inf")
     cosines = cosines.double()
     return ((cosines - cosines.amax(1, keepdim=True)) / temperature).exp()

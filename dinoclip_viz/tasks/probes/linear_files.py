@@ -1,4 +1,4 @@
-"""Linear probes that are there to be used: the package's own, and those in a folder of a user's."""
+"""Available linear probes: those of the package, and those in a user's folder."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.tasks.probes.linear import LinearProbe, Seen
 
 CLASS_PROBES = PLAYGROUND / "heads" / "classification"
-"""Where the package's own probes lie."""
+"""Folder of the package's probes."""
 
 
 def probes_for(seen: Seen, folder: str | PathLike[str] | None = None) -> dict[str, LinearProbe]:
-    """The probes that fit the encoder of some features, by the stem of their file: the package's, then a user's.
+    """The probes for the encoder of some features, by the stem of their file: the package's, then a user's.
 
-    What else lies in the folders, such as heads on patches, is passed over.
+    Other files in the folders, such as heads on patches, are skipped.
 
     Args:
         seen: features of the encoder.
-        folder: of the user's probes, *.safetensors; one of the name of the package's takes its place.
+        folder: of the user's probes, *.safetensors; a probe replaces one of the same name in the package.
 
     Raises:
-        EncoderError: there is no such folder.
+        EncoderError: no such folder.
 
     Examples:
         >>> from dinoclip_viz import load_encoder, playground
@@ -31,14 +31,14 @@ def probes_for(seen: Seen, folder: str | PathLike[str] | None = None) -> dict[st
         >>> list(probes_for(features))
         ['playground-dino']
     """
-    places = [CLASS_PROBES]
+    folders = [CLASS_PROBES]
     if folder is not None:
         own = Path(folder).expanduser()
         if not own.is_dir():
-            raise EncoderError(f"there is no folder {own}; expected the folder of your probes (*.safetensors)")
-        places.append(own)
+            raise EncoderError(f"found no folder {own}; expected a folder of probes (*.safetensors)")
+        folders.append(own)
     found: dict[str, LinearProbe] = {}
-    for file in (file for place in places for file in sorted(place.glob("*.safetensors"))):
+    for file in (file for each in folders for file in sorted(each.glob("*.safetensors"))):
         try:
             probe = LinearProbe.load(file)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Low-shot curves: how accurate a classifier on frozen features is that knows a few images of each class."""
+"""Low-shot curves: accuracy of classifiers on frozen features with few training images per class."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from torch import Tensor
 
 from dinoclip_viz.tasks.probes.knn import Labels, class_numbers, knn_accuracy, numbers_among
 from dinoclip_viz.tasks.probes.linear import LinearProbe
-from dinoclip_viz.tasks.retrieval.vectors import Vectors, block
+from dinoclip_viz.tasks.retrieval.vectors import (
+    Indices,
+    Numbers,
+    Vectors,
+    VectorsLike,
+    as_tensor,
+    as_vectors,
+    block,
+    indices,
+)
 
 SHOTS = (1, 2, 4, 8, 16)
 SEEDS = (0, 1, 2, 3, 4)
 PENALTY_C = 0.1
-"""C of the linear probe: so few images leave none to choose it on."""
+"""C of the linear probe, fixed because few images leave none to choose it on."""
 NEIGHBOURS = 20
 
 Method = Literal["knn", "class_mean", "linear"]
@@ -32,10 +41,10 @@ class Shot:
 
     Attributes:
         method: "knn", "class_mean" or "linear".
-        shots: known images of each class.
-        mean: accuracy, 0 to 1, over the draws.
-        deviation: its standard deviation over the draws (n - 1).
-        draws: how many.
+        shots: training images per class.
+        mean: mean accuracy over the draws, 0 to 1.
+        deviation: standard deviation of the accuracy over the draws (n - 1).
+        draws: number of draws.
     """
 
     method: Method
@@ -46,47 +55,49 @@ class Shot:
 
 
 def low_shot(
-    gallery: Vectors,
+    gallery: VectorsLike,
     labels: Labels,
-    queries: Vectors,
-    truth: Labels,
+    queries: VectorsLike,
+    target: Labels,
     shots: Sequence[int] = SHOTS,
     seeds: Sequence[int] = SEEDS,
     methods: Sequence[Method] = METHODS,
 ) -> list[Shot]:
-    """The points of every method's curve: methods in order, and within them the shots.
+    """The points of the curves, by method in order and by number of shots.
 
-    "knn" lets the 20 nearest of all drawn images vote, or all where there are fewer; "class_mean" takes the class
-    whose mean of unit vectors is closest (nearest class mean); "linear" is a `LinearProbe` of C = .1. A draw with more
-    shots holds the images of the same seed's draw with fewer.
+    "knn" is k-NN with the 20 nearest drawn images, or all where there are fewer; "class_mean" predicts the class with
+    the nearest mean of unit vectors; "linear" is a `LinearProbe` of C = .1. A draw with more shots contains the images
+    of the draw of the same seed with fewer.
 
     Args:
-        gallery: (N, D) raw vectors to draw known images from.
+        gallery: (N, D) raw vectors from which training images are drawn.
         labels: (N,) their classes.
-        queries: (Q, D) raw vectors of the same space; truth: (Q,) their classes.
-        shots: images of each class that are known.
+        queries: (Q, D) raw vectors of the same space.
+        target: (Q,) classes of the queries.
+        shots: numbers of training images per class.
         seeds: one draw each, two or more.
-        methods: which classifiers.
+        methods: the classifiers.
 
     Raises:
-        ValueError: a class of the gallery has fewer images than shots are asked for, fewer than two seeds, or shapes
-            or labels that do not fit.
+        ValueError: a class of the gallery with fewer images than shots, fewer than two seeds, inconsistent shapes or
+            labels, or vectors that are ragged or not numeric.
 
     Examples:
         >>> gallery, labels = torch.eye(2).repeat(3, 1), ["cat", "dog"] * 3
         >>> low_shot(gallery, labels, gallery[:2], labels[:2], shots=[2], methods=["class_mean"])
         [Shot(method='class_mean', shots=2, mean=1.0, deviation=0.0, draws=5)]
     """
+    gallery, queries = as_vectors(gallery, "gallery"), as_vectors(queries, "queries")
     classes, numbers = class_numbers(labels)
-    asked = numbers_among(classes, truth)
+    asked = numbers_among(classes, target)
     counts = np.bincount(numbers, minlength=len(classes))
     if not shots or min(shots) < 1 or max(shots) > counts.min():
         fewest = int(counts.argmin())
         raise ValueError(
-            f"shots are {list(shots)}; expected 1 to {counts[fewest]}, the images that class {classes[fewest]!s} has"
+            f"shots are {list(shots)}; expected 1 to {counts[fewest]}, the images of class {classes[fewest]!s}"
         )
     if len(set(seeds)) < 2:
-        raise ValueError(f"{len(set(seeds))} seeds; expected two or more, for a deviation")
+        raise ValueError(f"found {len(set(seeds))} seeds; expected two or more, for a deviation")
     if len(numbers) != len(gallery) or len(asked) != len(queries):
         raise ValueError(
             f"{len(numbers)} and {len(asked)} labels for {len(gallery)} and {len(queries)} vectors; expected one each"
@@ -108,32 +119,41 @@ def low_shot(
     return points
 
 
-def class_mean_accuracy(gallery: Tensor, labels: NDArray[np.int64], queries: Tensor, truth: NDArray[np.int64]) -> float:
-    """Share of the queries closest by cosine to the mean of their class's unit vectors, 0 to 1.
+def class_mean_accuracy(
+    gallery: Numbers | VectorsLike, labels: Indices, queries: Numbers | VectorsLike, target: Indices
+) -> float:
+    """Accuracy of the nearest class mean by cosine, of unit vectors, 0 to 1.
 
     Args:
-        gallery: (N, D) raw vectors; labels: (N,) classes, 0 to C - 1, each with a vector.
-        queries: (Q, D) raw vectors; truth: (Q,) their classes.
+        gallery: (N, D) raw vectors.
+        labels: (N,) their classes, 0 to C - 1, each with a vector.
+        queries: (Q, D) raw vectors.
+        target: (Q,) their classes.
+
+    Raises:
+        ValueError: vectors or classes that are ragged or not numeric.
 
     Examples:
-        >>> class_mean_accuracy(torch.eye(2), np.array([0, 1]), torch.tensor([[0.9, 0.1]]), np.array([0]))
+        >>> class_mean_accuracy(torch.eye(2), [0, 1], [[0.9, 0.1]], [0])
         1.0
     """
-    means = torch.zeros(int(labels.max()) + 1, gallery.shape[1])
-    means.index_add_(0, torch.from_numpy(labels), F.normalize(gallery, dim=-1))
-    closest = (queries @ F.normalize(means, dim=-1).T).argmax(1)  # (Q,); a query's own length changes no order
-    return float((closest.numpy() == truth).mean())
+    known, asked = as_tensor(gallery, "gallery").float(), as_tensor(queries, "queries").float()
+    owners = indices(labels, "labels")
+    means = torch.zeros(int(owners.max()) + 1, known.shape[1])
+    means.index_add_(0, torch.from_numpy(owners), F.normalize(known, dim=-1))
+    closest = (asked @ F.normalize(means, dim=-1).T).argmax(1)  # (Q,); the length of a query does not affect the order
+    return float((closest.numpy() == indices(target, "target")).mean())
 
 
 def _accuracy(
-    method: Method, known: Tensor, labels: NDArray[np.int64], queries: Tensor, truth: NDArray[np.int64]
+    method: Method, known: Tensor, labels: NDArray[np.int64], queries: Tensor, target: NDArray[np.int64]
 ) -> float:
     if method == "class_mean":
-        return class_mean_accuracy(known, labels, queries, truth)
+        return class_mean_accuracy(known, labels, queries, target)
     if method == "knn":
         k = min(NEIGHBOURS, len(known))
-        return knn_accuracy(known, labels, queries, truth, [k])[k]
-    return LinearProbe(grid=[PENALTY_C]).fit(known, labels).score(queries, truth)
+        return knn_accuracy(known, labels, queries, target, [k])[k]
+    return LinearProbe(grid=[PENALTY_C]).fit(known, labels).score(queries, target)
 
 
 def _by_class(numbers: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""What a layer says of patches, interpolated to every pixel of an image, a few rows of pixels at a time."""
+"""Outputs of a layer per patch, interpolated to the pixels of an image in strips of rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def label_map(scores: Tensor, box: Sequence[float], shape: tuple[int, int]) -> T
 
     Args:
         scores: (H, W, K) of the patches.
-        box: (x0, y0, x1, y1) the part of the image that the patches cover, in pixels.
+        box: (x0, y0, x1, y1), the part of the image that the patches cover, in pixels.
         shape: height and width of the image.
 
     Examples:
@@ -30,7 +30,7 @@ def label_map(scores: Tensor, box: Sequence[float], shape: tuple[int, int]) -> T
 def mean_map(
     scores: Tensor, box: Sequence[float], shape: tuple[int, int], metres: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """(height, width) float32 values that `metres` makes of the interpolated scores; NaN outside the box.
+    """(height, width) float32 results of `metres` on the interpolated scores; NaN outside the box.
 
     Args:
         scores: (H, W, K) of the patches.
@@ -54,7 +54,7 @@ def _laid(
 
 
 def _interpolated(scores: Tensor, height: int, width: int) -> Iterator[tuple[int, Tensor]]:
-    """Number of the first row, and (rows, width, K) scores between patch centres, bilinear; all rows in turn."""
+    """Number of the first row and (rows, width, K) bilinearly interpolated scores, for consecutive strips of rows."""
     rows, columns, outputs = scores.shape
     down, across = _weights(rows, height), _weights(columns, width)
     step = max(1, _AT_ONCE // (width * outputs))
@@ -64,12 +64,12 @@ def _interpolated(scores: Tensor, height: int, width: int) -> Iterator[tuple[int
 
 
 def _weights(patches: int, pixels: int) -> Tensor:
-    """(pixels, patches) shares of the two nearest patches in each pixel, as bilinear interpolation has them."""
-    place = ((torch.arange(pixels) + 0.5) * patches / pixels - 0.5).clamp(0, patches - 1)
-    low = place.floor().long().clamp(max=max(patches - 2, 0))
-    share = place - low
+    """(pixels, patches) weights of the two nearest patches of each pixel, for bilinear interpolation."""
+    position = ((torch.arange(pixels) + 0.5) * patches / pixels - 0.5).clamp(0, patches - 1)
+    low = position.floor().long().clamp(max=max(patches - 2, 0))
+    fraction = position - low
     weights = torch.zeros(pixels, patches)
-    weights.scatter_(1, low[:, None], (1 - share)[:, None])
+    weights.scatter_(1, low[:, None], (1 - fraction)[:, None])
     if patches > 1:
-        weights.scatter_(1, low[:, None] + 1, share[:, None])
+        weights.scatter_(1, low[:, None] + 1, fraction[:, None])
     return weights

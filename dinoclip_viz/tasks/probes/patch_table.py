@@ -1,4 +1,4 @@
-"""Patch tokens with a target each, as many as there are, in a bounded amount of memory: what a head is fitted on."""
+"""Patch tokens with targets in bounded memory, the training data of a head."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 IN_MEMORY = 512 * 2**20
-"""Bytes of patches that are held in memory; beyond, they go to a temporary file."""
+"""Bytes of patches in memory; beyond, they are stored in a temporary file."""
 
 
 class PatchTable:
-    """Rows of patch tokens with a target and the number of the image that each is of.
+    """Rows of patch tokens, each with a target and the number of its image.
 
     Args:
-        limit: bytes of patches that are held in memory. Beyond it all rows lie in an unnamed temporary file, which is
-            gone with the table; targets (12 bytes a row) stay in memory.
+        limit: bytes of patches in memory. Beyond it, all rows are stored in an unnamed temporary file, which is deleted
+            with the table; targets (12 bytes per row) stay in memory.
 
     Attributes:
-        width: D, once a row is there.
+        width: D, or 0 for an empty table.
     """
 
     def __init__(self, limit: int = IN_MEMORY) -> None:
@@ -38,21 +38,21 @@ class PatchTable:
         return self._count
 
     def add(self, rows: Tensor, targets: Tensor, owner: int) -> None:
-        """Put rows below those that are there.
+        """Append rows.
 
         Args:
             rows: (n, D) patches.
-            targets: (n,) what each should give.
-            owner: number of the image that they are of.
+            targets: (n,) target of each.
+            owner: number of their image.
 
         Raises:
-            ValueError: D differs from that of the rows before, or a value is not finite.
+            ValueError: D differs from that of the table, or a value is not finite.
         """
         if not self.width:
             self.width = rows.shape[1]
             self._sum, self._squares = (torch.zeros(self.width, dtype=torch.double) for _ in range(2))
         if rows.shape[1] != self.width:
-            raise ValueError(f"patches of {rows.shape[1]} values after patches of {self.width}; expected one encoder's")
+            raise ValueError(f"patches of {rows.shape[1]} values; expected {self.width}, as before: use one encoder")
         exact = rows.double()
         if not bool(exact.isfinite().all()):
             raise ValueError("some patches are not finite; encode them again, on another device or in another dtype")
@@ -68,7 +68,7 @@ class PatchTable:
 
     @property
     def targets(self) -> Tensor:
-        """(N,) of all rows."""
+        """(N,) targets of all rows."""
         self._targets = [torch.cat(self._targets)]
         return self._targets[0]
 
@@ -79,7 +79,7 @@ class PatchTable:
         return mean.float(), variance.clamp(min=0).sqrt().float()
 
     def draws(self, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """`steps` times `batch` rows by chance, with replacement: (batch, D) rows, their targets and their owners."""
+        """`steps` random batches with replacement: (batch, D) rows, their targets and their images' numbers."""
         chance = torch.Generator().manual_seed(seed)
         rows, targets = self._all(), self.targets
         self._owners = [torch.cat(self._owners)]
@@ -89,7 +89,7 @@ class PatchTable:
 
     def _spill(self) -> None:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="dinoclip-patches-")  # noqa: SIM115 (it lives with the table)
+            self._file = tempfile.TemporaryFile(prefix="dinoclip-patches-")  # noqa: SIM115 (closed with the table)
         for part in self._held:
             self._file.write(part.numpy().tobytes())
         self._held.clear()
@@ -97,7 +97,7 @@ class PatchTable:
     def _all(self) -> Tensor:
         if self._rows is None and self._file is not None:
             self._file.flush()
-            # "r+" because torch warns of memory that cannot be written; nobody does
+            # "r+" because torch warns about read-only memory; it is not written to
             mapped = np.memmap(self._file, np.float32, "r+", shape=(self._count, self.width))
             self._rows = torch.from_numpy(mapped)
         elif self._rows is None:

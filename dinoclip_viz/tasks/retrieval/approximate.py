@@ -1,4 +1,4 @@
-"""Approximate search with FAISS, and how much of the exact answer it finds; needs the extra `ann`."""
+"""Approximate nearest-neighbour search with FAISS, and its recall of the exact result; needs the extra `ann`."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dinoclip_viz.tasks.retrieval.search import CHUNK, Rows, nearest, unit_chunks
+from dinoclip_viz.tasks.retrieval.search import CHUNK, nearest, unit_chunks
+from dinoclip_viz.tasks.retrieval.vectors import Numbers, Rows, VectorsLike, as_tensor, as_vectors
 
 
 class ApproximateIndex:
-    """A graph over unit vectors that is walked instead of comparing with all of them.
+    """An approximate index of unit vectors, a hierarchical navigable small-world graph.
 
-    Hierarchical navigable small worlds over the vectors as they are (Malkov and Yashunin 2018,
-    https://arxiv.org/abs/1603.09320), inner product; nothing is quantised, so that scores are exact cosines and only
-    a row can be missed. The vectors and the graph stay in memory: about 4 D + 8 `links` bytes a row.
+    Malkov and Yashunin 2018, https://arxiv.org/abs/1603.09320, by inner product. Vectors are not quantised: scores are
+    exact cosines, but rows can be missed. The vectors and the graph are in memory: about 4 D + 8 `links` bytes per row.
 
     Args:
         width: D.
-        links: neighbours that a vector is joined to.
-        effort: candidates looked at while a vector is put in; more finds better neighbours.
+        links: number of neighbours per vector in the graph.
+        effort: candidates examined per insertion; higher values give a better graph.
 
     Raises:
-        ImportError: faiss is not installed; the message says how to install it.
+        ImportError: faiss is not installed; the message gives the command that installs it.
     """
 
     def __init__(self, width: int, links: int = 32, effort: int = 80) -> None:
@@ -35,13 +35,19 @@ class ApproximateIndex:
         self._index.hnsw.efConstruction = effort
 
     @classmethod
-    def build(cls, vectors: Rows, links: int = 32, effort: int = 80, chunk: int = CHUNK) -> Self:
-        """The index of (N, D) raw vectors, read a chunk at a time.
+    def build(cls, vectors: VectorsLike | Rows, links: int = 32, effort: int = 80, chunk: int = CHUNK) -> Self:
+        """An index of (N, D) raw vectors, read in chunks.
+
+        Args:
+            vectors: a tensor, an array, a nested list or rows of a store.
+            links, effort: as in the constructor.
+            chunk: rows per block.
 
         Raises:
             ImportError: faiss is not installed.
-            ValueError: a value is NaN or infinite.
+            ValueError: vectors that are ragged, not numeric or not finite.
         """
+        vectors = as_vectors(vectors, "vectors")
         index = cls(vectors.shape[1], links, effort)
         for _, part in unit_chunks(vectors, chunk):
             index.add(part)
@@ -50,44 +56,47 @@ class ApproximateIndex:
     def __len__(self) -> int:
         return int(self._index.ntotal)
 
-    def add(self, vectors: Tensor) -> None:
-        """Put (n, D) raw vectors in, after those that are there."""
-        self._index.add(_unit(vectors))
+    def add(self, vectors: Numbers | VectorsLike) -> None:
+        """Append (n, D) raw vectors."""
+        self._index.add(_unit(as_tensor(vectors, "vectors")))
 
-    def search(self, queries: Tensor, k: int, effort: int = 128) -> tuple[Tensor, Tensor]:
-        """(Q, k) cosines and rows that lie close to each query, best first; row -1 and -inf where nothing was found.
+    def search(self, queries: Numbers | VectorsLike, k: int, effort: int = 128) -> tuple[Tensor, Tensor]:
+        """(Q, k) cosines and rows of the nearest vectors that are found, best first; -inf and row -1 where none is.
 
         Args:
             queries: (Q, D) raw vectors.
-            k: how many; where there are fewer vectors, all of them.
-            effort: candidates looked at, at least k; more finds more and takes longer.
+            k: number of neighbours; all where there are fewer vectors.
+            effort: candidates examined, at least k; higher values increase recall and latency.
 
         Raises:
-            ValueError: k is below 1, or the queries are not (Q, D) and finite.
+            ValueError: k is below 1, or the queries are not (Q, D) finite numbers.
         """
+        queries = as_tensor(queries, "queries", "(Q, D)")
         if k < 1:
             raise ValueError(f"k is {k}; expected 1 or more")
         if queries.ndim != 2 or queries.shape[1] != self.width or not queries.isfinite().all():
-            raise ValueError(f"queries of shape {tuple(queries.shape)}; expected (Q, {self.width}), all finite")
+            raise ValueError(f"queries have shape {tuple(queries.shape)}; expected (Q, {self.width}), all finite")
         k = min(k, len(self))
         self._index.hnsw.efSearch = max(effort, k)
         scores, rows = self._index.search(_unit(queries), k)
-        order = np.lexsort((rows, -scores), axis=1)  # of equal cosines the lower row first, as the exact search has it
+        order = np.lexsort((rows, -scores), axis=1)  # among equal cosines the lower row first, as in the exact search
         scores, rows = (np.take_along_axis(values, order, axis=1) for values in (scores, rows))
         scores[rows < 0] = -np.inf
         return torch.from_numpy(scores), torch.from_numpy(rows)
 
 
-def recall_against_exact(index: ApproximateIndex, vectors: Rows, queries: Tensor, k: int) -> float:
-    """Share of the exact search's k best that the index finds, 0 to 1, over all queries.
+def recall_against_exact(
+    index: ApproximateIndex, vectors: VectorsLike | Rows, queries: Numbers | VectorsLike, k: int
+) -> float:
+    """Fraction of the k nearest vectors of an exact search that the index finds, 0 to 1, over all queries.
 
-    A row that is missed in favour of another of the same cosine counts as found.
+    A row that is replaced by another of equal cosine counts as found.
 
     Args:
         index: of the vectors.
         vectors: (N, D) raw vectors.
         queries: (Q, D) raw vectors.
-        k: how many of the best.
+        k: number of neighbours.
 
     Raises:
         ValueError: as in `nearest`.
@@ -107,6 +116,6 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise ImportError(
-            'approximate search needs FAISS, which is not installed; run: pip install "dinoclip-viz[ann]"'
+            'FAISS is not installed; expected it for approximate search: pip install "dinoclip-viz[ann]"'
         ) from error
     return faiss

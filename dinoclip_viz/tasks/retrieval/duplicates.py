@@ -1,4 +1,4 @@
-"""Near duplicates: groups of images whose features are almost the same, and which of each to keep."""
+"""Near duplicates: groups of images with almost equal features, and the image to keep of each."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dinoclip_viz.tasks.retrieval.search import Rows, unit_chunks, unit_rows
+from dinoclip_viz.tasks.retrieval.search import unit_chunks, unit_rows
+from dinoclip_viz.tasks.retrieval.vectors import Rows, VectorsLike, as_vectors
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Images that are near duplicates of one another.
+    """A group of near duplicates.
 
     Attributes:
         keep: the row to keep, the lowest of the group.
-        duplicates: (row, its cosine with the kept one), rows ascending. One that belongs to the group by way of others
-            may have a cosine below the threshold.
+        duplicates: (row, cosine with the kept row), rows ascending. The cosine may be below the threshold for rows
+            that are connected through others.
     """
 
     keep: int
     duplicates: tuple[tuple[int, float], ...]
 
 
-def near_duplicates(vectors: Rows, above: float, chunk: int = 2048) -> list[DuplicateGroup]:
-    """The connected components of the graph that joins images whose cosine is above a threshold.
+def near_duplicates(vectors: VectorsLike | Rows, above: float, chunk: int = 2048) -> list[DuplicateGroup]:
+    """The connected components of the graph that connects images with a cosine above a threshold.
 
     As in the deduplication of DINOv2's training set (Oquab et al. 2023, appendix A, https://arxiv.org/abs/2304.07193),
-    with every pair compared instead of nearest neighbours alone. Time grows with N squared; memory is a number a row
-    and chunk x chunk.
+    with all pairs compared instead of nearest neighbours only. Time is quadratic in N; memory is one number per row
+    and chunk x chunk scores.
 
     Args:
-        vectors: (N, D) raw vectors.
-        above: cosine, -1 to below 1.
-        chunk: rows compared at once with as many others; it does not change the answer.
+        vectors: (N, D) raw vectors: a tensor, an array, a nested list or rows of a store.
+        above: threshold of the cosine, -1 to below 1.
+        chunk: rows per block; does not affect the result.
 
     Returns:
-        Groups of two or more, in order of the rows that they keep.
+        Groups of two or more, in order of the kept rows.
 
     Raises:
-        ValueError: a threshold that is no cosine below 1, chunk below 1, or values that are NaN or infinite.
+        ValueError: a threshold outside -1 to below 1, chunk below 1, or vectors that are ragged, not numeric or
+            not finite.
 
     Examples:
         >>> near_duplicates(np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), above=0.9)
@@ -48,19 +50,20 @@ def near_duplicates(vectors: Rows, above: float, chunk: int = 2048) -> list[Dupl
     """
     if not -1 <= above < 1:
         raise ValueError(f"above is {above}; expected a cosine from -1 to below 1, such as 0.95")
+    vectors = as_vectors(vectors, "vectors")
     count = vectors.shape[0]
     parents = np.arange(count)
     for start, part in unit_chunks(vectors, chunk):
         for other in range(start, count, chunk):
-            beside = part if other == start else unit_rows(vectors, other, min(other + chunk, count))
-            close = ((part @ beside.T).float() > above).numpy()  # (n, m)
+            others = part if other == start else unit_rows(vectors, other, min(other + chunk, count))
+            close = ((part @ others.T).float() > above).numpy()  # (n, m)
             _join(parents, np.triu(close, 1) if other == start else close, start, other)
     roots = _roots(parents, np.arange(count))
     return _groups(vectors, roots)
 
 
 def _join(parents: NDArray[np.int64], close: NDArray[np.bool_], left: int, right: int) -> None:
-    """Unites what is close, one partner a row and round, so that a thousand copies of one image cost little."""
+    """Merge close rows, one partner per row and round, which is fast even for many copies of one image."""
     rows = np.flatnonzero(close.any(1))
     while len(rows):
         here = _roots(parents, left + rows)
@@ -74,7 +77,7 @@ def _join(parents: NDArray[np.int64], close: NDArray[np.bool_], left: int, right
 
 
 def _roots(parents: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The lowest row of the group of each of the rows."""
+    """(n,) lowest row of the group of each row."""
     roots = parents[rows]
     while not np.array_equal(higher := parents[roots], roots):
         roots = higher

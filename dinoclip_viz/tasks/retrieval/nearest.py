@@ -1,7 +1,7 @@
-"""Exact nearest neighbours of many queries, tile by tile: what k-NN classification and low-shot curves stand on.
+"""Exact nearest neighbours of many queries in tiles, for k-NN classification and low-shot curves.
 
-`search` answers a few queries in float64; here come thousands, in float32, and memory is flat in their number as in the
-gallery's.
+`search` handles few queries in float64; this handles thousands in float32, in memory that does not grow with the
+number of queries or of gallery vectors.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.tasks.retrieval.vectors import Vectors, block
+from dinoclip_viz.tasks.retrieval.vectors import Vectors, VectorsLike, as_vectors, block
 
 _QUERIES_AT_ONCE = 256  # rows of one product
-_BLOCKS = 4  # of queries that go by while one chunk of the gallery is in memory
-_CHUNK = 8192  # rows of the gallery that are read at once
-_NORM = 1e-12  # shorter vectors count as this long, as in torch.nn.functional.normalize
+_BLOCKS = 4  # blocks of queries per pass over the gallery
+_CHUNK = 8192  # rows of the gallery per block
+_NORM = 1e-12  # lower limit of a length, as in torch.nn.functional.normalize
 
 
-def nearest_blocks(gallery: Vectors, queries: Vectors, k: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Runs of queries, with the (n, k) cosines and rows of the gallery vectors closest to each, best first.
+def nearest_blocks(gallery: VectorsLike, queries: VectorsLike, k: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Slices of queries with the (n, k) cosines and rows of the nearest gallery vectors, best first.
 
-    Of equal cosines the lower row comes first. Nothing grows with the number of queries or of gallery vectors: scores
-    are made tile by tile, and of a tile only what beats a query's k best so far is looked at twice.
+    Among equal cosines the lower row comes first. Memory does not grow with the number of queries or of gallery
+    vectors: scores are computed in tiles, and only those above the k best so far are sorted.
 
     Args:
-        gallery: (N, D) raw vectors.
+        gallery: (N, D) raw vectors: a tensor, an array, a nested list or rows of a store.
         queries: (Q, D) raw vectors of the same space.
-        k: how many, 1 to N.
+        k: number of neighbours, 1 to N.
 
     Raises:
-        ValueError: shapes that do not fit, vectors that are not finite, or a k out of its range.
+        ValueError: inconsistent shapes, vectors that are ragged, not numeric or not finite, or a k out of range.
 
     Examples:
         >>> gallery = torch.tensor([[0.0, 1.0], [2.0, 0.0], [3.0, 0.0]])
@@ -42,10 +42,11 @@ def nearest_blocks(gallery: Vectors, queries: Vectors, k: int) -> Iterator[tuple
         ...     print(cosines.tolist(), rows.tolist())
         [[1.0, 1.0]] [[1, 2]]
     """
+    gallery, queries = as_vectors(gallery, "gallery"), as_vectors(queries, "queries")
     _check(gallery, queries, k)
     high, wide = _even(len(queries), _QUERIES_AT_ONCE, 8), _even(len(gallery), _CHUNK, 64)
     known = torch.empty(wide, gallery.shape[1])
-    product = torch.empty(high, wide)  # always of this shape, so that equal vectors get equal scores wherever they are
+    product = torch.empty(high, wide)  # of constant shape, so that equal vectors get equal scores at every position
     for top in range(0, len(queries), _BLOCKS * high):
         starts = range(top, min(top + _BLOCKS * high, len(queries)), high)
         counts = [min(high, len(queries) - start) for start in starts]
@@ -53,17 +54,17 @@ def nearest_blocks(gallery: Vectors, queries: Vectors, k: int) -> Iterator[tuple
         best = [_Best.none(count) for count in counts]
         for left in range(0, len(gallery), wide):
             _fill(known, gallery, left, "gallery")
-            for place, count in enumerate(counts):
-                torch.mm(asked[place], known.T, out=product)  # (high, wide)
+            for index, count in enumerate(counts):
+                torch.mm(asked[index], known.T, out=product)  # (high, wide)
                 scores = product[:count, : len(gallery) - left].numpy()
-                best[place] = best[place].with_scores(scores, left, k)
+                best[index] = best[index].with_scores(scores, left, k)
         for start, count, found in zip(starts, counts, best, strict=True):
             yield slice(start, start + count), *found.ordered()
 
 
 @dataclass(frozen=True, eq=False)
 class _Best:
-    """The best of what some queries have seen so far: (n, m) cosines and rows, the rows ascending."""
+    """The best matches of some queries so far: (n, m) cosines and rows, the rows ascending."""
 
     cosines: NDArray[np.float32]
     rows: NDArray[np.int64]
@@ -73,26 +74,26 @@ class _Best:
         return cls(np.empty((count, 0), np.float32), np.empty((count, 0), np.int64))
 
     def with_scores(self, scores: NDArray[np.float32], left: int, k: int) -> _Best:
-        """The k best with those of one more tile, (n, width) scores of the gallery's rows from `left` on."""
+        """The k best including one more tile, (n, width) scores of the gallery's rows from `left` on."""
         if self.cosines.shape[1] < k:
-            cosines, places = _taken(scores, _greatest(scores, k))
+            cosines, columns = _taken(scores, _greatest(scores, k))
         else:
-            cosines, places = _gathered(scores, scores > self.cosines.min(axis=1, keepdims=True))
+            cosines, columns = _gathered(scores, scores > self.cosines.min(axis=1, keepdims=True))
         cosines = np.concatenate([self.cosines, cosines], axis=1)
-        rows = np.concatenate([self.rows, places + left], axis=1)
+        rows = np.concatenate([self.rows, columns + left], axis=1)
         if cosines.shape[1] <= k:
             return _Best(cosines, rows)
         keep = _greatest(cosines, k)
         return _Best(cosines[keep].reshape(-1, k), rows[keep].reshape(-1, k))
 
     def ordered(self) -> tuple[Tensor, Tensor]:
-        """(n, k) cosines and rows, best first, of equal cosines the lower row first."""
+        """(n, k) cosines and rows, best first; among equal cosines the lower row first."""
         cosines, order = torch.from_numpy(self.cosines).sort(dim=1, descending=True, stable=True)
         return cosines, torch.from_numpy(self.rows).gather(1, order)
 
 
 def _greatest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
-    """(n, width) True at exactly min(k, width) values of each row, the greatest, of equal ones the first."""
+    """(n, width) True at the min(k, width) greatest values of each row, the first among equal ones."""
     width = values.shape[1]
     if width <= k:
         return np.ones(values.shape, bool)
@@ -106,24 +107,24 @@ def _greatest(values: NDArray[np.float32], k: int) -> NDArray[np.bool_]:
 
 
 def _taken(values: NDArray[np.float32], keep: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(n, m) values and places of what is kept, where every row keeps m."""
-    places = np.flatnonzero(keep).reshape(len(keep), -1) % keep.shape[1]  # (n, m)
-    return np.take_along_axis(values, places, axis=1), places
+    """(n, m) values and columns of the kept entries, m per row."""
+    columns = np.flatnonzero(keep).reshape(len(keep), -1) % keep.shape[1]  # (n, m)
+    return np.take_along_axis(values, columns, axis=1), columns
 
 
 def _gathered(values: NDArray[np.float32], keep: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(n, m) values and places of what is kept, m the most that a row keeps, the others padded with -inf at the end."""
-    owners, places = np.divmod(np.flatnonzero(keep), keep.shape[1])
+    """(n, m) values and columns of the kept entries, m the largest number per row; padded with -inf at the end."""
+    owners, columns = np.divmod(np.flatnonzero(keep), keep.shape[1])
     counts = np.bincount(owners, minlength=len(keep))
     slots = np.arange(len(owners)) - (counts.cumsum() - counts)[owners]
     shape = len(keep), int(counts.max(initial=0))
     found, where = np.full(shape, -np.inf, np.float32), np.zeros(shape, np.int64)
-    found[owners, slots], where[owners, slots] = values[owners, places], places
+    found[owners, slots], where[owners, slots] = values[owners, columns], columns
     return found, where
 
 
 def _fill(buffer: Tensor, vectors: Vectors, start: int, name: str) -> Tensor:
-    """The buffer with unit vectors, the rows from `start` on, and zeros where there are none left."""
+    """The buffer, filled with the unit vectors of the rows from `start` on, and zeros after the last."""
     part = block(vectors, start, min(start + len(buffer), len(vectors))).cpu()
     lengths = torch.linalg.vector_norm(part, dim=1, keepdim=True)
     if not lengths.isfinite().all():
@@ -137,7 +138,7 @@ def _fill(buffer: Tensor, vectors: Vectors, start: int, name: str) -> Tensor:
 
 
 def _even(count: int, most: int, step: int) -> int:
-    """The size, a multiple of `step`, of equal parts of at most about `most`.
+    """The size of equal parts, a multiple of `step` and about `most` or less.
 
     Examples:
         >>> _even(50_000, 8192, 64), _even(3, 8192, 64)
@@ -148,10 +149,10 @@ def _even(count: int, most: int, step: int) -> int:
 
 
 def _check(gallery: Vectors, queries: Vectors, k: int) -> None:
-    if len(gallery.shape) != 2 or len(queries.shape) != 2 or gallery.shape[1] != queries.shape[1]:
+    if gallery.shape[1] != queries.shape[1]:
         raise ValueError(
             f"gallery and queries have the shapes {tuple(gallery.shape)} and {tuple(queries.shape)}; "
             "expected (N, D) and (Q, D) of one space"
         )
     if not 1 <= k <= len(gallery):
-        raise ValueError(f"k is {k}, but the gallery holds {len(gallery)} vectors; expected 1 to {len(gallery)}")
+        raise ValueError(f"k is {k}; expected 1 to {len(gallery)}, the number of gallery vectors")

@@ -1,4 +1,4 @@
-"""Standard lists of classes and of prompt templates, and how a data set's labels map to them."""
+"""Standard lists of classes and prompt templates, and the mapping of a data set's labels to classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TEMPLATES = ("openai", "simple")
 
 @dataclass(frozen=True)
 class ClassList:
-    """Classes in their usual order.
+    """Classes in their standard order.
 
     Attributes:
         name: of the list: one of `LISTS`, or a file's path.
-        names: as a prompt says them; two classes may share one, as ImageNet's two missiles do.
-        codes: what else stands for a class, such as ImageNet's wnids -> its number.
+        names: as used in prompts; two classes may have the same name, as ImageNet's two missiles do.
+        codes: further identifiers of a class, such as ImageNet's wnids -> its number.
     """
 
     name: str
@@ -25,10 +25,10 @@ class ClassList:
     codes: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def index(self, label: str) -> int:
-        """Number of the class that a data set's label stands for: its code, its name however spelt, or its number.
+        """Number of the class of a data set's label, which is a code, a name in any spelling, or a number.
 
         Raises:
-            ValueError: the list has no such class.
+            ValueError: the label matches no class.
 
         Examples:
             >>> coco = class_list("coco")
@@ -40,7 +40,7 @@ class ClassList:
             found = int(label)
         if found is None:
             raise ValueError(
-                f"{label!r} is no class of {self.name}; expected one of its {len(self.names)} names, such as "
+                f"{label!r} is not a class of {self.name}; expected one of its {len(self.names)} names, such as "
                 f"{self.names[0]}, or 0 to {len(self.names) - 1}"
             )
         return found
@@ -51,13 +51,13 @@ class ClassList:
 
 
 def class_list(name: str) -> ClassList:
-    """A list by its name in `LISTS`, or of a text file with one class a line.
+    """The class list of that name in `LISTS`, or of a text file with one class per line.
 
     ImageNet's names are open_clip's (those of OpenAI's CLIP); its codes are the wnids, n01440764 first.
 
     Raises:
-        ValueError: there is neither a list nor a file of that name, or the file has fewer than two classes, cannot be
-            read or repeats one.
+        ValueError: no list or file of that name, or a file that is unreadable, has fewer than two classes or repeats
+            one.
 
     Examples:
         >>> {name: len(class_list(name).names) for name in LISTS}
@@ -72,7 +72,7 @@ def class_list(name: str) -> ClassList:
         known = ImageNetInfo()
         wnids = sorted(known.label_names())
         codes = {wnid: number for number, wnid in enumerate(wnids)}
-        # as data sets on the hub name them: "tench, Tinca tinca"
+        # names of data sets on the hub: "tench, Tinca tinca"
         synonyms = [known.label_name_to_description(wnid) for wnid in wnids]
         codes |= {words: number for number, words in enumerate(synonyms) if synonyms.count(words) == 1}
         return ClassList(name, tuple(IMAGENET_CLASSNAMES), codes)
@@ -85,7 +85,7 @@ def template_set(name: str) -> tuple[str, ...]:
     """Prompt templates by name: "openai" are CLIP's 80 for ImageNet, "simple" the 7 best of them.
 
     Raises:
-        ValueError: there is no set of that name.
+        ValueError: no set of that name.
 
     Examples:
         >>> len(template_set("openai")), template_set("simple")[0]
@@ -95,7 +95,7 @@ def template_set(name: str) -> tuple[str, ...]:
 
     sets = {"openai": OPENAI_IMAGENET_TEMPLATES, "simple": SIMPLE_IMAGENET_TEMPLATES}
     if name not in sets:
-        raise ValueError(f"there are no templates {name!r}; expected {' or '.join(sets)}")
+        raise ValueError(f"found {name!r}; expected the templates {' or '.join(sets)}")
     return tuple(str(template("{}")) for template in sets[name])
 
 
@@ -103,22 +103,22 @@ def _from_file(name: str) -> ClassList:
     file = Path(name).expanduser()
     if not file.is_file():
         known = ", ".join(LISTS)
-        raise ValueError(f"there is no class list {name!r}; expected {known}, or a text file with one class a line")
+        raise ValueError(f"found no class list {name!r}; expected {known}, or a text file with one class per line")
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is no text in UTF-8 ({error.reason}); expected one class a line") from error
+        raise ValueError(f"{file} is not UTF-8 text ({error.reason}); expected one class per line") from error
     names = [line for line in lines if line]
     if len(names) < 2:
-        raise ValueError(f"{file} has {len(names)} classes; expected two or more, one a line")
+        raise ValueError(f"{file} has {len(names)} classes; expected two or more, one per line")
     twice = sorted({other for other in names if names.count(other) > 1})
     if twice:
-        raise ValueError(f"{file} has these classes twice: {', '.join(twice[:5])}; give each once")
+        raise ValueError(f"{file} repeats the classes {', '.join(twice[:5])}; expected each once")
     return ClassList(str(file), tuple(names))
 
 
 def _letters(label: str) -> str:
-    """A label without spaces, signs and capitals: "Dining_Table" and "diningtable" are one; signs alone stay."""
+    """The label in lower case without spaces and signs, as "Dining_Table" -> "diningtable"; signs alone are kept."""
     return "".join(letter for letter in label.casefold() if letter.isalnum()) or label.strip()
 
 

@@ -1,4 +1,4 @@
-"""Zero-shot classification: which of these labels fits an image best, and whether any does."""
+"""Zero-shot classification: probabilities of labels for images, optionally with "none of these"."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures, TextEncoder, same_space
-from dinoclip_viz.models import ImageTextModel
-
-Images = Sequence[Image.Image] | ImageFeatures
+from dinoclip_viz.images import ImagesLike
+from dinoclip_viz.models import ImageTextModel, as_model
+from dinoclip_viz.tasks.retrieval.vectors import Numbers, VectorsLike, as_tensor
 
 
 def label_vectors(texts: TextEncoder, labels: Sequence[str], templates: Sequence[str] | None = None) -> Tensor:
-    """(T, D) one unit vector a label: the mean over the templates of the unit vectors of the filled-in prompts.
+    """(T, D) one unit vector per label: the mean over the templates of the unit vectors of the filled-in prompts.
 
     Args:
         texts: the model's text encoder.
         labels: T >= 1 names.
-        templates: prompts with one "{}" each; by default the model's own (CLIP, Radford et al. 2021, section 3.1.4).
+        templates: prompts with one "{}" each; None uses the model's own (CLIP, Radford et al. 2021, section 3.1.4).
 
     Raises:
         ValueError: no label, an empty or repeated label, or a template without exactly one "{}".
@@ -30,41 +29,45 @@ def label_vectors(texts: TextEncoder, labels: Sequence[str], templates: Sequence
     chosen = tuple(templates) if templates is not None else texts.templates
     for template in chosen:
         if template.count("{}") != 1:
-            raise ValueError(f"the template {template!r} needs exactly one {{}} where the label goes")
+            raise ValueError(f"the template is {template!r}; expected exactly one {{}}, for the label")
     if not chosen:
-        raise ValueError('no template was given; expected at least one, such as "a photo of a {}."')
+        raise ValueError('found no templates; expected at least one, such as "a photo of a {}."')
     prompts = [template.replace("{}", label) for label in labels for template in chosen]
     vectors = F.normalize(texts.encode(prompts).pooled, dim=-1).unflatten(0, (len(labels), len(chosen)))  # (T, K, D)
     return F.normalize(vectors.mean(1), dim=-1)  # (T, D)
 
 
 def check_labels(labels: Sequence[str]) -> list[str]:
-    """The labels without the spaces round them.
+    """The labels without leading and trailing spaces.
 
     Raises:
-        ValueError: no label, an empty one, or one that stands there twice.
+        ValueError: no label, an empty or repeated one, or one text instead of a sequence.
     """
     if isinstance(labels, str):
         raise ValueError(f"labels is the text {labels!r}; expected a list of names")
     names = [label.strip() for label in labels]
     if not names:
-        raise ValueError("no labels were given; expected at least two names")
+        raise ValueError("found no labels; expected at least two names")
     if not all(names):
         raise ValueError(f"label {names.index('') + 1} of {len(names)} is empty; expected a name")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"these labels stand there twice: {', '.join(twice)}; give each once")
+        raise ValueError(f"found repeated labels: {', '.join(twice)}; expected each once")
     return names
 
 
-def cosines(images: Tensor, labels: Tensor) -> Tensor:
+def cosines(images: Numbers | VectorsLike, labels: Numbers | VectorsLike) -> Tensor:
     """(B, T) cosine of each image with each label.
 
     Args:
         images: (B, D) raw vectors.
         labels: (T, D) raw or unit vectors of the same space.
+
+    Raises:
+        ValueError: vectors that are ragged or not numeric.
     """
-    return F.normalize(images, dim=-1) @ F.normalize(labels, dim=-1).T  # (B, T)
+    one, other = as_tensor(images, "images").float(), as_tensor(labels, "labels").float()
+    return F.normalize(one, dim=-1) @ F.normalize(other, dim=-1).T  # (B, T)
 
 
 def probabilities(scores: Tensor, scale: float, temperature: float = 1.0) -> Tensor:
@@ -72,20 +75,20 @@ def probabilities(scores: Tensor, scale: float, temperature: float = 1.0) -> Ten
 
     Args:
         scores: (B, T) cosines, T >= 2.
-        scale: what the model was trained to multiply a cosine with.
-        temperature: above 1 evens the probabilities out, below 1 sharpens them.
+        scale: the model's logit scale.
+        temperature: above 0; values above 1 flatten the distribution, values below 1 sharpen it.
 
     Raises:
-        ValueError: one label alone, or a temperature that is not above 0.
+        ValueError: a single label, or a temperature that is not above 0.
 
     Examples:
-        >>> [round(share, 3) for share in probabilities(torch.tensor([[0.30, 0.29]]), scale=100.0)[0].tolist()]
+        >>> [round(value, 3) for value in probabilities(torch.tensor([[0.30, 0.29]]), scale=100.0)[0].tolist()]
         [0.731, 0.269]
     """
     if scores.shape[1] < 2:
         raise ValueError(
-            "one label has no alternative, so its probability would always be 1; "
-            'give at least two labels, or ask for "none of these" beside it with classify_or_none'
+            "found one label, whose probability is always 1; expected at least two labels: "
+            'add labels, or use classify_or_none, which adds "none of these"'
         )
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; expected a number above 0")
@@ -93,8 +96,8 @@ def probabilities(scores: Tensor, scale: float, temperature: float = 1.0) -> Ten
 
 
 def classify(
-    model: ImageTextModel,
-    images: Images,
+    model: str | ImageTextModel,
+    images: ImagesLike | ImageFeatures,
     labels: Sequence[str],
     templates: Sequence[str] | None = None,
     temperature: float = 1.0,
@@ -102,41 +105,46 @@ def classify(
     """(B, T) probability of each label for each image; rows sum to 1.
 
     Args:
-        model: an image-text model.
-        images: B images, or their features from `model.encode_images`.
+        model: an image-text model or its name.
+        images: one image or B of them, in any form, or their features from `model.encode_images`.
         labels: T >= 2 names.
-        templates: prompts with one "{}" each; by default the model's own.
-        temperature: above 1 evens the probabilities out, below 1 sharpens them.
+        templates: prompts with one "{}" each; None uses the model's own.
+        temperature: above 0; values above 1 flatten the distribution, values below 1 sharpen it.
 
     Raises:
-        ValueError: fewer than two labels, or a label, template or temperature that cannot be used.
+        ImageError: an image that cannot be read.
+        ValueError: fewer than two labels, or an invalid label, template or temperature.
+        SpaceError: features of another model.
     """
     if len(check_labels(labels)) < 2:
         probabilities(torch.zeros(1, 1), 1.0)
+    model = as_model(model)
     return probabilities(_scores(model, images, labels, templates), model.texts.logit_scale, temperature)
 
 
 def classify_or_none(
-    model: ImageTextModel,
-    images: Images,
+    model: str | ImageTextModel,
+    images: ImagesLike | ImageFeatures,
     labels: Sequence[str],
     templates: Sequence[str] | None = None,
     temperature: float = 1.0,
     none_cosine: float | None = None,
 ) -> Tensor:
-    """(B, T + 1) probabilities, the last column "none of these"; one label is enough.
+    """(B, T + 1) probability of each label and, in the last column, of "none of these".
 
-    "None of these" stands in the softmax as a label whose cosine is always `none_cosine`: no hidden prompt.
+    In the softmax, "none of these" is a label of constant cosine `none_cosine`; no hidden prompt is used.
 
     Args:
         model, images, templates, temperature: as in `classify`.
         labels: T >= 1 names.
-        none_cosine: the cosine, -1 to 1, at which a label and "none of these" are equally probable; by default what was
+        none_cosine: cosine at which a label and "none of these" are equally probable, -1 to 1; None uses the value
             measured for the model.
 
     Raises:
-        ValueError: as in `classify`, or a `none_cosine` that is no cosine.
+        ImageError, SpaceError: as in `classify`.
+        ValueError: as in `classify`, or a `none_cosine` outside -1 to 1.
     """
+    model = as_model(model)
     level = model.none_cosine if none_cosine is None else none_cosine
     if not -1 <= level <= 1:
         raise ValueError(f"none_cosine is {level}; expected a cosine, -1 to 1")
@@ -145,7 +153,9 @@ def classify_or_none(
     return probabilities(torch.cat([scores, none], dim=1), model.texts.logit_scale, temperature)
 
 
-def _scores(model: ImageTextModel, images: Images, labels: Sequence[str], templates: Sequence[str] | None) -> Tensor:
+def _scores(
+    model: ImageTextModel, images: ImagesLike | ImageFeatures, labels: Sequence[str], templates: Sequence[str] | None
+) -> Tensor:
     features = images if isinstance(images, ImageFeatures) else model.encode_images(images, methods=())
     same_space(features.space, model.space)
     return cosines(features.pooled, label_vectors(model.texts, labels, templates))

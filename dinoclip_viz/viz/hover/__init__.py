@@ -1,4 +1,4 @@
-"""Hover over a patch and see its similarity to every patch of every image, in a notebook, an app or a plain page.
+"""The similarity of every patch to the patch under the pointer, in a notebook, an app or a plain page.
 
 The similarities are computed in the browser, by the one `hover.js`, from features that are sent once.
 """

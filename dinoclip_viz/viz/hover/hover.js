@@ -1,4 +1,4 @@
-// Hover over a patch and see its cosine similarity to every patch of every picture, computed here from int8 features.
+// Hover over a patch and see its cosine similarity to every patch of every image, computed here from int8 features.
 //
 // mount(element, payload, onpins) -> {update, destroy, state}; render({model, el}) is what anywidget calls.
 // The payload is what payload.py makes. All listeners sit on elements made here: removing the element frees them.
@@ -6,7 +6,7 @@
 const HOLD = 300; // milliseconds that a finger rests before it explores in every direction
 const SLOP = 7; // pixels that a finger or mouse may move and still tap
 const PIN_COLOURS = ["#56b4e9", "#e69f00", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff"];
-const HELP = "A ring marks each picture's best match. Click or tap pins a patch, again unpins it. On touch: drag "
+const HELP = "A ring marks the nearest patch in each image. Click or tap pins a patch, a second click unpins it. On touch: drag "
   + "sideways, or hold and drag; up and down scrolls. Keys: arrows move (Shift by five), Enter or Space pins, Escape "
   + "clears the pins.";
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
@@ -33,11 +33,11 @@ function bytesOf(data) {
   return bytes;
 }
 
-/** The payload with typed arrays, and where each picture's patches begin. */
+/** The payload with typed arrays, and where each image's patches begin. */
 function decoded(payload) {
   const bytes = bytesOf(payload.features);
   const starts = [0];
-  for (const { rows, columns } of payload.pictures) starts.push(starts[starts.length - 1] + rows * columns);
+  for (const { rows, columns } of payload.images) starts.push(starts[starts.length - 1] + rows * columns);
   const count = starts[starts.length - 1];
   const features = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const scales = new Float32Array(bytesOf(payload.scales).slice().buffer);
@@ -76,68 +76,68 @@ function mount(element, payload, onpins = () => {}) {
   shadow.adoptedStyleSheets = [sheet];
 
   let data = null; // the decoded payload
-  let views = []; // one a picture: its elements
-  let cursor = 0; // patch, counted over all pictures
+  let views = []; // one per image: its elements
+  let cursor = 0; // patch, counted over all images
   let pins = []; // {slot, patch, mark, map}, in the order of pinning
-  let choice = "cursor"; // what the maps show: or "highest", "mean", a slot
-  let [map, range] = [new Float32Array(0), [0, 1]]; // what is shown, and the scale
-  let shown = ""; // what the maps were computed for
-  let where = [0, 0, 0]; // the pointer's last place: [client x, client y, picture]
+  let choice = "cursor"; // shown by the maps: also "highest", "mean" or a slot
+  let [map, range] = [new Float32Array(0), [0, 1]]; // the map that is shown, and its scale
+  let shown = ""; // settings of the computed maps
+  let where = [0, 0, 0]; // the pointer's last position: [client x, client y, image]
   let frame = 0; // the request for the next one
   let [moved, announce] = [false, false]; // since the last frame: by the pointer, to be spoken
   let [touch, dragged] = [null, false]; // a pointer that is down; whether it has moved
 
-  // What is on the screen
+  // Elements
 
-  const pictures = make("div", { className: "pictures" });
+  const images = make("div", { className: "images" });
   const opacity = make("input", { type: "range", min: 0, max: 1, step: 0.05, value: 0.6 });
   const smooth = make("input", { type: "checkbox", checked: true });
   const fitted = make("input", { type: "checkbox" });
   const clear = make("button", { type: "button", textContent: "Clear pins" });
-  const choices = make("div", { className: "row", role: "radiogroup", "aria-label": "What the maps show" });
+  const choices = make("div", { className: "row", role: "radiogroup", "aria-label": "Shown by the maps" });
   const strip = make("canvas", { width: 256, height: 1, role: "img" });
   const needle = make("div", { className: "needle" });
   const ticks = make("div", { className: "ticks", "aria-hidden": "true" });
-  const said = make("div", { className: "said" });
+  const readout = make("div", { className: "readout" });
   const live = make("div", { className: "hidden", "aria-live": "polite", role: "status" });
   const size = make("p", { className: "faint" });
   const bar = make("div", { className: "bar" }, strip, needle, ticks);
   const labels = [[fitted, "fit the scale"], ["opacity", opacity], [smooth, "smooth"]];
   const controls = make("div", { className: "row" }, bar, ...labels.map((pair) => make("label", {}, ...pair)), clear);
   const help = make("p", { className: "faint", textContent: HELP });
-  // The choices stand below the pictures, which must not move when a pin comes.
-  const root = make("div", { className: "root" }, pictures, said, choices, controls, help, size, live);
+  // The choices stand below the images, which must not move when a pin is added.
+  const root = make("div", { className: "root" }, images, readout, choices, controls, help, size, live);
   shadow.append(root);
   element.append(host);
 
-  // Patches and places
+  // Patches and positions
 
-  const pictureOf = (patch) => views.findLastIndex((_, index) => data.starts[index] <= patch);
-  function placeOf(patch) {
-    const picture = pictureOf(patch);
-    const { columns } = data.pictures[picture];
-    const inside = patch - data.starts[picture];
-    return { picture, row: Math.floor(inside / columns), column: inside % columns };
+  const imageOf = (patch) => views.findLastIndex((_, index) => data.starts[index] <= patch);
+  function positionOf(patch) {
+    const image = imageOf(patch);
+    const { columns } = data.images[image];
+    const inside = patch - data.starts[image];
+    return { image, row: Math.floor(inside / columns), column: inside % columns };
   }
-  function patchIn(picture, x, y) {
-    const { rows, columns } = data.pictures[picture];
-    const box = views[picture].box.getBoundingClientRect();
+  function patchIn(image, x, y) {
+    const { rows, columns } = data.images[image];
+    const box = views[image].box.getBoundingClientRect();
     const column = Math.floor(((x - box.left) / box.width) * columns);
     const row = Math.floor(((y - box.top) / box.height) * rows);
     if (!(column >= 0 && column < columns && row >= 0 && row < rows)) return -1;
-    return data.starts[picture] + row * columns + column;
+    return data.starts[image] + row * columns + column;
   }
-  /** The patch at a point of the window, -1 where there is none; a finger may leave the picture it began on. */
+  /** The patch at a point of the window, -1 where there is none; a finger may leave its first image. */
   function patchAt(x, y, first) {
-    for (const picture of [first, ...views.keys()]) {
-      const patch = patchIn(picture, x, y);
+    for (const image of [first, ...views.keys()]) {
+      const patch = patchIn(image, x, y);
       if (patch >= 0) return patch;
     }
     return -1;
   }
   function put(mark, patch) {
-    const { picture, row, column } = placeOf(patch);
-    const { rows, columns } = data.pictures[picture];
+    const { image, row, column } = positionOf(patch);
+    const { rows, columns } = data.images[image];
     mark.style.left = `${((column + 0.5) / columns) * 100}%`;
     mark.style.top = `${((row + 0.5) / rows) * 100}%`;
     mark.style.width = `${100 / columns}%`;
@@ -145,14 +145,14 @@ function mount(element, payload, onpins = () => {}) {
     mark.classList.toggle("right", column > 0.8 * columns);
     mark.classList.toggle("top", row < 0.2 * rows);
     mark.hidden = false;
-    if (mark.parentNode !== views[picture].box) views[picture].box.append(mark);
+    if (mark.parentNode !== views[image].box) views[image].box.append(mark);
   }
-  function told(patch) {
-    const { picture, row, column } = placeOf(patch);
-    return `${data.pictures[picture].name}, row ${row + 1}, column ${column + 1}`;
+  function described(patch) {
+    const { image, row, column } = positionOf(patch);
+    return `${data.images[image].name}, row ${row + 1}, column ${column + 1}`;
   }
 
-  // Computing and painting, once a frame
+  // Computing and painting, once per frame
 
   const all = () => choice === "highest" || choice === "mean";
   const chosenPins = () => pins.filter(({ slot }) => all() || slot === choice);
@@ -169,25 +169,25 @@ function mount(element, payload, onpins = () => {}) {
     }
     return map;
   }
-  function paint(picture) {
-    const { rows, columns, name } = data.pictures[picture];
-    const view = views[picture];
+  function paint(image) {
+    const { rows, columns, name } = data.images[image];
+    const view = views[image];
     const [low, high] = range;
-    const from = data.starts[picture];
+    const from = data.starts[image];
     const own = sources();
     const pixels = view.pixels.data;
     let best = -1;
     for (let i = 0; i < rows * columns; i++) {
       const value = map[from + i];
-      const share = (value - low) / (high - low);
-      const at = 3 * Math.max(0, Math.min(255, Math.floor(share * 256)));
+      const fraction = (value - low) / (high - low);
+      const at = 3 * Math.max(0, Math.min(255, Math.floor(fraction * 256)));
       for (let c = 0; c < 3; c++) pixels[4 * i + c] = data.table[at + c];
       if ((best < 0 || value > map[best]) && !own.includes(from + i)) best = from + i;
     }
     view.canvas.getContext("2d").putImageData(view.pixels, 0, 0);
     view.best.hidden = best < 0;
     if (best >= 0) put(view.best, best);
-    view.found = best < 0 ? "" : `best match ${number(map[best])}`;
+    view.found = best < 0 ? "" : `nearest ${number(map[best])}`;
     view.caption.textContent = best < 0 ? name : `${name} · ${view.found}`;
   }
   function draw() {
@@ -205,36 +205,36 @@ function mount(element, payload, onpins = () => {}) {
       shown = wanted;
       map = compute();
       range = fitted.checked ? extremes(map) : [data.low, data.high];
-      views.forEach((_, picture) => paint(picture));
+      views.forEach((_, image) => paint(image));
       label();
     }
-    tell();
+    report();
     host.dispatchEvent(new CustomEvent("hover-frame", { detail: { milliseconds: performance.now() - begun, anew } }));
   }
   const ask = () => (frame ||= requestAnimationFrame(draw));
   function label() {
     const [low, high] = range;
-    const shares = [0, 0.5, 1];
-    const marks = shares.map((share) => make("span", {}, number(low + share * (high - low))));
+    const fractions = [0, 0.5, 1];
+    const marks = fractions.map((fraction) => make("span", {}, number(low + fraction * (high - low))));
     if (!fitted.checked) marks[0].prepend("≤ ");
     marks.forEach(({ style }, at) => {
-      style.left = `${100 * shares[at]}%`;
+      style.left = `${100 * fractions[at]}%`;
       style.translate = `${-50 * at}%`;
     });
     ticks.replaceChildren(...marks);
     strip.setAttribute("aria-label", `Colours of cosine similarity from ${number(low)} to ${number(high)}`);
   }
-  function tell() {
-    put(views[pictureOf(cursor)].outline, cursor);
-    views.forEach((view, picture) => (view.outline.hidden = picture !== pictureOf(cursor)));
+  function report() {
+    put(views[imageOf(cursor)].outline, cursor);
+    views.forEach((view, image) => (view.outline.hidden = image !== imageOf(cursor)));
     const value = map[cursor];
     needle.style.left = `${100 * Math.max(0, Math.min(1, (value - range[0]) / (range[1] - range[0])))}%`;
-    const many = { cursor: "itself", highest: "the closest pin", mean: "the pins, on average" };
+    const many = { cursor: "itself", highest: "the nearest pin", mean: "the pins, on average" };
     const to = many[choice] ?? `pin ${choice + 1}`;
-    const text = `${told(cursor)}: similarity ${number(value)} to ${to}`;
-    said.textContent = choice === "cursor" ? `${told(cursor)}: the maps show the similarity to it` : text;
+    const text = `${described(cursor)}: similarity ${number(value)} to ${to}`;
+    readout.textContent = choice === "cursor" ? `${described(cursor)}: the maps show the similarity to it` : text;
     if (announce) {
-      const found = views.map((view, picture) => view.found && `${data.pictures[picture].name} ${view.found}`);
+      const found = views.map((view, image) => view.found && `${data.images[image].name} ${view.found}`);
       live.textContent = [text, ...found.filter(Boolean)].join("; ");
       announce = false;
     }
@@ -249,7 +249,7 @@ function mount(element, payload, onpins = () => {}) {
     choices.replaceChildren(make("span", {}, "Maps show the similarity to:"));
     const options = [["cursor", "the cursor"]];
     for (const pin of pins) options.push([pin.slot, `pin ${pin.slot + 1}`]);
-    if (pins.length > 1) options.push(["highest", "the closest pin"], ["mean", "all pins, their mean"]);
+    if (pins.length > 1) options.push(["highest", "the nearest pin"], ["mean", "all pins, their mean"]);
     for (const [value, text] of options) {
       const radio = make("input", { type: "radio", name: "shown", checked: value === choice });
       radio.addEventListener("change", () => (choose(value), focusChoice()));
@@ -269,7 +269,7 @@ function mount(element, payload, onpins = () => {}) {
   }
   function pinned(words) {
     live.textContent = words;
-    onpins(pins.map((pin) => placeOf(pin.patch)).map(({ picture, row, column }) => [picture, row, column]));
+    onpins(pins.map((pin) => positionOf(pin.patch)).map(({ image, row, column }) => [image, row, column]));
   }
   function unpin(pin) {
     pin.mark.remove();
@@ -283,13 +283,13 @@ function mount(element, payload, onpins = () => {}) {
     if (there) return unpin(there);
     const slot = PIN_COLOURS.findIndex((_, index) => !pins.some((pin) => pin.slot === index));
     const full = `${PIN_COLOURS.length} pins are the most; remove one first`;
-    if (slot < 0) return void (live.textContent = said.textContent = full);
+    if (slot < 0) return void (live.textContent = readout.textContent = full);
     const mark = make("div", { className: "mark pin" }, make("b", {}, `${slot + 1}`));
     mark.style.borderColor = PIN_COLOURS[slot];
     pins.push({ slot, patch, mark, map: similarities(data, patch, new Float32Array(data.count)) });
     put(mark, patch);
     choose(choice === "mean" ? choice : usual());
-    pinned(`Pin ${slot + 1} at ${told(patch)}`);
+    pinned(`Pin ${slot + 1} at ${described(patch)}`);
   }
   function clearPins() {
     for (const pin of pins) pin.mark.remove();
@@ -299,11 +299,11 @@ function mount(element, payload, onpins = () => {}) {
     if (had) pinned("Pins cleared");
   }
 
-  // Hands: mouse, finger, keys
+  // Input: mouse, touch, keys
 
-  function listen(stage, picture) {
+  function listen(stage, image) {
     const pointed = (event) => {
-      [where, moved] = [[event.clientX, event.clientY, picture], true];
+      [where, moved] = [[event.clientX, event.clientY, image], true];
       ask();
     };
     stage.addEventListener("pointerdown", (event) => {
@@ -335,25 +335,25 @@ function mount(element, payload, onpins = () => {}) {
     stage.addEventListener("click", (event) => {
       if (dragged) return;
       // By a screen reader where detail is 0; a click's own coordinates are rounded, and may fall on the next patch.
-      const patch = event.detail ? patchIn(picture, where[0], where[1]) : cursor;
+      const patch = event.detail ? patchIn(image, where[0], where[1]) : cursor;
       if (patch >= 0) toggle((cursor = patch));
     });
     stage.addEventListener("focus", () => {
-      if (touch || pictureOf(cursor) === picture) return;
-      const { rows, columns } = data.pictures[picture];
-      cursor = data.starts[picture] + (rows >> 1) * columns + (columns >> 1);
+      if (touch || imageOf(cursor) === image) return;
+      const { rows, columns } = data.images[image];
+      cursor = data.starts[image] + (rows >> 1) * columns + (columns >> 1);
       announce = true;
       ask();
     });
     stage.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey) return;
-      const { rows, columns } = data.pictures[picture];
+      const { rows, columns } = data.images[image];
       if (ARROWS[event.key]) {
         const step = event.shiftKey ? 5 : 1;
-        const place = placeOf(cursor);
-        const row = Math.max(0, Math.min(rows - 1, place.row + step * ARROWS[event.key][0]));
-        const column = Math.max(0, Math.min(columns - 1, place.column + step * ARROWS[event.key][1]));
-        cursor = data.starts[picture] + row * columns + column;
+        const position = positionOf(cursor);
+        const row = Math.max(0, Math.min(rows - 1, position.row + step * ARROWS[event.key][0]));
+        const column = Math.max(0, Math.min(columns - 1, position.column + step * ARROWS[event.key][1]));
+        cursor = data.starts[image] + row * columns + column;
         moved = false;
         announce = true;
         ask();
@@ -365,20 +365,20 @@ function mount(element, payload, onpins = () => {}) {
     });
   }
 
-  // A payload comes, another takes its place
+  // A payload is shown, or replaced by another
 
-  function view(picture, index) {
-    const { rows, columns, name, width, height, box } = picture;
+  function view(image, index) {
+    const { rows, columns, name, width, height, box } = image;
     const canvas = make("canvas", { width: columns, height: rows });
     const pixels = new ImageData(columns, rows);
     pixels.data.fill(255);
     const [outline, best] = ["mark", "mark best"].map((className) => make("div", { className, hidden: true }));
     const area = make("div", { className: "box" }, canvas, best, outline);
-    area.style.inset = [box[1], 1 - box[2], 1 - box[3], box[0]].map((share) => `${100 * share}%`).join(" ");
+    area.style.inset = [box[1], 1 - box[2], 1 - box[3], box[0]].map((fraction) => `${100 * fraction}%`).join(" ");
     const stage = make("div", {
       className: "stage", tabIndex: 0, role: "application", "aria-roledescription": "patch grid",
       "aria-label": `${name}: ${rows} by ${columns} patches. Arrow keys move, Enter pins, Escape clears the pins`,
-    }, make("img", { src: picture.src, alt: "", width, height, draggable: false }), area);
+    }, make("img", { src: image.src, alt: "", width, height, draggable: false }), area);
     const caption = make("figcaption");
     const figure = make("figure", {}, stage, caption);
     figure.style.maxWidth = `calc(72vh * ${width / height})`;
@@ -388,23 +388,23 @@ function mount(element, payload, onpins = () => {}) {
   function update(next) {
     clearTimeout(touch?.timer);
     [data, views, pins, moved, touch, shown] = [null, [], [], false, null, ""];
-    pictures.replaceChildren();
+    images.replaceChildren();
     root.hidden = !next;
     if (!next) return;
     try {
       data = decoded(next);
     } catch (error) {
-      pictures.replaceChildren(`These features cannot be shown: ${error.message}`);
+      images.replaceChildren(`These features cannot be shown: ${error.message}`);
       return;
     }
     sheet.replaceSync(data.style);
     map = new Float32Array(data.count);
-    views = data.pictures.map(view);
+    views = data.images.map(view);
     const count = views.length;
-    pictures.style.setProperty("--columns", count === 4 ? 2 : Math.min(3, count));
-    pictures.style.setProperty("--narrow", Math.min(2, count));
-    pictures.append(...views.map(({ figure }) => figure));
-    const { rows, columns } = data.pictures[0];
+    images.style.setProperty("--columns", count === 4 ? 2 : Math.min(3, count));
+    images.style.setProperty("--narrow", Math.min(2, count));
+    images.append(...views.map(({ figure }) => figure));
+    const { rows, columns } = data.images[0];
     cursor = (rows >> 1) * columns + (columns >> 1);
     const table = new ImageData(256, 1);
     for (let i = 0; i < 256; i++) table.data.set([...data.table.subarray(3 * i, 3 * i + 3), 255], 4 * i);
@@ -433,8 +433,8 @@ function mount(element, payload, onpins = () => {}) {
       update(null);
       host.remove();
     },
-    /** What is shown, for tests and scripts. */
-    state: () => ({ cursor: data && placeOf(cursor), choice, range, map, pins: pins.map((pin) => placeOf(pin.patch)) }),
+    /** The current state, for tests and scripts. */
+    state: () => ({ cursor: data && positionOf(cursor), choice, range, map, pins: pins.map((pin) => positionOf(pin.patch)) }),
   };
 }
 

@@ -1,4 +1,4 @@
-"""The script as text, and a page of its own: one file that explores without a server or a network."""
+"""The script as text, and a page of its own: a single file that needs no server and no network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def hover_module() -> str:
 
 @cache
 def hover_code() -> str:
-    """The same code for places that take no module: it leaves what the module exports in the constant `hover`.
+    """The code as a classic script: the exports of the module are in the constant `hover`.
 
     Examples:
         >>> hover_code().strip().splitlines()[-1]
@@ -59,7 +59,7 @@ def hover_code() -> str:
 
 
 def hover_page(payload: HoverPayload, title: str = "Patch similarity") -> str:
-    """HTML of a whole page that shows the payload; saved as a file it opens in any browser and fetches nothing.
+    """HTML of a page that shows the payload; saved as a file it opens in any browser and fetches nothing.
 
     Args:
         payload: from `hover_payload`.

@@ -1,4 +1,4 @@
-"""Images and their patches -> what the browser is sent once: small images, int8 features, colours."""
+"""Images and their patches -> the payload for the browser: small images, int8 features, colours."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ LONGEST = 768
 """Pixels of the longer side of an image that is sent."""
 LEVELS = 127
 LEAST_DIMENSION = 64
-"""Shorter features are turned into as many: the error of rounding shrinks with the number of dimensions."""
+"""Shorter features are rotated into this dimension: the rounding error falls with the number of dimensions."""
 _SEED = 0
-_ROWS = 8192  # patches that are turned at once
-_OUTSIDE = 1e-3  # how far a box may stick out of its image, as a share of its side
+_ROWS = 8192  # patches per block
+_OUTSIDE = 1e-3  # tolerance of a box outside its image, as a fraction of the side
 
 
 @dataclass(frozen=True)
 class HoverPayload:
-    """What the browser is sent.
+    """The payload for the browser.
 
     Attributes:
-        meta: what is no array: `images` (src, name, width, height, rows, columns, box as shares of the sides), the
-            features' `dimension`, the colour scale's `low` and `high`, its `colours`, the `style`, and `size` in words.
+        meta: everything but arrays: `images` (src, name, width, height, rows, columns, box as fractions of the sides),
+            the features' `dimension`, the colour scale's `low` and `high`, its `colours`, the `style` and the `size`.
         features: int8 (N, D'), the patches of all images, row by row, image after image.
-        scales: float32 (N,), little-endian; the cosine of two patches is the dot product of their bytes times both.
+        scales: float32 (N,), little-endian; the cosine of two patches is the dot product of their bytes, times both.
         nbytes: bytes of the "features", their "scales" and the "images".
     """
 
@@ -47,7 +47,7 @@ class HoverPayload:
     nbytes: dict[str, int]
 
     def to_json(self) -> str:
-        """All of it as one JSON object, the bytes in base 64."""
+        """The payload as one JSON object, the bytes in base 64."""
         arrays = {"features": _base64(self.features), "scales": _base64(self.scales)}
         return json.dumps({**self.meta, **arrays}, separators=(",", ":"))
 
@@ -61,39 +61,40 @@ def hover_payload(
     high: float = 1.0,
     colours: str = "magma",
 ) -> HoverPayload:
-    """What the browser needs to show every patch's cosine similarity to every patch of all images.
+    """The payload from which the browser computes the cosine similarity of every patch to all patches of all images.
 
     Args:
-        images: one to six; those above 768 pixels are sent smaller.
-        patches: an array (H, W, D) an image, not normalised; H and W may differ, D not. A patch of zeros has no
-            direction: its similarity to everything is shown as 0.
+        images: one to six; those above 768 pixels are reduced.
+        patches: an array (H, W, D) per image, not normalised; H and W may differ, D may not. A patch of zeros has
+            similarity 0 to all patches.
         boxes: the part of each image that its grid covers, (x0, y0, x1, y1) in its pixels; None for all of it.
-        names: what the images are called; by default "image 1" and so on.
+        names: of the images; by default "image 1" and so on.
         low: the cosine of the first colour.
         high: the cosine of the last colour.
         colours: a colour map's name, as in `colour_map`.
 
     Raises:
-        ValueError: no image or more than six, lists of different lengths, patches of another shape, of different D,
-            NaN or infinite, a box outside its image, an unknown colour map, or low not below high.
+        ValueError: there are no images or more than six, lists of different lengths, patches of another shape or of
+            different D, values that are NaN or infinite, a box outside its image, an unknown colour map, or low is not
+            below high.
 
     Examples:
         >>> payload = hover_payload([np.zeros((8, 12))], [np.ones((2, 3, 4))])
-        >>> payload.meta["pictures"][0]["rows"], payload.nbytes["features"], payload.nbytes["scales"]
+        >>> payload.meta["images"][0]["rows"], payload.nbytes["features"], payload.nbytes["scales"]
         (2, 384, 24)
     """
     count = len(images)
     if not 1 <= count <= MOST_IMAGES:
-        raise ValueError(f"{count} images; expected 1 to {MOST_IMAGES} that are compared at once")
+        raise ValueError(f"found {count} images; expected 1 to {MOST_IMAGES}")
     for what, given in (("arrays of patches", patches), ("boxes", boxes), ("names", names)):
         if given is not None and len(given) != count:
-            raise ValueError(f"{count} images and {len(given)} {what}; give one for each image")
+            raise ValueError(f"found {count} images and {len(given)} {what}; expected one per image")
     check_range(low, high)
     grids = [_grid(values, f"patches of image {index + 1}") for index, values in enumerate(patches)]
     dimensions = list(dict.fromkeys(grid.shape[-1] for grid in grids))
     if len(dimensions) > 1:
         found = " and ".join(map(str, dimensions))
-        raise ValueError(f"patches of {found} dimensions cannot be compared; take them all from one encoder")
+        raise ValueError(f"found patches of {found} dimensions; expected one dimension; use a single encoder")
     parts = [quantise(grid.reshape(-1, dimensions[0])) for grid in grids]
     features = b"".join(levels.tobytes() for levels, _ in parts)
     scales = b"".join(scale.astype("<f4").tobytes() for _, scale in parts)
@@ -105,10 +106,10 @@ def hover_payload(
     nbytes = {
         "features": len(features),
         "scales": len(scales),
-        "pictures": sum(len(str(each["src"])) for each in shown),
+        "images": sum(len(str(each["src"])) for each in shown),
     }
     meta: dict[str, object] = {
-        "pictures": shown,
+        "images": shown,
         "dimension": parts[0][0].shape[1],
         "low": low,
         "high": high,
@@ -121,12 +122,12 @@ def hover_payload(
 
 
 def quantise(patches: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Whole numbers (N, D') from -127 to 127 and a scale (N,) a patch, whose products keep the cosines of the patches.
+    """Integers (N, D') from -127 to 127 and a scale (N,) per patch, whose products are the cosines of the patches.
 
-    Each patch is normalised and turned by a fixed orthogonal matrix (random signs, then the cosine transform), which
-    leaves every cosine as it is but spreads a single huge channel over all of them; without it such a channel would
-    take all 127 levels and round the others to 0. The same trick, with Hadamard's matrix: Ailon and Chazelle 2006.
-    The scale makes the rounded vector one long, so that a patch's similarity to itself is 1. D' is D, at least 64.
+    Each patch is normalised and rotated by a fixed orthogonal matrix (random signs, then the cosine transform). This
+    keeps every cosine and spreads a single large channel over all dimensions; without it such a channel would use all
+    127 levels and round the others to 0. The same trick, with Hadamard's matrix: Ailon and Chazelle 2006.
+    The scale normalises the rounded vector, so that the similarity of a patch to itself is 1. D' is D, at least 64.
 
     Args:
         patches: (N, D) finite; a patch of zeros stays zeros, its scale is 0.
@@ -144,7 +145,7 @@ def quantise(patches: NDArray[np.floating]) -> tuple[NDArray[np.int8], NDArray[n
     for start in range(0, count, _ROWS):
         part = patches[start : start + _ROWS].astype(np.float64)
         largest = np.abs(part).max(axis=1, keepdims=True)
-        part = part / np.where(largest > 0, largest, 1.0)  # first, or the squares of huge numbers are infinite
+        part = part / np.where(largest > 0, largest, 1.0)  # first, since the squares of large numbers overflow
         length = np.linalg.norm(part, axis=1, keepdims=True)
         unit = (part / np.where(length > 0, length, 1.0)).astype(np.float32) @ turn  # (n, D')
         peak = np.abs(unit).max(axis=1, keepdims=True)
@@ -160,8 +161,8 @@ def _turn(dimension: int) -> NDArray[np.float32]:
     """Orthonormal rows (D, D'): random signs, then the first rows of the cosine transform (DCT-II)."""
     signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], dimension)
     wide = max(dimension, LEAST_DIMENSION)
-    place, wave = np.arange(dimension) + 0.5, np.arange(wide)
-    waves = np.cos(np.pi / wide * place[:, None] * wave) * np.sqrt(2 / wide)  # (D, D')
+    position, wave = np.arange(dimension) + 0.5, np.arange(wide)
+    waves = np.cos(np.pi / wide * position[:, None] * wave) * np.sqrt(2 / wide)  # (D, D')
     waves[:, 0] /= np.sqrt(2)
     return np.asarray(signs[:, None] * waves, dtype=np.float32)
 
@@ -174,19 +175,19 @@ def _grid(patches: ArrayLike, what: str) -> NDArray[np.floating]:
         array = array.astype(np.float32)
     wrong = int((~np.isfinite(array)).any(axis=-1).sum())
     if wrong:
-        raise ValueError(f"{wrong} {what} are NaN or infinite; expected finite numbers, try another dtype or device")
+        raise ValueError(f"{wrong} {what} are NaN or infinite; expected finite numbers; try another dtype or device")
     return array
 
 
 def _shown(image: Image.Image, grid: NDArray[np.floating], box: Sequence[float] | None, name: str) -> dict[str, object]:
     width, height = image.size
     x0, y0, x1, y1 = (float(edge) for edge in (box if box is not None else (0, 0, width, height)))
-    shares = (x0 / width, y0 / height, x1 / width, y1 / height)
-    inside = all(-_OUTSIDE <= share <= 1 + _OUTSIDE for share in shares)
+    fractions = (x0 / width, y0 / height, x1 / width, y1 / height)
+    inside = all(-_OUTSIDE <= fraction <= 1 + _OUTSIDE for fraction in fractions)
     if not (inside and x0 < x1 and y0 < y1):
         raise ValueError(
-            f"{name}: the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) is no part of an image of {width} x {height} pixels; "
-            "expected (x0, y0, x1, y1) inside it"
+            f"{name}: found box ({x0:g}, {y0:g}, {x1:g}, {y1:g}); expected (x0, y0, x1, y1) inside the image of "
+            f"{width} x {height} pixels"
         )
     small = image.copy()
     small.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
@@ -198,12 +199,12 @@ def _shown(image: Image.Image, grid: NDArray[np.floating], box: Sequence[float] 
         "height": small.height,
         "rows": rows,
         "columns": columns,
-        "box": [round(min(max(share, 0.0), 1.0), 6) for share in shares],
+        "box": [round(min(max(fraction, 0.0), 1.0), 6) for fraction in fractions],
     }
 
 
 def _data_url(image: Image.Image) -> str:
-    """The image inside an address: PNG where that is no larger, else JPEG."""
+    """The image as a data URL: the smaller of PNG and JPEG."""
     png, jpeg = io.BytesIO(), io.BytesIO()
     image.save(png, "PNG", optimize=True)
     image.save(jpeg, "JPEG", quality=88, subsampling=0)
@@ -221,14 +222,14 @@ def _base64(data: bytes) -> str:
 
 
 def _words(nbytes: dict[str, int], count: int, dimension: int) -> str:
-    """The sizes in one line, decimal megabytes.
+    """The sizes in one line, in decimal megabytes.
 
     Examples:
-        >>> _words({"features": 1_050_000, "scales": 11_000, "pictures": 90_000}, 2738, 384)
+        >>> _words({"features": 1_050_000, "scales": 11_000, "images": 90_000}, 2738, 384)
         '2,738 patches of 384 numbers, sent once: 1.06 MB of int8 features, 0.09 MB of images.'
     """
     features = (nbytes["features"] + nbytes["scales"]) / 1e6
     return (
         f"{count:,} patches of {dimension} numbers, sent once: {features:.2f} MB of int8 features, "
-        f"{nbytes['pictures'] / 1e6:.2f} MB of images."
+        f"{nbytes['images'] / 1e6:.2f} MB of images."
     )

@@ -1,4 +1,4 @@
-"""The explorer in a notebook: an anywidget around the same script, its features sent as bytes."""
+"""The explorer in a notebook: an anywidget with the same script, its features sent as bytes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ NEEDED = 'the hover widget needs anywidget: pip install "dinoclip-viz[notebooks]
 
 
 class HoverWidget(Protocol):
-    """What a notebook shows and a script may read.
+    """A displayed widget.
 
     Attributes:
-        pins: [image, row, column] of each pinned patch, all from 0, in the order of pinning.
+        pins: [image, row, column] of each pinned patch, from 0, in the order of pinning.
     """
 
     pins: list[list[int]]
@@ -34,7 +34,7 @@ def hover_widget(
     low: float = -0.2,
     high: float = 1.0,
 ) -> HoverWidget:
-    """The images, to hover over; the last line of a notebook's cell shows it.
+    """The explorer as a widget, displayed as the value of a notebook cell.
 
     Args:
         images, patches, boxes, names, low, high: as in `hover_payload`.
@@ -50,7 +50,7 @@ def hover_widget(
 
 
 def check_anywidget() -> None:
-    """Nothing, if notebooks can show the widget.
+    """Check that anywidget is installed.
 
     Raises:
         ModuleNotFoundError: anywidget is not installed; the message names the extra.

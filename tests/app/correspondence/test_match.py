@@ -1,10 +1,11 @@
-"""The match tab's answers as plain functions."""
+"""The handlers of the correspondences tab."""
 
 import pytest
 
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.encoders import CLIP, DINO
-from dinoclip_viz.app.images import NOTICE, read
+from dinoclip_viz.app.images import read
+from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.playground.world import sample
 
 SEEDS = (1098, 1112)
@@ -14,7 +15,7 @@ SEEDS = (1098, 1112)
 def two(bench, tmp_path):
     paths = [tmp_path / f"{seed}.png" for seed in SEEDS]
     for seed, path in zip(SEEDS, paths, strict=True):
-        bench.drawn.draw(seed).save(path)
+        bench.scenes.draw(seed).save(path)
     return [str(path) for path in paths]
 
 
@@ -27,29 +28,29 @@ def test_both_images_come_with_their_points_and_the_lines(bench, two):
     assert first.size == second.size == (768, 768)
     assert joined.width > 1000 and note == ""
     assert said.startswith("30 matches") and "Click" in said
-    assert showing == match.names_of([read(path) for path in two])
+    assert showing == match.digests_of([read(path) for path in two])
     assert first.tobytes() != match.shown(read(two[0]).image).tobytes()
 
 
 def test_few_matches_say_why(bench, two):
     said = match.answer(bench, bench.first_key, *two, count=100)[3]
-    assert "of the 100 matches asked for" in said
+    assert "of the 100 requested matches" in said
 
 
 def test_options_change_the_answer(bench, two):
     plain = match.answer(bench, bench.first_key, *two)[2].tobytes()
-    for options in ({"foreground": False}, {"whose": CLIP}, {"patches": 12}, {"debias": 5}, {"count": 5}):
+    for options in ({"foreground": False}, {"source": CLIP}, {"patches": 12}, {"debias": 5}, {"count": 5}):
         assert match.answer(bench, bench.first_key, *two, **options)[2].tobytes() != plain, options
 
 
-def test_a_click_finds_its_place_in_the_other_image_either_way(bench, two):
+def test_a_click_finds_its_position_in_the_other_image_either_way(bench, two):
     showing = match.answer(bench, bench.first_key, *two)[4]
     marked, warm, said = click(bench, two, showing, match.FIRST, [383, 383])
-    assert said.startswith("(96, 96) in the first image is (") and "in the second" in said
+    assert said.startswith("(96, 96) px in the first image corresponds to (") and "in the second" in said
     assert marked.size == (768, 768) and warm.height > 768  # the colours' scale below
     assert marked.getpixel((384, 384)) == match.CLICKED
     warm, marked, said = click(bench, two, showing, match.SECOND, (383, 383))
-    assert "in the second image is" in said and marked.getpixel((384, 384)) == match.CLICKED
+    assert "in the second image corresponds to" in said and marked.getpixel((384, 384)) == match.CLICKED
     assert warm.height > 768
 
 
@@ -63,7 +64,7 @@ def test_an_image_against_itself_finds_the_same_place(bench, two):
 
 @pytest.mark.parametrize("place", [[768, 20], [20, 900], [-2, 4], None, "x", [1], ["a", "b"], [float("nan"), 1]])
 def test_a_click_outside_is_told_in_one_line(bench, two, place):
-    showing = match.names_of([read(path) for path in two])
+    showing = match.digests_of([read(path) for path in two])
     with pytest.raises(ValueError, match="click inside one of the two images") as caught:
         click(bench, two, showing, match.FIRST, place)
     assert "\n" not in str(caught.value)
@@ -96,10 +97,10 @@ def test_a_photograph_of_another_size_brings_a_notice(bench, two, photograph):
     assert outcome[5] == NOTICE
     assert outcome[1].width == 1024  # 512 px, enlarged by a whole factor
     said = click(bench, [two[0], photograph], outcome[4], match.SECOND, [1023, 1023])[2]
-    assert said.startswith("(512, 512) in the second image")
+    assert said.startswith("(512, 512) px in the second image")
 
 
 def test_others_are_drawn_two_of_a_class(bench):
-    last, first, second = match.draw_two(bench.drawn, match.BEFORE)
-    assert last == SEEDS[1] and first.size == second.size == (192, 192)
-    assert {sample(seed, 0)[0].things[0].name for seed in SEEDS} == {"dog"}
+    last, first, second = match.draw_two(bench.scenes, match.FIRST_SEED - 1)
+    assert last == 1099 and first.size == second.size == (192, 192)
+    assert {sample(seed, 0)[0].things[0].name for seed in (1086, 1099)} == {"butterfly"}

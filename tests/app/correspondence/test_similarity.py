@@ -7,8 +7,8 @@ import pytest
 
 from dinoclip_viz.app.correspondence import similarity as hover
 from dinoclip_viz.app.encoders import CLIP, DINO
-from dinoclip_viz.app.events import told
-from dinoclip_viz.app.images import NOTICE
+from dinoclip_viz.app.events import one_line_errors
+from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import EncoderError
@@ -31,7 +31,7 @@ def test_the_answer_holds_the_models_own_patches_and_their_images(bench, drawn):
     received = json.loads(sent)
     model = bench.model(bench.first_key)
     (features,) = (model.guide or model.images).encode_each([hover.read_all([(drawn, None)])[0].image])
-    first = received["pictures"][0]
+    first = received["images"][0]
     assert (first["rows"], first["columns"]) == features.grid and first["box"] == [0, 0, 1, 1]
     assert first["src"].startswith("data:image/") and note == ""
     for one, other in ((0, 1), (5, 200), (17, 17)):
@@ -43,7 +43,7 @@ def test_clips_patches_differ_and_a_resolution_changes_the_grid(bench, drawn):
     dino, clip = map(json.loads, answers)
     assert dino["digest"] != clip["digest"]
     small = json.loads(hover.answer(bench, bench.first_key, [(drawn, None)], DINO, 12)[0])
-    assert small["pictures"][0]["rows"] < dino["pictures"][0]["rows"]
+    assert small["images"][0]["rows"] < dino["images"][0]["rows"]
 
 
 def test_images_of_different_shapes_each_have_their_own_grid(bench, drawn, tmp_path):
@@ -52,7 +52,7 @@ def test_images_of_different_shapes_each_have_their_own_grid(bench, drawn, tmp_p
     wide = tmp_path / "wide.png"
     Image.open(drawn).resize((192, 96)).save(wide)
     received = json.loads(hover.answer(bench, bench.first_key, [(drawn, None), (str(wide), None)])[0])
-    grids = [(each["rows"], each["columns"]) for each in received["pictures"]]
+    grids = [(each["rows"], each["columns"]) for each in received["images"]]
     assert grids[0][0] == grids[0][1] and grids[1][0] * 2 == grids[1][1]
 
 
@@ -72,15 +72,15 @@ def test_what_cannot_be_answered_is_told_in_one_line(bench, drawn, tmp_path):
     broken.write_bytes(b"no image")
     alone = Workbench("playground-clip")
     alone._first = type("Model", (), {"name": "alone", "clip": None, "guide": None, "images": None})()
-    for board, items, whose, words in (
+    for board, items, source, words in (
         (bench, None, DINO, "no images yet"),
-        (bench, [(drawn, None)] * 7, DINO, "7 images are more than the 6"),
+        (bench, [(drawn, None)] * 7, DINO, "found 7 images; expected at most 6"),
         (bench, [(str(broken), None)], DINO, "broken.png"),
         (bench, [(drawn, None)], "nobody's", "nobody"),
         (alone, [(drawn, None)], CLIP, "alone has no CLIP"),
     ):
         with pytest.raises(gr.Error, match=words) as caught:
-            told(hover.answer)(board, board.first_key, items, whose)
+            one_line_errors(hover.answer)(board, board.first_key, items, source)
         assert "\n" not in caught.value.message
     with pytest.raises(EncoderError, match="does not offer"):
         hover.answer(bench, "stranger|", [(drawn, None)])

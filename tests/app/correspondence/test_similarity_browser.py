@@ -105,7 +105,7 @@ def number(image, row, column):
 
 
 def at(image, row, column):
-    return {"picture": image, "row": row, "column": column}
+    return {"image": image, "row": row, "column": column}
 
 
 def colours(page, image):
@@ -123,7 +123,7 @@ def test_hovering_shows_the_cosines_over_all_images(opened, payload, cosines):
         seen = state(page)
         assert seen["cursor"] == at(*spot)
         assert np.abs(seen["map"] - cosines[number(*spot)]).max() < 0.01
-        assert f"row {spot[1] + 1}, column {spot[2] + 1}" in page.locator(".said").inner_text()
+        assert f"row {spot[1] + 1}, column {spot[2] + 1}" in page.locator(".readout").inner_text()
 
 
 def test_the_painted_colours_are_those_of_the_values(opened, payload):
@@ -153,7 +153,7 @@ def test_the_best_match_in_every_image_is_marked(opened, payload, cosines):
         ring = page.locator(".box").nth(image).locator(".best").bounding_box()
         x, y = place(page, image, *divmod(int(part.argmax()), columns))
         assert abs(ring["x"] + ring["width"] / 2 - x) < 1 and abs(ring["y"] + ring["height"] / 2 - y) < 1
-        assert f"best match {part.max():.2f}" in page.locator("figcaption").nth(image).inner_text()
+        assert f"nearest {part.max():.2f}" in page.locator("figcaption").nth(image).inner_text()
 
 
 def test_a_box_keeps_the_grid_on_its_part_of_the_image(opened, payload):
@@ -182,9 +182,9 @@ def test_clicks_pin_and_the_maps_show_one_pin_the_closest_or_their_mean(opened, 
     assert seen["pins"] == [at(*first), at(*second)] and seen["choice"] == "highest"
     assert np.abs(seen["map"] - rows.max(axis=0)).max() < 0.01
     value = rows[:, number(1, 5, 5)].max()
-    told = page.locator(".said").inner_text()
-    assert "to the closest pin" in told
-    assert abs(float(told.split("similarity ")[1].split()[0].replace("−", "-")) - value) < 0.011
+    readout = page.locator(".readout").inner_text()
+    assert "to the nearest pin" in readout
+    assert abs(float(readout.split("similarity ")[1].split()[0].replace("−", "-")) - value) < 0.011
     page.get_by_label("all pins, their mean").check()
     settle(page)
     assert np.abs(state(page)["map"] - rows.mean(axis=0)).max() < 0.01
@@ -261,7 +261,7 @@ def test_keys_move_pin_and_clear(opened, payload, cosines):
     settle(page)
     assert state(page)["cursor"] == at(0, 7, 2)
     live = page.locator("[aria-live]").inner_text()
-    assert "row 8, column 3: similarity 1.00" in live and "image 3 best match" in live
+    assert "row 8, column 3: similarity 1.00" in live and "image 3 nearest" in live
     ring = "s => getComputedStyle(s).outlineColor"
     assert page.locator(".stage").first.evaluate(ring) != page.locator(".stage").nth(1).evaluate(ring)
     page.keyboard.press("Enter")
@@ -376,7 +376,7 @@ def test_a_newer_payload_replaces_the_older_one_whole(pair):
     settle(pair)
     seen = state(pair)
     assert len(seen["map"]) == 45 and seen["pins"] == [] and pair.locator("#one figure").count() == 1
-    same = "document.querySelector('#one > div').shadowRoot.querySelector('img').src === payloads[1].pictures[0].src"
+    same = "document.querySelector('#one > div').shadowRoot.querySelector('img').src === payloads[1].images[0].src"
     assert pair.evaluate(same)
     pair.evaluate("handle.update(null)")
     assert pair.locator("#one figure").count() == 0
@@ -384,7 +384,7 @@ def test_a_newer_payload_replaces_the_older_one_whole(pair):
 
 def test_features_that_do_not_fit_are_told_on_the_page(pair):
     pair.evaluate("handle.update({...payloads[0], dimension: 7})")
-    assert "cannot be shown" in pair.locator("#one .pictures").inner_text()
+    assert "cannot be shown" in pair.locator("#one .images").inner_text()
     pair.evaluate("handle.update(payloads[0])")
     assert pair.locator("#one figure").count() == 3
 

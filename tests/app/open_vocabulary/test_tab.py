@@ -22,7 +22,7 @@ PROMPTS = "a mushroom; a toadstool\na car\na flower"
 @pytest.fixture(scope="module")
 def scene(bench, tmp_path_factory):
     path = tmp_path_factory.mktemp("scene") / "scene.png"
-    bench.drawn.draw(1002).save(path)
+    bench.scenes.draw(1002).save(path)
     return str(path)
 
 
@@ -31,7 +31,7 @@ def masks_of(bench, path, prompts, methods, **more):
 
 
 def test_chips_have_the_colours_of_masks_and_what_was_typed_is_escaped():
-    wanted = regions.asked("a cat\n<b>bold</b>", "grass")
+    wanted = regions.request_of("a cat\n<b>bold</b>", "grass")
     line = regions.chips("a cat\n<b>bold</b>", "grass")
     for name, colour in regions.colour_map_of(wanted).items():
         assert f"background:{colour};" in line and regions.html.escape(name) in line
@@ -48,7 +48,7 @@ def test_methods_stand_side_by_side_with_their_maps_and_times(bench, scene):
     ]
     assert parts == []
     rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
-    assert [re.match(r"<td>([a-z-]+)</td><td>\d+ ms</td><td>[\d.]+ ms</td><td>\d+%</td>", row)[1] for row in rows] == [
+    assert [re.match(r"<td>([a-z-]+)</td><td>\d+</td><td>[\d.]+</td><td>\d+%</td>", row)[1] for row in rows] == [
         "projector",
         "maskclip",
     ]
@@ -56,7 +56,7 @@ def test_methods_stand_side_by_side_with_their_maps_and_times(bench, scene):
 
 def test_maps_are_the_raw_cosines_of_each_method_and_synonyms_the_higher_of_both(bench, scene):
     image, model = read(scene), bench.model(bench.first_key)
-    found = regions.find(bench, bench.first_key, image, regions.asked(PROMPTS), ["maskclip", "projector"])
+    found = regions.find(bench, bench.first_key, image, regions.request_of(PROMPTS), ["maskclip", "projector"])
     for one in found:
         each = raw_heatmap(model, image.image, ["a mushroom", "a toadstool", "a car"], one.method).numpy()
         assert (one.maps[0].numpy() >= each[:2].max(0) - 1e-5).all()  # the higher one a patch, then interpolated
@@ -68,7 +68,7 @@ def test_maps_are_the_raw_cosines_of_each_method_and_synonyms_the_higher_of_both
 def test_a_second_prompt_encodes_no_image(bench, scene):
     masks_of(bench, scene, "a cat", ["maskclip", "sclip"])
     misses = bench.features_kept.misses
-    found = regions.find(bench, bench.first_key, read(scene), regions.asked("a new prompt"), ["maskclip", "sclip"])
+    found = regions.find(bench, bench.first_key, read(scene), regions.request_of("a new prompt"), ["maskclip", "sclip"])
     assert bench.features_kept.misses == misses
     assert all(one.encoding > 0 for one in found)
 
@@ -80,9 +80,9 @@ def test_masks_come_with_the_truth_and_their_agreement_with_it(bench, scene):
     truth = np.full_like(known, 255)
     for number, name in enumerate(classes):
         truth[known == name] = number
-    labels = regions.find(bench, bench.first_key, read(scene), regions.asked(PROMPTS), ["maskclip"])[0].labels
+    labels = regions.find(bench, bench.first_key, read(scene), regions.request_of(PROMPTS), ["maskclip"])[0].labels
     miou = Confusion(3).add(labels, truth).miou
-    assert [caption for _, caption in parts] == [f"maskclip, mIoU {miou:.0%}", heatmap.TRUTH]
+    assert [caption for _, caption in parts] == [f"maskclip, mIoU {miou:.0%}", heatmap.GROUND_TRUTH]
     assert f"<td>{miou:.0%}</td>" in table and note == ""
     (base, masks), _ = parts[1]
     assert {name for _, name in masks} == set(colours) == {"a mushroom", "a car", "a flower"}
@@ -128,7 +128,7 @@ def test_prompts_of_any_kind_are_answered_or_told_in_a_line(bench, scene):
 
 def test_names_that_are_alike_when_cut_stay_apart(bench, scene):
     prompts = "\n".join("x" * 50 + letter for letter in "abc")
-    assert len(regions.colour_map_of(regions.asked(prompts))) == 3
+    assert len(regions.colour_map_of(regions.request_of(prompts))) == 3
     assert len(heatmap.answer(bench, bench.first_key, scene, prompts)[0]) == 3
 
 
@@ -154,7 +154,7 @@ def test_every_method_of_the_model_has_a_place_on_the_page(bench, scene):
 
 def test_more_patches_make_finer_maps(bench, scene):
     found = [
-        regions.find(bench, bench.first_key, read(scene), regions.asked("a car"), ["projector"], patches)[0]
+        regions.find(bench, bench.first_key, read(scene), regions.request_of("a car"), ["projector"], patches)[0]
         for patches in (12, 24)
     ]
     rough, fine = ((one.maps[0].diff(dim=0).abs()).mean().item() for one in found)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dinoclip_viz import PatchPCA, load_encoder
-from dinoclip_viz.app.events import told
+from dinoclip_viz.app.events import one_line_errors
 from dinoclip_viz.app.pca import tab as pca
 from dinoclip_viz.app.pca import views as pca_views
 from dinoclip_viz.app.pca.views import BACKGROUND, KMEANS, OBJECT, SPECTRAL, clicked, load_basis, save_bases, with_click
@@ -30,8 +30,8 @@ def pair(bench, tmp_path):
 
 @pytest.mark.parametrize("view", [KMEANS, SPECTRAL])
 def test_segments_are_shown_in_place_of_components(bench, drawn, view):
-    gallery, legend, *_ = pca.answer(bench, bench.first_key, [(drawn, None)], beside=False, view=view, count=3)
-    plain = pca.answer(bench, bench.first_key, [(drawn, None)], beside=False)
+    gallery, legend, *_ = pca.answer(bench, bench.first_key, [(drawn, None)], compare=False, view=view, count=3)
+    plain = pca.answer(bench, bench.first_key, [(drawn, None)], compare=False)
     assert len(gallery) == 2
     assert gallery[1][0].tobytes() != plain[0][1][0].tobytes()
     assert legend.tobytes() != plain[1].tobytes()
@@ -39,11 +39,11 @@ def test_segments_are_shown_in_place_of_components(bench, drawn, view):
 
 def test_colours_go_into_a_file_and_come_back(bench, drawn, photograph, tmp_path):
     items = [(drawn, None), (photograph, None)]
-    made = pca.answer(bench, bench.first_key, items, beside=False)
+    made = pca.answer(bench, bench.first_key, items, compare=False)
     (path,) = save_bases(bench, tmp_path, made[4])
     basis, keep, words = load_basis(bench, both(bench), bench.first_key, path)
     assert keep and "playground-dino" in words
-    again = pca.answer(bench, bench.first_key, [(drawn, None)], basis, keep, beside=False)
+    again = pca.answer(bench, bench.first_key, [(drawn, None)], basis, keep, compare=False)
     assert again[0][1][0].tobytes() == made[0][1][0].tobytes()
     assert len(save_bases(bench, tmp_path, pca.answer(bench, bench.first_key, items)[4])) == 2
 
@@ -82,12 +82,12 @@ def test_clicks_that_cannot_be_used_are_told(bench, pair):
     items, _ = pair
     with pytest.raises(ValueError, match="outside"):
         with_click([], (200, 3), (192, 192), OBJECT)
-    with pytest.raises(ValueError, match="Forget"):
+    with pytest.raises(ValueError, match="Clear"):
         with_click([(0.5, 0.5, True)] * pca_views.MOST_CLICKS, (3, 3), (192, 192), OBJECT)
     with pytest.raises(ValueError, match="no image 3"):
         clicked(bench, first(bench), bench.first_key, items, 3, [])
     with pytest.raises(ValueError, match="as foreground and as background"):
         clicked(bench, first(bench), bench.first_key, items, 1, [(0.5, 0.5, True), (0.5, 0.5, False)])
     with pytest.raises(Exception, match="no image 3") as error:
-        told(clicked)(bench, first(bench), bench.first_key, items, 3, [])
+        one_line_errors(clicked)(bench, first(bench), bench.first_key, items, 3, [])
     assert "\n" not in error.value.message

@@ -6,13 +6,13 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from dinoclip_viz.app.events import told
-from dinoclip_viz.app.images import NOTICE
+from dinoclip_viz.app.events import one_line_errors
+from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.app.probes import knn as neighbours
-from dinoclip_viz.app.retrieval import search as gallery
+from dinoclip_viz.app.retrieval import gallery
 from dinoclip_viz.app.workbench import key_of
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embedding import embed
+from dinoclip_viz.pipeline import embed
 from dinoclip_viz.tasks.probes.linear import LinearProbe
 from dinoclip_viz.tasks.probes.linear_files import probes_for
 
@@ -38,7 +38,7 @@ def labelled(bench, tmp_path_factory):
 @pytest.fixture
 def plane(bench, tmp_path):
     """A drawn plane."""
-    bench.drawn.draw(neighbours.FIRST_SEED).save(tmp_path / "plane.png")
+    bench.scenes.draw(neighbours.FIRST).save(tmp_path / "plane.png")
     return str(tmp_path / "plane.png")
 
 
@@ -53,7 +53,8 @@ def test_labelled_neighbours_vote_and_the_words_agree(bench, labelled, plane):
         shares[match[1]] = shares.get(match[1], 0) + int(match[3])
     assert sum(shares.values()) == pytest.approx(100, abs=7)
     best = max(shares, key=shares.get)
-    assert said.startswith(f"**{best}** by k-NN: {shares[best] // 10}") and "the 7 closest among all 40" in said
+    assert said.startswith(f"k-NN predicts **{best}**: {shares[best] // 10}")
+    assert "the 7 nearest among 40 images" in said
 
 
 def test_scenes_of_several_objects_do_not_vote(bench, scenes, plane):
@@ -63,7 +64,7 @@ def test_scenes_of_several_objects_do_not_vote(bench, scenes, plane):
     tiles, _, said, _ = neighbours.answer(bench, scenes, bench.first_key, plane, 48)
     assert len(tiles) == len(names)
     assert sorted(caption.split(" · ")[0] for _, caption in tiles) == sorted(names)
-    assert f"the {len(names)} of 24 images that have a label" in said
+    assert f"the {len(names)} labelled of 24 images" in said
 
 
 def test_a_low_temperature_lets_the_nearest_decide(bench, labelled, plane):
@@ -85,27 +86,27 @@ def test_a_gallery_without_labels_shows_its_closest_and_nobody_votes(bench, plan
 
 def test_saved_probes_that_fit_the_encoder_speak(bench, labelled, plane, tmp_path):
     _, _, said, _ = neighbours.answer(bench, labelled, bench.first_key, plane, 5)
-    assert "**plane" in said.split("\n\n")[1] and "by the linear probe playground-dino; then " in said
+    assert "The linear probe playground-dino predicts **plane" in said.split("\n\n")[1]
     store = labelled.store(bench.model(bench.first_key))
     own = LinearProbe(grid=[0.1]).fit(store, neighbours.labels_of(store))
     own.save(tmp_path / "mine.safetensors")
     (tmp_path / "other.safetensors").write_text("no probe")
     assert list(probes_for(store, tmp_path)) == ["playground-dino", "mine"]
     _, _, said, _ = neighbours.answer(bench, labelled, bench.first_key, plane, 5, heads=tmp_path)
-    assert "by the linear probe mine; then " in said
-    with pytest.raises(ValueError, match="there is no folder"):
+    assert "The linear probe mine predicts " in said
+    with pytest.raises(ValueError, match="found no folder"):
         probes_for(store, tmp_path / "gone")
 
 
 def test_a_model_without_a_probe_is_told_how_to_fit_one(bench, monkeypatch, tmp_path):
     monkeypatch.setattr("dinoclip_viz.tasks.probes.linear_files.CLASS_PROBES", tmp_path)
     features = bench.model(bench.first_key).images.encode([Image.new("RGB", (96, 96))])
-    assert neighbours.probe_words(features) == neighbours.NO_PROBE
+    assert neighbours.probe_summary(features) == neighbours.NO_PROBE
 
 
 def test_a_photograph_brings_a_notice_and_what_fails_one_line(bench, labelled, photograph, plane):
     assert neighbours.answer(bench, labelled, bench.first_key, photograph, 3)[3] == NOTICE
-    run = told(neighbours.answer)
+    run = one_line_errors(neighbours.answer)
     for key, path, words in (
         (bench.first_key, None, "there is no image yet"),
         (key_of("playground-clip", ""), plane, "cannot search this gallery"),
@@ -119,4 +120,4 @@ def test_the_tab_is_built_and_its_handler_fills_every_output(bench, labelled, pl
     with gr.Blocks():
         panel = neighbours.build(bench, gr.State(bench.first_key), labelled)
     answer = panel.run(bench.first_key, plane, 3, 0.07)
-    assert len(answer) == len(panel.outputs) == 4 and panel.image in panel.inputs and panel.share is not None
+    assert len(answer) == len(panel.outputs) == 4 and panel.image in panel.inputs and panel.spread is not None

@@ -1,12 +1,13 @@
-"""The probes tab: maps of the heads that fit, with the truth of a drawn scene beside."""
+"""The tab of linear probes: maps of the heads that fit, with the ground truth of a scene."""
 
 import gradio as gr
 import numpy as np
 import pytest
 import torch
 
-from dinoclip_viz.app.events import told
-from dinoclip_viz.app.images import NOTICE, read
+from dinoclip_viz.app.events import one_line_errors
+from dinoclip_viz.app.images import read
+from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.app.probes import tab as probes
 from dinoclip_viz.app.workbench import key_of
 from dinoclip_viz.playground import draw
@@ -39,7 +40,7 @@ def test_the_heads_that_fit_the_model_are_offered(bench, own):
 def test_a_drawn_scene_brings_its_truth_and_the_figures(bench, drawn):
     maps, said, note = probes.answer(bench, bench.first_key, drawn, [CLASSES, DEPTH, PARTS])
     captions = [caption for _, caption in maps]
-    assert captions[1::2] == [f"{name}: the truth" for name in (CLASSES, DEPTH, PARTS)]
+    assert captions[1::2] == [f"{name}: ground truth" for name in (CLASSES, DEPTH, PARTS)]
     assert "mIoU" in captions[0] and "RMSE" in captions[2] and note == ""
     assert all(image.width >= 768 and image.height > image.width for image, _ in maps)
     assert said.count("**") == 6
@@ -47,13 +48,20 @@ def test_a_drawn_scene_brings_its_truth_and_the_figures(bench, drawn):
 
 def test_the_figure_is_that_of_the_scene(bench, drawn):
     scene, image = draw(1007, 1, 192)[0], read(drawn)
-    assert bench.drawn.scene(image).captions == scene.captions
+    assert bench.scenes.scene(image).captions == scene.captions
     encoder, head = probes.offered(bench, bench.first_key)[CLASSES]
     labels = head.predict(encoder.encode([scene.image], fit="whole"))[0]
     miou = Confusion(head.names).add(labels, scene.mask).miou
     said = probes.answer(bench, bench.first_key, drawn, [CLASSES])[1]
     assert f"mIoU {miou:.0%}" in said
     assert miou > 0.2
+
+
+def test_depth_is_predicted_from_the_encoders_own_cls_not_from_the_projected_vector(bench, drawn):
+    encoder, head = probes.offered(bench, bench.first_key)[DEPTH]
+    assert head.cls
+    shown = head.predict(bench.patches(encoder, read(drawn)))[0]
+    assert torch.allclose(shown, head.predict(encoder.encode([read(drawn).image], fit="whole"))[0], atol=1e-3)
 
 
 def test_the_image_shows_through_the_classes_as_asked(bench, drawn):
@@ -74,11 +82,11 @@ def test_a_photograph_has_no_truth_and_brings_a_notice(bench, photograph, own):
 def test_nothing_chosen_and_no_image_are_told_in_one_line(bench, drawn):
     for path, chosen, words in (
         (drawn, [], "no head is chosen"),
-        (drawn, ["gone"], "choose from"),
+        (drawn, ["gone"], "expected one or more of"),
         (None, [DEPTH], "no image"),
     ):
         with pytest.raises(gr.Error) as caught:
-            told(probes.answer)(bench, bench.first_key, path, chosen)
+            one_line_errors(probes.answer)(bench, bench.first_key, path, chosen)
         assert words in caught.value.message and "\n" not in caught.value.message
 
 
@@ -94,5 +102,5 @@ def test_the_tab_is_built_with_the_users_folder(bench, own):
         panel = probes.build(bench, gr.State(bench.first_key), own)
     chosen = panel.changed[0]
     assert [name for name, _ in chosen.choices] == [CLASSES, DEPTH, PARTS, "mine"]
-    assert panel.image is panel.inputs[1] and panel.share is not None
+    assert panel.image is panel.inputs[1] and panel.spread is not None
     assert panel.refresh(bench, key_of("playground", None)).value == [CLASSES, DEPTH, PARTS, "mine"]

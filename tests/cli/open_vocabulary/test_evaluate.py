@@ -85,7 +85,7 @@ def test_vocs_own_files_are_measured_beside_what_was_published(dinoclip, voc, cl
     assert row["templates"] == "own" and done.json["published"]["Trident"] == 0.887
     whole = dinoclip(*words, "--dataset", "voc21")
     assert whole.code == 0
-    assert "in CLIP's 80 templates" in whole.out and "places that go to: sky, wall, tree" in whole.out
+    assert "in CLIP's 80 templates" in whole.out and "pixels assigned to: sky, wall, tree" in whole.out
     assert "best of a hundred on" in whole.out and "(train)" in whole.out and "CLIP-DINOiser 62.1" in whole.out
     (voc / "VOC2012" / "ImageSets" / "Segmentation" / "train.txt").unlink()
     dinoclip(*words, "--dataset", "voc21").refused("no list train", "name --known SOURCE, or --known none")
@@ -143,7 +143,7 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
     dinoclip(*words, "--known", tmp_path / "there").refused("have different classes")
     (tmp_path / "here" / "masks" / "one.png").write_text("broken")
     broken = dinoclip(*words)
-    assert (broken.code, broken.out) == (2, "") and "no PNG; expected the truth" in broken.err.splitlines()[-1]
+    assert (broken.code, broken.out) == (2, "") and "no PNG; expected the ground truth" in broken.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ def test_bad_usage_is_told_in_one_line(dinoclip, words, told):
 def test_what_has_no_background_takes_nothing_to_tell_it_by(dinoclip, voc):
     words = ("evaluate", "segmentation", "--dataset", "voc20", "--data", voc)
     dinoclip(*words, "--known", voc).refused("voc20 counts no background, which --known is for")
-    dinoclip(*words, "--background-rule").refused("voc20 counts no background, which --background-rule tells")
+    dinoclip(*words, "--background-rule").refused("voc20 counts no background, so --background-rule")

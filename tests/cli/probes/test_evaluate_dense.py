@@ -18,7 +18,7 @@ DINO = ("--encoder", "playground-dino")
 
 
 def features_and_truths(source, kind):
-    """All images of a source at once, encoded whole, and their truths."""
+    """All images of a source at once, encoded whole, and their ground truth."""
     source, encoder = open_truths(source), dv.load_encoder("playground-dino")
     samples = list(source.samples())
     features = encoder.encode([sample.load() for sample in samples], size=64, fit="whole")
@@ -127,7 +127,7 @@ def test_a_whole_depth_model_is_measured_beside_or_alone(dinoclip, folder, tmp_p
     assert row["rmse"] > 0
     words = ("--train", folder, "--encoder", "pixels", "--size", 40)
     both = dinoclip("evaluate", "depth", "--model", tmp_path, "--data", folder, *words)
-    assert both.code == 0 and "scale and shift from the truth" in both.out and "linear on pixels" in both.out
+    assert both.code == 0 and "scale and shift from the" in both.out and "linear on pixels" in both.out
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_bad_usage_is_told_in_one_line(dinoclip, verb, words, told):
 def test_sources_of_other_classes_or_without_the_truth_are_refused(dinoclip, folder, tmp_path):
     dinoclip("evaluate", "segmentation", "--train", TRAIN, "--data", folder, *DINO).refused("have different classes")
     dinoclip("evaluate", "segmentation", "--train", folder, "--data", folder, "--truth", "parts", *DINO).refused(
-        "no truth of kind 'parts'"
+        "no ground truth of kind 'parts'"
     )
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
@@ -160,4 +160,4 @@ def test_sources_of_other_classes_or_without_the_truth_are_refused(dinoclip, fol
     (tmp_path / "classes.json").write_text(json.dumps(["a", "b"]))
     none = dinoclip("evaluate", "segmentation", "--train", tmp_path, "--data", tmp_path, *DINO)
     assert (none.code, none.out) == (2, "")
-    assert none.err.splitlines()[-1].endswith("8 x 8 pixels, but its truth has 9 x 9")
+    assert none.err.splitlines()[-1].endswith("8 x 8 pixels, but its ground truth has 9 x 9")

@@ -9,7 +9,7 @@ from PIL import Image
 import dinoclip_viz as dv
 from dinoclip_viz.data import open_source
 from dinoclip_viz.data.retrieval.instances import drawn_instances
-from dinoclip_viz.embedding import embed
+from dinoclip_viz.pipeline import embed
 from dinoclip_viz.store import FeatureStore
 from dinoclip_viz.tasks.probes.knn import knn_accuracy
 from dinoclip_viz.tasks.probes.linear import LinearProbe
@@ -155,9 +155,9 @@ def test_folders_of_classes_are_measured_and_images_that_fail_are_listed(dinocli
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["knn", *DATA, "-k", 101], ["k is 101, but the gallery holds 100 vectors"]),
+        (["knn", *DATA, "-k", 101], ["k is 101; expected 1 to 100"]),
         (["knn", *DATA, "--temperature", "0"], ["expected more than 0, or inf"]),
-        (["knn", "--gallery", "playground:1:9:96:2"], ["none of the 9 images", "has a label", "a folder a class"]),
+        (["knn", "--gallery", "playground:1:9:96:2"], ["none of the 9 images", "has a label", "one folder per class"]),
         (["knn", "--gallery", "playground:2104:3:96:1", "--queries", QUERIES], ["classes that", "has not"]),
         (["knn", "--gallery", QUERIES, "--queries", QUERIES], ["are the same images"]),
         (["linear", *DATA, "--save", "x.safetensors", "--encoder", "pixels"], ["--save writes one probe, but 2"]),

@@ -10,7 +10,7 @@ from PIL import Image
 import dinoclip_viz as dv
 from dinoclip_viz.cli.parser import EVALUATE_VERBS
 from dinoclip_viz.data import open_source
-from dinoclip_viz.embedding import embed
+from dinoclip_viz.pipeline import embed
 
 DATA = "playground:3002:40"
 WAYS = ("image_to_text", "text_to_image")

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embedding import embed
+from dinoclip_viz.pipeline import embed
 
 COUNT = 24
 
 
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory):
-    """A folder of two stores over the same drawn scenes."""
+    """A folder of two stores over the same playground scenes."""
     folder = tmp_path_factory.mktemp("searched")
     embed(PlaygroundSource(2000, COUNT), ["playground-dino", "playground-clip"], folder)
     return folder

@@ -147,7 +147,7 @@ def test_photographs_come_with_their_five_captions(check_source):
 
 def test_a_folder_without_images_is_refused_in_one_line(tmp_path):
     (tmp_path / "sub").mkdir()
-    (tmp_path / "scan.tiff").write_bytes(b"II*\0")
+    (tmp_path / "scan.dcm").write_bytes(b"DICM")
     for open_it in (lambda: list(FolderSource(tmp_path).samples()), lambda: open_source(tmp_path)):
         with pytest.raises(SourceError, match=r"no images in this folder; expected \.jpg") as caught:
             open_it()

@@ -142,7 +142,7 @@ def test_rows_of_json_that_are_no_objects_keep_their_place(folder, check_source)
         ("l.json", "3", "3; expected a list of rows"),
         ("l.json", '{"a', "not JSON"),
         ("l.json", '{"image": "a.jpg"}\n{"image": "b.jpg"}', r"name it \.jsonl"),
-        ("l.json", b'["\xff"]', "not JSON in UTF-8"),
+        ("l.json", b'["\xff"]', "not (JSON|UTF-8 text)"),
         ("l.json", "[" * 100_000, "not JSON"),
         ("l.jsonl", "\n", "no rows"),
         ("l.csv", "", "no rows"),

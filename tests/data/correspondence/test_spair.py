@@ -1,4 +1,4 @@
-"""SPair-71k's own files, made up small, and pairs of drawn scenes."""
+"""SPair-71k's own files, made up small, and pairs of playground scenes."""
 
 import json
 

@@ -129,12 +129,12 @@ def test_folders_of_another_layout_are_refused_in_one_line(tmp_path, coco, stree
         ("coco-stuff", streets, None, "no folder images/; expected COCO-Stuff 164k: images in images/val2017"),
         ("cityscapes", streets, "test", "no split test; its splits: val"),
         ("ade20k", coco, None, "no ade20k was found"),
-        ("folder", tmp_path / "empty", None, "no truth was found"),
+        ("folder", tmp_path / "empty", None, "no ground truth was found"),
         ("cityscapes", "", None, "no such folder"),
     ]
     for name, place, split, words in refused:
         with pytest.raises(SourceError, match=words.replace("(", r"\(")) as told:
             open_segmentation(name, place, split)
         assert "\n" not in str(told.value)
-    with pytest.raises(SourceError, match="no truth of kind 'depth'"):
+    with pytest.raises(SourceError, match=r"no (ground )?ground truth of kind 'depth'"):
         cityscapes(streets).names("depth")

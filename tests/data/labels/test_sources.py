@@ -178,7 +178,7 @@ def test_what_cannot_be_used_is_told_sample_by_sample(tmp_path, image):
     told = {sample.key: found for sample, found in pairs(open_truths(tmp_path), "class")}
     assert not isinstance(told["fine"], str)
     for key, words in (
-        ("big", "8 x 6 pixels, but its truth has 3 x 3"),
+        ("big", "8 x 6 pixels, but its ground truth has 3 x 3"),
         ("broken", "cannot be read"),
         ("colours", "in colours"),
         ("number", "holds the number 9, which is no class"),
@@ -204,8 +204,8 @@ def test_names_that_stand_for_no_truth_are_refused_in_one_line(tmp_path, voc, ad
     (tmp_path / "list.txt").write_text("hello\n")
     refused = [
         (tmp_path / "nowhere", None, "no such file or folder"),
-        (empty, None, "no truth was found"),
-        (bare, None, "no image in images/ has truth"),
+        (empty, None, "no ground truth was found"),
+        (bare, None, "no image in images/ has ground truth"),
         (tmp_path / "list.txt", None, "no list of NYU Depth"),
         (voc, "../val", "no list ../val; its lists: train, val"),
         (ade, "test", "no part test; expected one of training, validation"),
@@ -216,10 +216,10 @@ def test_names_that_stand_for_no_truth_are_refused_in_one_line(tmp_path, voc, ad
         with pytest.raises(SourceError, match=words.replace("(", r"\(")) as told:
             open_truths(name, split)
         assert "\n" not in str(told.value)
-    with pytest.raises(SourceError, match="no truth of kind 'depth'; this source has class"):
+    with pytest.raises(SourceError, match="no ground truth of kind 'depth'; this source has class"):
         list(pairs(open_truths(voc), "depth"))
     save(bare / "masks" / "one.png", mask(0))
-    with pytest.raises(SourceError, match="nothing names the classes"):
+    with pytest.raises(SourceError, match="no class names of"):
         open_truths(bare).names("class")
 
 

@@ -1,4 +1,4 @@
-"""Revisited Oxford's files, written here in small, and drawn scenes in several views."""
+"""Revisited Oxford's files, written here in small, and playground scenes in several views."""
 
 import json
 import subprocess

@@ -13,16 +13,10 @@ from dinoclip_viz.encoders.base import ImageFeatures, concatenate
 from dinoclip_viz.playground import draw
 from dinoclip_viz.tasks.correspondence import match as correspondence
 from dinoclip_viz.tasks.correspondence.accuracy import PointHits, part_hits, pck, pck_over_pairs
-from dinoclip_viz.tasks.correspondence.match import (
-    dense_colours,
-    match_features,
-    mutual_nearest,
-    point_similarity,
-    soft_argmax,
-    spread,
-    transfer,
-)
+from dinoclip_viz.tasks.correspondence.colours import dense_colours
+from dinoclip_viz.tasks.correspondence.match import match_features, mutual_nearest, spread
 from dinoclip_viz.tasks.correspondence.position import position_directions, without_position
+from dinoclip_viz.tasks.correspondence.transfer import point_similarity, soft_argmax, transfer
 
 
 def features_of(patches, space="somewhere", side=8.0):
@@ -218,9 +212,9 @@ def test_raw_pixels_have_no_position_to_take_out(cars):
 
 
 def test_pck_counts_points_within_the_threshold():
-    predicted, truth = [[0, 0], [0, 0], [0, 0]], [[3, 4], [3, 4.1], [0, 0]]
-    assert pck(predicted, truth, 5) == pytest.approx(2 / 3)
-    assert pck(predicted, truth, torch.tensor([5.0, 6.0, 0.0])) == 1
+    predicted, target = [[0, 0], [0, 0], [0, 0]], [[3, 4], [3, 4.1], [0, 0]]
+    assert pck(predicted, target, 5) == pytest.approx(2 / 3)
+    assert pck(predicted, target, torch.tensor([5.0, 6.0, 0.0])) == 1
     pairs = [
         PointHits(torch.zeros(2, 2), torch.tensor([[0.9, 0.0], [1.1, 0.0]]), 10.0),
         PointHits(torch.zeros(1, 2), torch.tensor([[1.9, 0.0]]), 20.0),
@@ -249,19 +243,19 @@ def test_matches_on_the_same_part_are_counted_beside_chance():
         (lambda a, b: match_features(concatenate([a, a]), b), "of 2 images"),
         (lambda a, b: match_features(a, features_of(torch.full((2, 2, 16), torch.nan))), "not finite"),
         (lambda a, b: match_features(a, b, tolerance=-1), "tolerance is -1"),
-        (lambda a, b: match("playground-dino", a, b, size=96), "encoded already"),
+        (lambda a, b: match("playground-dino", a, b, size=96), "size is 96 for features"),
         (lambda a, b: transfer(a, b, [[400, 4]]), r"\(400, 4\) is outside"),
         (lambda a, b: transfer(a, b, [[math.nan, 4]]), "is outside"),
         (lambda a, b: transfer(a, b, [[4, 4]], kernel=0), "kernel is 0"),
         (lambda a, b: soft_argmax(torch.ones(1, 1), torch.ones(1, 2), 1, temperature=0), "temperature 0"),
         (lambda a, b: pck([], [], 1), "N >= 1"),
-        (lambda a, b: pck([[0, 0]], [[0, 0], [1, 1]], 1), r"\(1, 2\) and truth \(2, 2\)"),
+        (lambda a, b: pck([[0, 0]], [[0, 0], [1, 1]], 1), r"\(1, 2\) and target \(2, 2\)"),
         (lambda a, b: pck([[0, math.nan]], [[0, 0]], 1), "not finite"),
         (lambda a, b: pck([[0, 0]], [[0, 0]], torch.ones(2)), r"expected one number, or \(1,\)"),
-        (lambda a, b: pck_over_pairs([]), "no pair has a point"),
+        (lambda a, b: pck_over_pairs([]), "no pair has points"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_one_line(call, reason):
+def test_bad_use_is_refused_in_one_line(call, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         call(random_features(seed=0), random_features(seed=1))
     assert "\n" not in str(caught.value)

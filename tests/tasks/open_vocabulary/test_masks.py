@@ -19,8 +19,8 @@ from dinoclip_viz.tasks.open_vocabulary.masks import (
 from dinoclip_viz.tasks.open_vocabulary.named_classes import (
     NONE_OF_THESE,
     classes_named,
+    ground_truth_of_named,
     named_confusion,
-    truth_of_named,
 )
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, areas
 
@@ -88,12 +88,12 @@ def test_letters_by_hand(counts, letters):
     assert decompress(letters) == counts
 
 
-def test_what_is_no_run_length_is_told():
-    with pytest.raises(ValueError, match="no part of COCO"):
+def test_invalid_run_lengths_are_refused():
+    with pytest.raises(ValueError, match="expected COCO"):
         decompress("12é")
     with pytest.raises(ValueError, match="end within a number"):
         decompress("S")
-    with pytest.raises(ValueError, match="run lengths of 5 pixels"):
+    with pytest.raises(ValueError, match="run lengths sum to 5 pixels"):
         mask_of([2, 3], 2, 3)
     with pytest.raises(ValueError, match="none negative"):
         mask_of([-1, 7], 2, 3)
@@ -116,7 +116,7 @@ def test_a_record_holds_what_covers_anything_and_survives_json():
 
 
 def test_labels_beyond_the_classes_are_refused():
-    with pytest.raises(ValueError, match="the label 1, but there are 1 classes"):
+    with pytest.raises(ValueError, match="found the label 1; expected less than 1"):
         mask_record([[1]], Vocabulary.of(["cat"]), "maskclip")
     with pytest.raises(ValueError, match="at most 255"):
         label_image([[0]], [(1, 2, 3)] * (MOST_COLOURS + 1))
@@ -163,5 +163,5 @@ def test_where_places_may_be_none_of_these_the_others_count_as_one_more_class():
 def test_two_prompts_with_one_class_are_one_and_none_named_is_no_figure():
     truth = np.array([[4, 4, -1]])
     assert named_confusion([[0, 1, 0]], truth, [4, 4], ["cat", "kitten"], none=False).miou == 1.0
-    assert truth_of_named(truth, [4, 4]).tolist() == [[0, 0, -1]]
+    assert ground_truth_of_named(truth, [4, 4]).tolist() == [[0, 0, -1]]
     assert named_confusion([[0, 0, 0]], truth, [None], ["sky"], none=True) is None

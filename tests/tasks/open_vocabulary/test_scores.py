@@ -62,8 +62,8 @@ def test_a_word_that_is_a_class_and_background_is_a_class():
 
 
 @pytest.mark.parametrize("lines", [[], [""], [" ; ", ";"]])
-def test_no_prompt_is_told_in_one_line(lines):
-    with pytest.raises(ValueError, match="no prompt was given") as told:
+def test_no_prompt_is_one_line(lines):
+    with pytest.raises(ValueError, match="found no prompts") as told:
         Vocabulary.of(lines, ["sky"])
     assert "\n" not in str(told.value)
 
@@ -71,11 +71,11 @@ def test_no_prompt_is_told_in_one_line(lines):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (((), ()), "no prompt was given"),
+        (((), ()), "found no prompts"),
         ((("a",), ()), "1 classes and prompts of 0"),
         ((("a",), ((" ",),)), "the class 'a' has no prompt"),
-        ((("a", "a"), (("x",), ("y",))), "named twice"),
-        ((("a",), (("x",),), frozenset({"b"})), "no class"),
+        ((("a", "a"), (("x",), ("y",))), "is repeated"),
+        ((("a",), (("x",),), frozenset({"b"})), "not a class"),
     ],
 )
 def test_vocabularies_that_make_no_sense_are_refused(arguments, words):
@@ -152,7 +152,7 @@ def test_maps_of_features_that_do_not_fit_are_refused(model, scenes):
     several = model.encode_images([scene.image for scene in scenes], fit="whole", methods=["maskclip"])
     with pytest.raises(ValueError, match="of 4 images"):
         score_maps(model, several, words, "maskclip")
-    with pytest.raises(ValueError, match="hold no 'sclip' patches"):
+    with pytest.raises(ValueError, match="have no 'sclip' patches"):
         score_maps(model, several[0], words, "sclip")
 
 
@@ -231,7 +231,7 @@ def test_labels_from_zero_have_no_background_and_unknown_pixels_do_not_count(mod
     task = WordsTask(Vocabulary.of(dv.playground.CLASSES), first=0)
     found = measure_words(model, task, given, methods=["maskclip"])["maskclip"]
     assert torch.equal(found.objects.table, by_hand(model, "maskclip", scenes)[0].table)
-    with pytest.raises(ValueError, match="the truth has no background"):
+    with pytest.raises(ValueError, match="no label is the background"):
         measure_words(model, task, given, given)
 
 
@@ -271,12 +271,12 @@ def test_chance_is_what_labels_drawn_evenly_get():
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        ([], "no image was given"),
-        ([(Image.new("RGB", (32, 24)), np.zeros((32, 24), int))], "32 x 24 pixels with a truth of 24 x 32"),
-        ([(Image.new("RGB", (32, 24)), np.full((24, 32), 3))], "no class; expected 0 to 2, or 255"),
+        ([], "found no images"),
+        ([(Image.new("RGB", (32, 24)), np.zeros((32, 24), int))], "labels of 24 x 32 pixels for an image of 32 x 24"),
+        ([(Image.new("RGB", (32, 24)), np.full((24, 32), 3))], "not a class; expected 0 to 2, or 255"),
     ],
 )
-def test_truth_that_does_not_fit_is_told_in_one_line(model, images, words):
+def test_ground_truth_that_does_not_fit_is_one_line(model, images, words):
     with pytest.raises(ValueError, match=words) as told:
         measure_words(model, WordsTask(Vocabulary.of(["cat", "dog"])), images, methods=["maskclip"])
     assert "\n" not in str(told.value)
@@ -289,5 +289,5 @@ def test_tasks_and_methods_that_make_no_sense_are_refused(model, scenes):
         WordsTask(Vocabulary(("sky", "cat"), (("sky",), ("cat",)), frozenset({"sky"})))
     with pytest.raises(ValueError, match="does not serve the heat-map method 'magic'"):
         measure_words(model, WordsTask(Vocabulary.of(["cat"])), pairs(scenes), methods=["magic"])
-    with pytest.raises(ValueError, match="no image to choose the threshold on"):
+    with pytest.raises(ValueError, match="found no images to choose the threshold on"):
         measure_words(model, WordsTask(Vocabulary.of(dv.playground.CLASSES)), pairs(scenes), [], ["maskclip"])

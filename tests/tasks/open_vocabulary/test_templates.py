@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from dinoclip_viz.encoders.base import ImageFeatures
+from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, class_scores, vocabulary_vectors
 from dinoclip_viz.tasks.open_vocabulary.templates import choose_templates, class_experts, fused_scores
 
@@ -27,9 +28,17 @@ class Texts:
         return SimpleNamespace(pooled=torch.stack([self.vectors[prompt] for prompt in prompts]))
 
 
-def model_of(vectors):
-    texts = Texts(vectors)
-    return SimpleNamespace(check_method=lambda method: method or "maskclip", texts_for=lambda _: texts)
+class Constructed(ImageTextModel):
+    """An image-text model of looked-up texts."""
+
+    def __init__(self, vectors):
+        self.__dict__["texts"] = Texts(vectors)
+
+    def check_method(self, method):
+        return method or "maskclip"
+
+    def texts_for(self, _):
+        return self.texts
 
 
 def features_of(patches):
@@ -53,7 +62,7 @@ def constructed():
         "the cat.": x + 0.9 * y, "the dog.": y + 0.9 * x,
     }  # fmt: skip
     patches = torch.stack([x, x, y, y]).reshape(1, 2, 2, 3)
-    return model_of(vectors), features_of(patches), Vocabulary.of(["cat", "dog"])
+    return Constructed(vectors), features_of(patches), Vocabulary.of(["cat", "dog"])
 
 
 def test_each_class_keeps_the_template_that_points_at_it(constructed):
@@ -77,7 +86,7 @@ def drawn():
         for prompt in prompts
     }
     images = [features_of(torch.randn(2, 3, 4, 5, generator=generator)) for _ in range(2)]
-    return vectors, model_of(vectors), images, vocabulary
+    return vectors, Constructed(vectors), images, vocabulary
 
 
 def entropies(vectors, images, vocabulary, template):
@@ -92,9 +101,9 @@ def entropies(vectors, images, vocabulary, template):
                 )
                 for prompts in vocabulary.prompts
             ]
-            shares = [math.exp(logit) / sum(map(math.exp, logits)) for logit in logits]
-            best = vocabulary.names[shares.index(max(shares))]
-            found[best].append(-sum(share * math.log(share) for share in shares))
+            probabilities = [math.exp(logit) / sum(map(math.exp, logits)) for logit in logits]
+            best = vocabulary.names[probabilities.index(max(probabilities))]
+            found[best].append(-sum(value * math.log(value) for value in probabilities))
     return found
 
 
@@ -109,7 +118,7 @@ def test_the_choice_is_that_of_the_least_mean_entropy(drawn, keep):
         assert chosen.get(name, ()) == tuple(best[:keep])
 
 
-def test_a_class_that_is_found_nowhere_is_left_out(constructed):
+def test_a_class_that_is_found_nowhere_is_skipped(constructed):
     model, features, vocabulary = constructed
     cats = features_of(features.patches[:, :1])
     chosen = choose_templates(model, [cats], vocabulary, "maskclip", ["a {}."])
@@ -143,12 +152,12 @@ def test_what_cannot_be_chosen_is_refused(constructed):
     for wrong, words in (
         ({"keep": 0}, "keep=0"),
         ({"templates": []}, "of 0 templates"),
-        ({"templates": ["a cat"]}, "needs exactly one {}"),
-        ({"features": []}, "no image was given"),
-        ({"method": "sclip"}, "hold no 'sclip' patches"),
+        ({"templates": ["a cat"]}, "expected exactly one {}"),
+        ({"features": []}, "at least one image|found no images"),
+        ({"method": "sclip"}, "have no 'sclip' patches"),
         ({"vocabulary": Vocabulary.of(["cat"])}, "two classes or more"),
     ):
         with pytest.raises(ValueError, match=words):
             choose_templates(**{"model": model, "features": [features], "vocabulary": vocabulary, **wrong})
-    with pytest.raises(ValueError, match="'bird', which is no class"):
+    with pytest.raises(ValueError, match="'bird', which is not a class"):
         class_experts(model, vocabulary, {"bird": TEMPLATES})

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from dinoclip_viz import playground
-from dinoclip_viz.models import load_model
+from dinoclip_viz.models import ImageTextModel, load_model
 from dinoclip_viz.tasks.open_vocabulary import windows
 from dinoclip_viz.tasks.open_vocabulary.scores import (
     Vocabulary,
@@ -86,11 +86,14 @@ def test_windows_cover_every_place_and_end_with_the_image(model, words, image, m
 def test_methods_on_their_guide_s_grid_are_averaged_too(image, grid):
     """Whatever the grid, the scores of a model that sees the place alone are the image of that place."""
 
-    class Places:
+    class Places(ImageTextModel):
         """A model whose patches are their own colours, on a grid that is not the patches'."""
 
         images = type("Encoder", (), {"patch": 8, "size": 48})
         check_method = staticmethod(lambda method: method)
+
+        def __init__(self):
+            """Nothing is loaded."""
 
         @staticmethod
         def encode_images(images, size, fit, methods):
@@ -98,7 +101,7 @@ def test_methods_on_their_guide_s_grid_are_averaged_too(image, grid):
             return type("Features", (), {"dense": {methods[0]: small.reshape(1, *grid, 3)}})
 
     words = VocabularyVectors(F.normalize(torch.tensor([[1.0, 0, 0], [0, 1, 1]]), dim=-1), torch.arange(2), 2)
-    found = window_scores(Places, image, words, "proxyclip", size=192, window=48, stride=24)
+    found = window_scores(Places(), image, words, "proxyclip", size=192, window=48, stride=24)
     colours = F.normalize(torch.from_numpy(np.array(image)).float() + 1, dim=-1)
     expected = torch.einsum("hwd,pd->phw", colours, words.vectors)
     assert found.shape == (2, 100, 200)
@@ -114,8 +117,8 @@ def test_every_kind_of_method_slides(model, image, method):
 
 def test_what_cannot_slide_is_refused(model, words, image):
     for wrong, told in (
-        ({"stride": 40}, "a stride of 40 pixels; expected a tenth of the window's 448 to all of it"),
-        ({"stride": 500}, "a stride of 500 pixels"),
+        ({"stride": 40}, "stride is 40 pixels; expected a tenth of the window's 448 to the whole"),
+        ({"stride": 500}, "stride is 500 pixels"),
         ({"window": 4, "stride": 4}, "a tile of 4 pixels"),
         ({"size": 5000}, "longer side of 5000 pixels"),
         ({"method": "none"}, "does not serve the heat-map method 'none'"),

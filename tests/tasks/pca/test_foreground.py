@@ -96,9 +96,9 @@ def test_clicks_on_a_drawn_object_find_it_in_another_image_of_its_kind():
 @pytest.mark.parametrize(
     ("clicks", "reason"),
     [
-        (([(50, 36)], []), "click the background too"),
-        (([], [(50, 36)]), "click the foreground too"),
-        (([], []), "nothing was clicked"),
+        (([(50, 36)], []), "click the background as well"),
+        (([], [(50, 36)]), "click the foreground as well"),
+        (([], []), "found no clicks"),
         (([(50, 36)], [(400, 36)]), "outside"),
         (([(50, 36)], [(51, 37)]), "row 4, column 6"),
     ],
@@ -117,7 +117,7 @@ def test_other_bad_use_is_one_line(planted, tmp_path):
         (lambda: ForegroundHead(strength=0), "strength"),
         (lambda: ForegroundHead(median=2), "odd"),
         (lambda: ForegroundHead.load(tmp_path / "none"), "no file"),
-        (lambda: ForegroundHead.load(tmp_path / "bad"), "no head"),
+        (lambda: ForegroundHead.load(tmp_path / "bad"), "cannot be read"),
         (lambda: ForegroundHead().fit(torch.ones(3, 2), torch.ones(2, dtype=torch.bool), "s"), "labels"),
     ]:
         with pytest.raises(ValueError, match=reason) as error:

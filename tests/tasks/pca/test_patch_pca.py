@@ -82,11 +82,11 @@ def test_a_basis_is_not_applied_to_another_space():
         (lambda tmp: PatchPCA().transform(features_of(torch.randn(1, 2, 2, 3))), "not fitted"),
         (lambda tmp: PatchPCA().save(tmp / "x"), "not fitted"),
         (lambda tmp: PatchPCA(components=0), "components is 0"),
-        (lambda tmp: PatchPCA().fit([]), "no features"),
+        (lambda tmp: PatchPCA().fit([]), "at least one image"),
         (lambda tmp: PatchPCA(components=5).fit(features_of(torch.randn(1, 2, 2, 8))), "cannot give 5"),
         (lambda tmp: PatchPCA().fit(features_of(torch.full((1, 4, 4, 8), float("nan")))), "not finite"),
         (lambda tmp: PatchPCA.load(tmp / "missing"), "no file"),
-        (lambda tmp: ((tmp / "bad").write_bytes(b"junk"), PatchPCA.load(tmp / "bad")), "no basis"),
+        (lambda tmp: ((tmp / "bad").write_bytes(b"junk"), PatchPCA.load(tmp / "bad")), "cannot be read as a basis"),
     ],
 )
 def test_bad_use_is_one_line(call, reason, tmp_path):

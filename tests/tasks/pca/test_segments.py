@@ -108,10 +108,10 @@ def test_a_graph_that_is_too_large_is_sampled(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
-        (lambda: kmeans_segments([], 3), "no features"),
-        (lambda: kmeans_segments(planted()[0], 0), "0 segments"),
-        (lambda: spectral_segments(planted()[0], 1), "1 segments"),
-        (lambda: kmeans_segments(planted()[0], 65), "65 segments"),
+        (lambda: kmeans_segments([], 3), "at least one image"),
+        (lambda: kmeans_segments(planted()[0], 0), "count is 0"),
+        (lambda: spectral_segments(planted()[0], 1), "count is 1"),
+        (lambda: kmeans_segments(planted()[0], 65), "count is 65"),
         (lambda: kmeans_segments(features_of(torch.ones(1, 1, 2, 3)), 3), "2 patches"),
         (lambda: kmeans_segments(features_of(torch.full((1, 3, 3, 3), float("nan"))), 3), "not finite"),
         (lambda: spectral_segments(planted()[0], 3, temperature=0), "temperature"),
@@ -138,7 +138,7 @@ def test_parts_have_the_mean_colour_the_share_and_an_example_of_their_patches():
     pca = dv.PatchPCA(3).fit(features)
     found = parts(pca, features, 2, ["top"])
     assert [(part.name, part.image) for part in found] == [("top", 1), ("part 2", 1)]
-    assert [part.share for part in found] == pytest.approx([6 / 9, 3 / 9])
+    assert [part.fraction for part in found] == pytest.approx([6 / 9, 3 / 9])
     colour = pca.transform(features[1])[0, 3, 4]
     assert found[0].colour == pytest.approx(tuple(colour.tolist()), abs=1e-6)
     x0, y0, x1, y1 = found[1].box
@@ -146,10 +146,10 @@ def test_parts_have_the_mean_colour_the_share_and_an_example_of_their_patches():
     assert described(found)["parts"][0]["colour"] == [round(255 * value) for value in colour.tolist()]
 
 
-def test_parts_say_what_they_cannot_do():
+def test_parts_report_bad_use_in_one_line():
     features = [subject()]
     pca = dv.PatchPCA(3).fit(features)
-    with pytest.raises(ValueError, match="9 patches are foreground"):
+    with pytest.raises(ValueError, match="found 9 foreground patches"):
         parts(pca, features, 10)
     with pytest.raises(ValueError, match="3 names for 2"):
         parts(pca, features, 2, "abc")

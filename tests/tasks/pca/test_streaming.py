@@ -47,7 +47,7 @@ def test_components_are_scikit_learns_full_svd_whatever_the_chunks_and_the_mean(
     assert np.allclose(np.abs((found.components * reference.components_).sum(1)), 1, atol=1e-8)
     assert np.allclose(found.mean, reference.mean_, rtol=1e-12)
     assert np.allclose(found.deviations**2, reference.explained_variance_, rtol=1e-7)
-    assert np.allclose(found.shares, reference.explained_variance_ratio_, rtol=1e-7)
+    assert np.allclose(found.fractions, reference.explained_variance_ratio_, rtol=1e-7)
 
 
 def test_a_mean_that_drifts_costs_no_digits():
@@ -77,7 +77,7 @@ def test_the_threshold_of_bins_is_that_of_all_numbers(seed):
     for start in range(0, len(values), 999):
         cut.add(values[start : start + 999], marked[start : start + 999])
     assert abs(cut.threshold() - otsu(values)) <= values.std() / 2048
-    assert cut.share_above() == pytest.approx((values[marked] > cut.threshold()).mean())
+    assert cut.fraction_above() == pytest.approx((values[marked] > cut.threshold()).mean())
 
 
 def test_two_far_groups_have_the_threshold_midway_to_the_last_digit():
@@ -132,8 +132,8 @@ def test_a_basis_of_a_store_colours_images_and_one_of_images_the_store(tmp_path)
         (lambda: streaming_pca([], 2), "no rows"),
         (lambda: streaming_pca([np.ones((2, 4))], 2), "2 rows of 4 values"),
         (lambda: streaming_pca([np.ones((9, 4)), np.ones((9, 5))], 2), "shape"),
-        (lambda: streaming_pca([np.array([[1.0], [np.inf], [-np.inf]])], 1), "not finite"),
-        (lambda: BinnedOtsu(1.0).threshold(), "no numbers"),
+        (lambda: streaming_pca([np.array([[1.0], [np.inf], [-np.inf]])], 1), "NaN or infinite"),
+        (lambda: BinnedOtsu(1.0).threshold(), "no values"),
     ],
 )
 def test_bad_use_is_one_line(call, reason):

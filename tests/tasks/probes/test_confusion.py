@@ -67,7 +67,7 @@ def test_images_one_by_one_all_at_once_or_merged_give_one_table(images, tmp_path
 def test_without_ignore_every_pixel_counts():
     labels = np.full((2, 2), 255)
     assert Confusion(256).add(labels, labels, ignore=None).accuracy == 1.0
-    with pytest.raises(ValueError, match="no pixel was counted"):
+    with pytest.raises(ValueError, match="found no counted pixels"):
         Confusion(256).add(labels, labels).figures()
 
 
@@ -80,10 +80,10 @@ def test_saying_nothing_is_wrong_but_no_class_pays_for_it():
 @pytest.mark.parametrize(
     ("predicted", "truth", "words"),
     [
-        ([0, 4], [0, 1], "predicted holds the label 4; expected -1 to 3"),
-        ([0, -2], [0, 1], "predicted holds the label -2"),
-        ([0, 1], [0, 77], "truth holds the label 77; expected 0 to 3"),
-        ([0, 1], [0, -1], "truth holds the label -1"),
+        ([0, 4], [0, 1], "predicted contains the label 4; expected -1 to 3"),
+        ([0, -2], [0, 1], "predicted contains the label -2"),
+        ([0, 1], [0, 77], "target contains the label 77; expected 0 to 3"),
+        ([0, 1], [0, -1], "target contains the label -1"),
         ([0, 1], [0], "equal shapes"),
     ],
 )
@@ -102,9 +102,9 @@ def test_tables_of_other_classes_do_not_merge_and_other_files_do_not_load(tmp_pa
         Confusion([])
     for content in ("[]", "no json", '{"table": [[1, 2]], "names": ["a", "b"]}', '{"table": [[-1]], "names": ["a"]}'):
         (tmp_path / "table.json").write_text(content)
-        with pytest.raises(ValueError, match=r"expected a file of Confusion\.save"):
+        with pytest.raises(ValueError, match=r"expected a file written by Confusion\.save"):
             Confusion.load(tmp_path / "table.json")
-    with pytest.raises(ValueError, match="holds no table"):
+    with pytest.raises(ValueError, match="cannot be read as a table"):
         Confusion.load(tmp_path / "missing.json")
 
 

@@ -76,23 +76,23 @@ def test_runs_of_queries_come_in_order_with_their_cosines(monkeypatch):
 @pytest.mark.parametrize("weights", ["uniform", "DINO's"])
 @pytest.mark.parametrize("k", [1, 10, 20, 100, 200])
 def test_the_classes_are_scikit_learns(weights, k):
-    gallery, labels, queries, truth = clouds(1)
+    gallery, labels, queries, target = clouds(1)
     by = "uniform" if weights == "uniform" else lambda distances: np.exp((1 - distances) / 0.07)
     theirs = KNeighborsClassifier(k, weights=by, metric="cosine", algorithm="brute").fit(gallery.numpy(), labels)
     expected = theirs.predict(queries.numpy())
     temperature = math.inf if weights == "uniform" else 0.07
     assert (knn_classify(gallery, labels, queries, k, temperature) == expected).all()
-    mine = knn_accuracy(gallery, labels, queries, truth, [k], temperature)[k]
+    mine = knn_accuracy(gallery, labels, queries, target, [k], temperature)[k]
     assert 0.3 < mine < 0.95
-    assert mine == pytest.approx(float((expected == truth.numpy()).mean()))
+    assert mine == pytest.approx(float((expected == target.numpy()).mean()))
 
 
 def test_several_k_in_one_pass_are_each_k_alone():
-    gallery, labels, queries, truth = clouds(2)
-    together = knn_accuracy(gallery, labels, queries, truth, (200, 10, 20, 100))
+    gallery, labels, queries, target = clouds(2)
+    together = knn_accuracy(gallery, labels, queries, target, (200, 10, 20, 100))
     assert list(together) == [10, 20, 100, 200] and len(set(together.values())) > 1
     for k, share in together.items():
-        assert knn_accuracy(gallery, labels, queries, truth, (k,)) == {k: share}
+        assert knn_accuracy(gallery, labels, queries, target, (k,)) == {k: share}
 
 
 def test_votes_by_hand():
@@ -108,9 +108,9 @@ def test_votes_by_hand():
 
 
 def test_a_tiny_temperature_overflows_nothing():
-    gallery, labels, queries, truth = clouds(3)
-    assert knn_accuracy(gallery, labels, queries, truth, [50], 1e-6) == {
-        50: knn_accuracy(gallery, labels, queries, truth, [1])[1]
+    gallery, labels, queries, target = clouds(3)
+    assert knn_accuracy(gallery, labels, queries, target, [50], 1e-6) == {
+        50: knn_accuracy(gallery, labels, queries, target, [1])[1]
     }
 
 
@@ -120,13 +120,13 @@ def test_equal_votes_go_to_the_first_class():
 
 
 def test_classes_by_name_and_by_number_are_the_same():
-    gallery, labels, queries, truth = clouds(4)
+    gallery, labels, queries, target = clouds(4)
     names = [f"class {number:02d}" for number in range(12)]
     by_name = knn_classify(gallery, [names[number] for number in labels], queries)
     by_number = knn_classify(gallery, labels, queries)
     assert by_name.tolist() == [names[number] for number in by_number.tolist()]
-    assert knn_accuracy(gallery, labels, queries, truth, [20]) == knn_accuracy(
-        gallery, labels.tolist(), queries, truth.numpy().astype(np.uint8), [20]
+    assert knn_accuracy(gallery, labels, queries, target, [20]) == knn_accuracy(
+        gallery, labels.tolist(), queries, target.numpy().astype(np.uint8), [20]
     )
     assert dv.knn_classify is knn_classify
 
@@ -139,43 +139,45 @@ def test_a_class_that_the_gallery_has_not_is_never_found():
 
 def test_vectors_on_disk_are_read_where_they_lie(tmp_path, monkeypatch):
     monkeypatch.setattr(nearest, "_CHUNK", 192)
-    gallery, labels, queries, truth = clouds(5)
+    gallery, labels, queries, target = clouds(5)
     files = []
     for number, part in enumerate(gallery.half().split(400)):
         files.append(tmp_path / f"{number}.npy")
         np.save(files[-1], part.numpy())
     stored = Sharded(files)
-    assert knn_accuracy(stored, labels, queries.numpy(), truth) == knn_accuracy(gallery.half(), labels, queries, truth)
+    assert knn_accuracy(stored, labels, queries.numpy(), target) == knn_accuracy(
+        gallery.half(), labels, queries, target
+    )
 
 
 def test_many_classes_are_counted_in_parts(monkeypatch):
-    gallery, labels, queries, truth = clouds(6)
-    whole = knn_accuracy(gallery, labels, queries, truth)
+    gallery, labels, queries, target = clouds(6)
+    whole = knn_accuracy(gallery, labels, queries, target)
     monkeypatch.setattr("dinoclip_viz.tasks.probes.knn._VOTES_AT_ONCE", 12 * 5)
-    assert knn_accuracy(gallery, labels, queries, truth) == whole
+    assert knn_accuracy(gallery, labels, queries, target) == whole
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"ks": [4]}, "k is 4, but the gallery holds 3 vectors; expected 1 to 3"),
+        ({"ks": [4]}, "k is 4; expected 1 to 3, the number of gallery vectors"),
         ({"ks": [0]}, "k is 0; expected 1 to 3"),
         ({"ks": []}, "k is missing"),
-        ({"temperature": 0.0}, "temperature is 0.0; expected more than 0"),
+        ({"temperature": 0.0}, "temperature is 0.0; expected a number above 0"),
         ({"temperature": math.nan}, "temperature is nan"),
         ({"labels": ["a", "b"]}, "2 labels for 3 vectors; expected one each"),
-        ({"truth": ["a"]}, "1 classes for 2 queries; expected one each"),
-        ({"truth": [1, 2]}, "some classes are numbers, others names"),
-        ({"labels": [0.5, 1.0, 2.0]}, "labels of type float64, np.float64(0.5) first; expected names or whole numbers"),
-        ({"labels": ["a", None, "b"]}, "expected names or whole numbers"),
-        ({"labels": []}, "expected (N,), one label an image"),
+        ({"target": ["a"]}, "1 classes for 2 queries; expected one each"),
+        ({"target": [1, 2]}, "classes are numbers and names"),
+        ({"labels": [0.5, 1.0, 2.0]}, "labels have type float64, np.float64(0.5) first; expected names or integers"),
+        ({"labels": ["a", None, "b"]}, "expected names or integers"),
+        ({"labels": []}, "expected (N,), one label per image"),
         ({"queries": torch.ones(2, 5)}, "shapes (3, 3) and (2, 5); expected (N, D) and (Q, D) of one space"),
         ({"gallery": torch.eye(3) * torch.tensor([1, math.nan, 1])}, "row 0 of the gallery is NaN or infinite"),
         ({"queries": torch.tensor([[1.0, 0, 0], [math.inf, 0, 0]])}, "row 1 of the queries is NaN or infinite"),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(change, complaint):
-    given = {"gallery": torch.eye(3), "labels": ["a", "b", "c"], "queries": torch.eye(3)[:2], "truth": ["a", "b"]}
+def test_bad_arguments_are_refused_in_one_line(change, complaint):
+    given = {"gallery": torch.eye(3), "labels": ["a", "b", "c"], "queries": torch.eye(3)[:2], "target": ["a", "b"]}
     with pytest.raises(ValueError) as caught:
         knn_accuracy(**{**given, "ks": [1], **change})
     assert complaint in str(caught.value) and "\n" not in str(caught.value)
@@ -184,15 +186,15 @@ def test_what_does_not_fit_is_told_in_one_line(change, complaint):
 def test_the_vote_of_one_image_looks_past_those_without_a_label():
     gallery, labels, queries, _ = clouds(7, gallery=300)
     known = [f"{number}" if row % 9 == 4 else None for row, number in enumerate(labels.tolist())]
-    told = vote(queries[:1], gallery, known, k=12)
+    found = vote(queries[:1], gallery, known, k=12)
     expected = [row for row in plain(gallery, queries[:1], 300)[0] if known[row] is not None][:12]
-    assert told.rows.tolist() == expected
-    assert told.labels == tuple(known[row] for row in expected)
-    weights = torch.softmax(told.cosines.double() / 0.07, 0)
-    torch.testing.assert_close(told.weights, weights)
-    for name, share in told.shares.items():
-        own = [row for row, label in enumerate(told.labels) if label == name]
+    assert found.rows.tolist() == expected
+    assert found.labels == tuple(known[row] for row in expected)
+    weights = torch.softmax(found.cosines.double() / 0.07, 0)
+    torch.testing.assert_close(found.weights, weights)
+    for name, share in found.fractions.items():
+        own = [row for row, label in enumerate(found.labels) if label == name]
         assert share == pytest.approx(weights[own].sum().item())
-    assert list(told.shares.values()) == sorted(told.shares.values(), reverse=True)
-    with pytest.raises(ValueError, match="k is 99, but 33 of 300 images have a label; expected 1 to 33"):
+    assert list(found.fractions.values()) == sorted(found.fractions.values(), reverse=True)
+    with pytest.raises(ValueError, match="k is 99; expected 1 to 33, the number of labelled images of 300"):
         vote(queries[:1], gallery, known, k=99)

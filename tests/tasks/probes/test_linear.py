@@ -51,18 +51,18 @@ def fitted():
 @pytest.mark.parametrize("c", [0.001, 0.1, 10.0])
 @pytest.mark.parametrize("classes", [2, 6])
 def test_one_c_is_scikit_learns_own_pipeline(c, classes):
-    known, labels, asked, truth = clouds(1, classes=classes)
+    known, labels, asked, target = clouds(1, classes=classes)
     theirs = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000)).fit(known.numpy(), labels.numpy())
     mine = LinearProbe(grid=[c]).fit(known, labels)
     assert (mine.predict(asked) == theirs.predict(asked.numpy())).all()
-    assert mine.score(asked, truth) == theirs.score(asked.numpy(), truth.numpy())
+    assert mine.score(asked, target) == theirs.score(asked.numpy(), target.numpy())
     expected = torch.from_numpy(theirs.predict_proba(asked.numpy())).float()
     torch.testing.assert_close(mine.predict_proba(asked), expected, atol=2e-3, rtol=0)
     assert mine.held_out_ == {} and mine.c_ == c
 
 
 def test_c_is_chosen_on_held_out_training_images_and_all_are_fitted_then(fitted):
-    known, labels, asked, truth = clouds()
+    known, labels, asked, target = clouds()
     assert len(fitted.held_out_) == 7
     best = max(fitted.held_out_.values())
     assert fitted.c_ == min(c for c, accuracy in fitted.held_out_.items() if accuracy == best)
@@ -73,7 +73,7 @@ def test_c_is_chosen_on_held_out_training_images_and_all_are_fitted_then(fitted)
         assert accuracy == pytest.approx(again.score(known[aside].numpy(), labels[aside].numpy()), abs=0.02)
     alone = LinearProbe(grid=[fitted.c_]).fit(features(known), [f"class {number}" for number in labels])
     assert torch.equal(alone.weight_, fitted.weight_) and fitted.images_ == len(known)
-    names = [f"class {number}" for number in truth]
+    names = [f"class {number}" for number in target]
     assert 0.4 < fitted.score(features(asked), names) < 1
 
 
@@ -107,7 +107,7 @@ def test_a_store_is_read_as_features_are(tmp_path):
 
 
 def test_a_file_holds_all_of_a_probe_and_no_pickle(fitted, tmp_path):
-    _, _, asked, truth = clouds()
+    _, _, asked, target = clouds()
     fitted.save(tmp_path / "heads" / "probe.safetensors")
     again = dv.LinearProbe.load(tmp_path / "heads" / "probe.safetensors")
     assert torch.equal(again.predict_proba(features(asked)), fitted.predict_proba(features(asked)))
@@ -119,13 +119,13 @@ def test_a_file_holds_all_of_a_probe_and_no_pickle(fitted, tmp_path):
     assert about["kind"] == "linear-class" and about["classes"][0] == "class 0"
     with pytest.raises(SpaceError):
         again.predict(features(asked, "another"))
-    numbers = LinearProbe(grid=[1.0]).fit(asked, truth)
+    numbers = LinearProbe(grid=[1.0]).fit(asked, target)
     numbers.save(tmp_path / "numbers.safetensors")
     assert LinearProbe.load(tmp_path / "numbers.safetensors").predict(asked).dtype.kind == "i"
 
 
 @pytest.mark.parametrize("spoil", ["missing", "other", "shapes", "text", "about"])
-def test_a_file_that_is_no_probe_is_told(spoil, fitted, tmp_path):
+def test_a_file_that_is_no_probe_is_refused(spoil, fitted, tmp_path):
     file = tmp_path / "probe.safetensors"
     if spoil == "text":
         file.write_text("no tensors")
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_probe_is_told(spoil, fitted, tmp_path):
             tensors["weight"] = tensors["weight"][:, 1:].contiguous()
         about = {"other": {"patch_pca": "{}"}, "about": {"linear_probe": '{"inputs": "pooled"}'}}.get(spoil, about)
         save_file(tensors, file, about)
-    with pytest.raises(ValueError, match=r"there is no file|no probe written by LinearProbe\.save") as caught:
+    with pytest.raises(ValueError, match=r"found no file|expected a file of LinearProbe\.save") as caught:
         LinearProbe.load(file)
     assert "\n" not in str(caught.value)
 
@@ -146,18 +146,18 @@ def test_a_file_that_is_no_probe_is_told(spoil, fitted, tmp_path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"labels": ["a"] * 40}, "every image is of class a; expected two classes or more"),
+        ({"labels": ["a"] * 40}, "found one class, a; expected two classes or more"),
         ({"labels": ["a", "b"]}, "2 labels for 40 images; expected one each"),
-        ({"labels": list(range(40))}, "every class has one image, which leaves none to choose C on"),
+        ({"labels": list(range(40))}, "found one image per class"),
         ({"seen": torch.full((40, 3), math.nan)}, "40 of 40 rows of vectors are NaN or infinite, row 0 first"),
-        ({"seen": torch.ones(40)}, "vectors of shape (40,); expected (N, D)"),
+        ({"seen": torch.ones(40)}, "vectors has shape (40,); expected (N, D)"),
         ({"inputs": "patches"}, "inputs is 'patches'; expected one of pooled, mean, pooled+mean"),
-        ({"grid": []}, "grid is []; expected one C or more"),
-        ({"grid": [-1.0]}, "expected one C or more, each above 0"),
-        ({"held_out": 1.0}, "held_out is 1.0; expected a share above 0 and below 1"),
+        ({"grid": []}, "grid is []; expected one or more values"),
+        ({"grid": [-1.0]}, "expected one or more values above 0"),
+        ({"held_out": 1.0}, "held_out is 1.0; expected a fraction above 0 and below 1"),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(change, complaint):
+def test_what_does_not_fit_is_refused_in_one_line(change, complaint):
     given = {"seen": clouds()[0][:40], "labels": ["a", "b"] * 20, **change}
     settings = {name: value for name, value in given.items() if name not in ("seen", "labels")}
     with pytest.raises(ValueError) as caught:
@@ -175,7 +175,7 @@ def test_a_probe_that_is_not_fitted_or_of_another_width_says_so(fitted, tmp_path
     assert fitted.score(clouds()[2][:2], ["class 9", "class 9"]) == 0
 
 
-def plain_draws(known, labels, asked, truth, count, seed):
+def plain_draws(known, labels, asked, target, count, seed):
     """Accuracies of all three classifiers on the drawn images, one query at a time."""
     chance = np.random.default_rng(seed)
     rows = np.concatenate([chance.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)])
@@ -184,20 +184,20 @@ def plain_draws(known, labels, asked, truth, count, seed):
     close = [max(means, key=lambda c: F.cosine_similarity(query, means[c], dim=0)) for query in asked]
     k = min(20, len(some))
     return {
-        "class_mean": np.mean(np.array(close) == truth),
-        "knn": knn_accuracy(some, own, asked, truth, [k])[k],
-        "linear": LinearProbe(grid=[0.1]).fit(some, own).score(asked, truth),
+        "class_mean": np.mean(np.array(close) == target),
+        "knn": knn_accuracy(some, own, asked, target, [k])[k],
+        "linear": LinearProbe(grid=[0.1]).fit(some, own).score(asked, target),
     }
 
 
 def test_low_shot_curves_are_means_and_deviations_of_plain_draws():
-    known, labels, asked, truth = clouds(3, known=120, asked=60, noise=0.5)
-    points = low_shot(known, labels, asked, truth, shots=(1, 4), seeds=(0, 1, 5))
+    known, labels, asked, target = clouds(3, known=120, asked=60, noise=0.5)
+    points = low_shot(known, labels, asked, target, shots=(1, 4), seeds=(0, 1, 5))
     assert [(point.method, point.shots, point.draws) for point in points] == [
         (method, shots, 3) for method in ("knn", "class_mean", "linear") for shots in (1, 4)
     ]
     for shots in (1, 4):
-        draws = [plain_draws(known, labels.numpy(), asked, truth.numpy(), shots, seed) for seed in (0, 1, 5)]
+        draws = [plain_draws(known, labels.numpy(), asked, target.numpy(), shots, seed) for seed in (0, 1, 5)]
         for point in points:
             if point.shots == shots:
                 values = [draw[point.method] for draw in draws]
@@ -216,14 +216,14 @@ def test_all_images_drawn_leave_no_deviation():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"shots": [1, 3]}, "shots are [1, 3]; expected 1 to 2, the images that class b has"),
+        ({"shots": [1, 3]}, "shots are [1, 3]; expected 1 to 2, the images of class b"),
         ({"shots": []}, "shots are []"),
         ({"seeds": [1, 1]}, "1 seeds; expected two or more"),
-        ({"truth": ["a"]}, "5 and 1 labels for 5 and 2 vectors"),
+        ({"target": ["a"]}, "5 and 1 labels for 5 and 2 vectors"),
     ],
 )
-def test_a_curve_that_cannot_be_drawn_is_told(change, complaint):
-    given = {"shots": [1], "seeds": [0, 1], "truth": ["a", "b"], **change}
+def test_a_curve_that_cannot_be_drawn_is_refused(change, complaint):
+    given = {"shots": [1], "seeds": [0, 1], "target": ["a", "b"], **change}
     with pytest.raises(ValueError) as caught:
         low_shot(torch.eye(5), ["a", "b", "a", "b", "a"], torch.eye(5)[:2], **given)
     assert complaint in str(caught.value)

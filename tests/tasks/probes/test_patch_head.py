@@ -12,14 +12,10 @@ from safetensors.torch import save_file
 import dinoclip_viz as dv
 from dinoclip_viz.encoders.base import ImageFeatures
 from dinoclip_viz.tasks.probes.depth import EIGEN_CROP, DepthErrors, aligned, patch_depths
+from dinoclip_viz.tasks.probes.head_evaluation import depth_errors, encoded, segmentation_confusion
 from dinoclip_viz.tasks.probes.head_files import SALIENT, VOC_21, heads_for, load_linear_head
-from dinoclip_viz.tasks.probes.patch_head import (
-    HeadRecipe,
-    PatchHead,
-    depth_errors,
-    encoded,
-    segmentation_confusion,
-)
+from dinoclip_viz.tasks.probes.head_training import HeadRecipe
+from dinoclip_viz.tasks.probes.patch_head import PatchHead
 from dinoclip_viz.tasks.probes.patch_maps import label_map, mean_map
 from dinoclip_viz.tasks.probes.patch_table import PatchTable
 
@@ -136,7 +132,7 @@ def test_unknown_pixels_teach_nothing_and_other_labels_are_refused(world, head):
     left = [(features(patches[:12, :, :3]), [mask[:, :12] for mask in masks[:12]])]
     assert torch.allclose(known.weight_, PatchHead(names=NAMES).fit(left).weight_, atol=1e-4)
     assert known.patches_ == 12 * 15
-    for wrong, words in ((7, "the label 7; expected 0 to 2"), (255, "no patch with a known truth")):
+    for wrong, words in ((7, "the label 7; expected 0 to 2"), (255, "no labelled patches")):
         with pytest.raises(ValueError, match=words):
             PatchHead(names=NAMES).fit([(features(patches[:1]), [np.full((20, 24), wrong, np.uint8)])])
 
@@ -160,7 +156,7 @@ def test_a_table_holds_no_more_than_its_limit_in_memory():
         assert torch.equal(values, everything[targets]) and torch.equal(owners, targets // 50)
     with pytest.raises(ValueError, match="not finite"):
         table.add(torch.full((1, 10), float("nan")), torch.zeros(1), 0)
-    with pytest.raises(ValueError, match="patches of 3 values after patches of 10"):
+    with pytest.raises(ValueError, match="patches of 3 values; expected 10"):
         table.add(torch.zeros(1, 3), torch.zeros(1), 0)
 
 
@@ -220,7 +216,7 @@ def test_depth_errors_are_those_of_a_loop_and_leave_out_what_does_not_count():
         sums.append((((a - b) ** 2).mean() ** 0.5, (abs(a - b) / b).mean(), abs(np.log10(a / b)).mean(), off.mean()))
     assert list(errors.figures().values()) == pytest.approx(np.mean(sums, axis=0).tolist())
     errors.add(np.ones((480, 640)), np.zeros((480, 640)))
-    assert (errors.images, errors.left_out) == (3, 1)
+    assert (errors.images, errors.skipped) == (3, 1)
 
 
 def test_a_perfect_prediction_has_no_error_and_none_is_no_figure():
@@ -230,7 +226,7 @@ def test_a_perfect_prediction_has_no_error_and_none_is_no_figure():
         DepthErrors(high=10).add(truth * 0, truth * 0).figures()
     with pytest.raises(ValueError, match="equal shapes"):
         DepthErrors().add(truth, truth[:1])
-    with pytest.raises(ValueError, match="the first below the second"):
+    with pytest.raises(ValueError, match="low below high"):
         DepthErrors(5, 5)
 
 
@@ -265,7 +261,7 @@ def test_a_head_is_saved_as_one_small_file_with_what_it_is(tmp_path, world, head
 
 def test_a_head_of_another_space_is_refused_in_one_line(tmp_path, world, head):
     head.save(tmp_path / "head.safetensors")
-    with pytest.raises(dv.EncoderError, match="for the patches of 'made', but 'other' was asked for") as told:
+    with pytest.raises(dv.EncoderError, match="for the patches of 'made'; expected 'other'") as told:
         PatchHead.load(tmp_path / "head.safetensors", "other")
     assert "\n" not in str(told.value)
     with pytest.raises(dv.SpaceError):
@@ -290,7 +286,7 @@ def test_files_that_are_no_head_are_refused(tmp_path, head):
             PatchHead.load(file)
         assert "\n" not in str(told.value)
     (tmp_path / "text.safetensors").write_text("hello")
-    for name, words in (("text.safetensors", "no head written by"), ("none.safetensors", "there is no file")):
+    for name, words in (("text.safetensors", "cannot be read as a head"), ("none.safetensors", "found no file")):
         with pytest.raises(dv.EncoderError, match=words):
             PatchHead.load(tmp_path / name)
 
@@ -349,7 +345,7 @@ def test_the_packages_heads_fit_their_encoder_and_a_users_folder_adds_to_them(tm
     assert list(heads_for("made", tmp_path)) == ["balls"]
     assert "broken.safetensors" in caplog.text
     assert heads_for(encoder.patch_space, tmp_path).keys() == own.keys()
-    with pytest.raises(dv.EncoderError, match="there is no folder"):
+    with pytest.raises(dv.EncoderError, match="found no folder"):
         heads_for("made", tmp_path / "none")
 
 
@@ -364,7 +360,7 @@ def test_linear_heads_of_others_are_loaded_as_weights_alone(tmp_path):
     torch.save({"weight": torch.randn(5, 8)}, tmp_path / "five.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
     (tmp_path / "text.pth").write_text("hello")
-    cases = {"five": "5 outputs", "other": "holds no linear layer", "text": "weights alone", "none": "there is no file"}
+    cases = {"five": "5 outputs", "other": "expected a linear layer", "text": "weights alone", "none": "found no file"}
     for name, words in cases.items():
         with pytest.raises(dv.EncoderError, match=words):
             load_linear_head(tmp_path / f"{name}.pth")

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from dinoclip_viz.tasks.retrieval.instances import average_precision, instance_retrieval, precision_at
 
 
-def plain(queries, gallery, truth, right, ignored):
+def plain(queries, gallery, relevant, right, ignored):
     """The protocol a query at a time: rank, take the ignored out, walk down the ranking."""
     scores = (F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T).float().tolist()
     figures = []
-    for row, lists in zip(scores, truth, strict=True):
+    for row, lists in zip(scores, relevant, strict=True):
         answers = {place for name in right for place in lists.get(name, ())}
         out = {place for name in ignored for place in lists.get(name, ())}
         if not answers:
@@ -40,27 +40,27 @@ def world(seed, queries=12, gallery=90, width=8):
     chance = np.random.default_rng(seed)
     vectors = torch.from_numpy(chance.integers(-1, 2, (queries + gallery, width))).float()
     vectors[:, 0] += 0.5
-    truth = []
+    relevant = []
     for number in range(queries):
         rows = chance.permutation(gallery)[: chance.integers(0, 30)].tolist()
         cuts = sorted(chance.integers(0, len(rows) + 1, 2).tolist())
         lists = {"easy": rows[: cuts[0]], "hard": rows[cuts[0] : cuts[1]], "junk": rows[cuts[1] :]}
-        truth.append(lists if number % 3 else {name: own for name, own in lists.items() if own})
-    return vectors[:queries], vectors[queries:], truth
+        relevant.append(lists if number % 3 else {name: own for name, own in lists.items() if own})
+    return vectors[:queries], vectors[queries:], relevant
 
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("chunk", [1, 17, 16384])
 def test_figures_equal_a_plain_rewrite_with_exact_ties(seed, chunk):
-    queries, gallery, truth = world(seed)
-    found = instance_retrieval(queries, gallery.numpy(), truth, chunk)
+    queries, gallery, relevant = world(seed)
+    found = instance_retrieval(queries, gallery.numpy(), relevant, chunk)
     protocols = {
         "easy": (["easy"], ["hard", "junk"]),
         "medium": (["easy", "hard"], ["junk"]),
         "hard": (["hard"], ["easy", "junk"]),
     }
     for protocol, (right, ignored) in protocols.items():
-        expected = plain(queries, gallery, truth, right, ignored)
+        expected = plain(queries, gallery, relevant, right, ignored)
         assert list(found[protocol].values()) == pytest.approx(expected)
         assert list(found[protocol]) == ["mAP", "mP@1", "mP@5", "mP@10", "queries"]
 
@@ -69,8 +69,8 @@ def test_one_query_by_hand():
     """Ranking: 0 easy, 1 wrong, 2 junk, 3 hard, 4 wrong, 5 easy."""
     angles = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
     gallery = torch.stack([angles.cos(), angles.sin()], dim=1)
-    truth = [{"easy": [0, 5], "hard": [3], "junk": [2]}]
-    found = instance_retrieval(torch.tensor([[2.0, 0.0]]), gallery, truth)
+    relevant = [{"easy": [0, 5], "hard": [3], "junk": [2]}]
+    found = instance_retrieval(torch.tensor([[2.0, 0.0]]), gallery, relevant)
     # easy: wrong ones at 1 and 2, answers at 0 and 3; medium: answers at 0, 2, 4; hard: wrong at 0 and 2, answer at 1
     assert found["easy"]["mAP"] == pytest.approx(((1 + 1) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
     assert found["medium"]["mAP"] == pytest.approx(((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2 + (2 / 4 + 3 / 5) / 2) / 3)
@@ -98,16 +98,16 @@ def test_queries_without_an_answer_are_left_out_and_a_tie_counts_against_the_que
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"truth": [{"easy": [3]}]}, "query 0 lists rows 3 to 3 of 3"),
-        ({"truth": [{"easy": [1], "junk": [1]}]}, "query 0 lists a row twice"),
-        ({"truth": [{"junk": [1]}]}, "no query has an answer in the gallery"),
-        ({"truth": []}, "0 queries have a truth, 1 have a vector"),
+        ({"relevant": [{"easy": [3]}]}, "query 0 lists rows 3 to 3; expected 0 to 2"),
+        ({"relevant": [{"easy": [1], "junk": [1]}]}, "query 0 repeats a row"),
+        ({"relevant": [{"junk": [1]}]}, "no query has a correct image"),
+        ({"relevant": []}, "0 ground truths for 1 queries"),
         ({"queries": torch.ones(1, 5)}, "shapes (1, 5) and (3, 3)"),
         ({"gallery": torch.eye(3) * math.nan}, "row 0 of the vectors is NaN or infinite"),
     ],
 )
-def test_what_does_not_fit_is_told_in_one_line(change, complaint):
-    given = {"queries": torch.eye(3)[:1], "gallery": torch.eye(3), "truth": [{"easy": [1]}], **change}
+def test_what_does_not_fit_is_refused_in_one_line(change, complaint):
+    given = {"queries": torch.eye(3)[:1], "gallery": torch.eye(3), "relevant": [{"easy": [1]}], **change}
     with pytest.raises(ValueError) as caught:
         instance_retrieval(**given)
     assert complaint in str(caught.value) and "\n" not in str(caught.value)

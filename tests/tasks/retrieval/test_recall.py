@@ -109,10 +109,10 @@ def test_vectors_that_are_not_finite_are_counted_and_named():
 @pytest.mark.parametrize(
     ("images", "texts", "owners", "told"),
     [
-        (torch.eye(2), torch.eye(2), [0], "one a text"),
+        (torch.eye(2), torch.eye(2), [0], "one per text"),
         (torch.eye(2), torch.eye(2), [0, 0], "at least once"),
-        (torch.eye(2), torch.eye(2), [0, 2], "no other"),
-        (torch.eye(2), torch.eye(2), [0, -1], "no other"),
+        (torch.eye(2), torch.eye(2), [0, 2], "each at least once"),
+        (torch.eye(2), torch.eye(2), [0, -1], "each at least once"),
         (torch.eye(2), torch.eye(3)[:2], [0, 1], r"\(2, 2\) and \(2, 3\)"),
         (torch.empty(0, 2), torch.empty(0, 2), [], "at least once"),
     ],

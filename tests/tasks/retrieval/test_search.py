@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinoclip_viz.data import PlaygroundSource
-from dinoclip_viz.embedding import embed
 from dinoclip_viz.encoders.base import SpaceError
 from dinoclip_viz.models import load_model
+from dinoclip_viz.pipeline import embed
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.store import FeatureStore
 from dinoclip_viz.tasks.retrieval import search
@@ -99,10 +99,10 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
         (vectors(1, 4), vectors(3, 5), 1, 8, r"\(1, 4\).*\(3, 5\)"),
         (vectors(4, 4)[0], vectors(3, 4), 1, 8, r"\(4,\)"),
         (vectors(1, 4), torch.tensor([[1.0] * 4, [float("nan")] * 4]), 1, 1, "row 1 .*NaN"),
-        (torch.full((1, 4), float("inf")), vectors(3, 4), 1, 8, "query is NaN"),
+        (torch.full((1, 4), float("inf")), vectors(3, 4), 1, 8, "queries has NaN"),
     ],
 )
-def test_what_cannot_be_searched_is_told(queries, rows, k, chunk, told):
+def test_what_cannot_be_searched_is_refused(queries, rows, k, chunk, told):
     with pytest.raises(ValueError, match=told):
         search.nearest(queries, rows, k, chunk)
 
@@ -197,6 +197,6 @@ def test_hits_carry_the_metadata(stores):
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a cat", "  "]])
-def test_an_empty_text_is_told(stores, model, texts):
+def test_an_empty_text_is_refused(stores, model, texts):
     with pytest.raises(ValueError, match="text is empty"):
         search.search_texts(stores[0], texts, model)

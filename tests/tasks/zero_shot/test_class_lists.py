@@ -54,9 +54,9 @@ def test_wnids_in_order_are_the_lists_order():
 def test_a_label_is_found_by_name_or_number_and_else_refused():
     voc = class_list("voc")
     assert voc.index("diningtable") == voc.index("dining table") == voc.index("10") == 10
-    with pytest.raises(ValueError, match="'zebra' is no class of voc"):
+    with pytest.raises(ValueError, match="'zebra' is not a class of voc"):
         voc.index("zebra")
-    with pytest.raises(ValueError, match="'20' is no class"):
+    with pytest.raises(ValueError, match="'20' is not a class"):
         voc.index("20")
 
 
@@ -64,7 +64,7 @@ def test_a_file_is_a_list(tmp_path):
     file = tmp_path / "classes.txt"
     file.write_text("ein Hund\n\n eine Katze \n")
     assert class_list(str(file)).names == ("ein Hund", "eine Katze")
-    for content, told in (("one\n", "has 1 classes"), ("a\nb\na\n", "twice: a")):
+    for content, told in (("one\n", "has 1 classes"), ("a\nb\na\n", "repeats the classes a")):
         file.write_text(content)
         with pytest.raises(ValueError, match=told):
             class_list(str(file))

@@ -49,7 +49,7 @@ def test_none_of_these_is_a_label_of_fixed_cosine(model, scenes):
         ({"labels": ["cat"]}, "classify_or_none"),
         ({"labels": []}, "no labels"),
         ({"labels": ["cat", " "]}, "empty"),
-        ({"labels": ["cat", "cat "]}, "twice"),
+        ({"labels": ["cat", "cat "]}, "repeated"),
         ({"labels": "cat"}, "list of names"),
         ({"labels": ["a", "b"], "templates": ["no place"]}, "exactly one"),
         ({"labels": ["a", "b"], "templates": []}, "no template"),
@@ -95,10 +95,10 @@ def test_contrast_and_region():
 
 
 def test_bad_prompts_methods_and_features_are_refused(model, scenes):
-    for prompts, reason in (([], "no prompt"), (["cat", ""], "empty"), ("cat", "list")):
+    for prompts, reason in (([], "no prompt"), (["cat", ""], "empty"), ("", "empty")):
         with pytest.raises(ValueError, match=reason):
             dv.heatmap(model, scenes[0].image, prompts)
-    with pytest.raises(ValueError, match="it serves: projector, text-to-dino, maskclip"):
+    with pytest.raises(ValueError, match="expected one of: projector, text-to-dino, maskclip"):
         dv.heatmap(model, scenes[0].image, ["cat"], "nothing")
     with pytest.raises(ValueError, match="expected one"):
         dv.heatmap(model, model.encode_images([s.image for s in scenes]), ["cat"])
@@ -151,7 +151,7 @@ def test_recall_equals_a_plain_loop_with_ties_and_several_captions():
 
 
 def test_recall_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match="one a text"):
+    with pytest.raises(ValueError, match="one per text"):
         dv.recall(torch.eye(2), torch.eye(2), [0])
     with pytest.raises(ValueError, match="at least once"):
         dv.recall(torch.eye(2), torch.eye(2), [0, 0])

@@ -1,0 +1,1 @@
+"""Affordances: which part of an object answers a verb."""

@@ -1,0 +1,1 @@
+"""Choosing data: which of many captions and images to train on."""

@@ -1,0 +1,1 @@
+"""Images at high resolution: tiles, and the estimated time and memory of encoding them."""

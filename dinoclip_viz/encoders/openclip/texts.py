@@ -1,0 +1,46 @@
+"""Text encoder of a model of open_clip."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dinoclip_viz.encoders.base import EncoderError
+from dinoclip_viz.encoders.errors import one_line
+from dinoclip_viz.encoders.openclip.weights import Loaded
+from dinoclip_viz.encoders.towers.batching import BatchedTextEncoder
+
+
+def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
+    """Build a `TextEncoder` from the text side of a model.
+
+    Raises:
+        EncoderError: the tokenizer cannot be read.
+    """
+    import open_clip
+
+    from dinoclip_viz.encoders.huggingface.texts import openai_templates, own_templates
+
+    model, name = loaded.model, loaded.name
+    try:
+        tokenizer = open_clip.get_tokenizer(loaded.identifier, context_length=model.context_length)
+    except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:
+        raise EncoderError(f"{name}: its tokenizer cannot be read ({one_line(error)})") from error
+
+    def tower(texts: list[str]) -> Tensor:
+        vectors: Tensor = model.encode_text(tokenizer(texts).to(loaded.device))
+        return vectors
+
+    with torch.no_grad():
+        dimension = tower(["a"]).shape[-1]
+    return BatchedTextEncoder(
+        name=name,
+        space=loaded.space,
+        dimension=dimension,
+        templates=own_templates(loaded.folder) or openai_templates(),
+        logit_scale=float(model.logit_scale.float().exp()),
+        device=loaded.device,
+        dtype=loaded.dtype,
+        tower=tower,
+        revision=loaded.revision,
+    )

@@ -1,0 +1,70 @@
+"""Files of more than 8 bits per value, where Pillow alone would keep the upper 8."""
+
+from __future__ import annotations
+
+import re
+import warnings
+
+import numpy as np
+from PIL import Image
+
+from dinoclip_viz.images.errors import ImageWarning, image_error
+from dinoclip_viz.images.levels import Levels, eight_bits, outside
+
+
+def deep_png(data: bytes, image: Image.Image, name: str, levels: Levels) -> Image.Image:
+    """A PNG of 16 bits with several channels as 8 bits, rounded and by its levels; its notes stay with it.
+
+    Args:
+        data: the file.
+        image: what Pillow read of it.
+        name: for messages.
+        levels: for the colours; the alpha channel always has its whole range.
+    """
+    import torch
+    from torchvision.io import ImageReadMode, decode_image
+
+    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    values = decode_image(encoded, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    colours = values.shape[2] - (1 if values.shape[2] in (2, 4) else 0)
+    shades = eight_bits(values[:, :, :colours], name, levels)
+    alpha = ((values[:, :, colours:].astype(np.uint32) + 128) // 257).astype(np.uint8)
+    found = Image.fromarray(np.concatenate([shades, alpha], axis=2), image.mode)
+    found.info = dict(image.info)
+    return found
+
+
+def deep_pgm(data: bytes, image: Image.Image) -> Image.Image:
+    """A PGM with the values that stand in the file, which Pillow spreads over 16 bits."""
+    values = np.asarray(image).astype(np.float64) * (_most_in_ppm(data) / 65535)
+    return Image.fromarray(np.rint(values).astype(np.int32))
+
+
+def warn_of_lost_bits(data: bytes, image: Image.Image, name: str, levels: Levels) -> None:
+    """Warns of colours of 16 bits, of which the upper 8 are read, where these are nearly empty.
+
+    Raises:
+        ImageError: levels are given for them: what they would spread has been lost.
+    """
+    depths = getattr(image, "tag_v2", {}).get(258, ()) or ()
+    if not (
+        max(depths, default=8) > 8 or re.match(rb"P[36](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s+\d{4,5}\s", data)
+    ):
+        return
+    if levels is not None:
+        expected = "grey values, a PNG of 16 bits, or an array, where levels are given"
+        raise image_error(name, "colours of 16 bits in a TIFF or PPM, read as 8", expected)
+    if np.asarray(image).max() < 16:
+        warnings.warn(
+            f"{name}: colours of 16 bits that use less than a sixteenth of their range; "
+            "give them as an array, or as a PNG of 16 bits, with levels=(low, high)",
+            ImageWarning,
+            stacklevel=outside(),
+        )
+
+
+def _most_in_ppm(data: bytes) -> int:
+    """The largest value that a PGM's or PPM's header declares; 0 for other files."""
+    gap = rb"(?:\s|#[^\n]*\n)+"
+    header = re.match(rb"P[2356]" + (gap + rb"(\d+)") * 3, data)
+    return int(header[3]) if header else 0

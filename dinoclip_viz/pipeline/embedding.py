@@ -1,0 +1,246 @@
+"""Embedding of a data source into feature stores, resumable per shard."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+from dinoclip_viz.data import Source, SourceError, open_source
+from dinoclip_viz.data.decoding import Decoded, decoded
+from dinoclip_viz.data.levels import with_levels
+from dinoclip_viz.encoders import EncoderError, as_encoder, load_text_encoder
+from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.encoders.errors import type_name
+from dinoclip_viz.images import Levels
+from dinoclip_viz.pipeline.shards import Patches, embed_shard, grid_of, patch_bytes
+from dinoclip_viz.store import StoreError, StoreSettings
+from dinoclip_viz.store.settings import read_settings, shard_files, slug
+from dinoclip_viz.store.writing import Shard, finish, first_missing, prepare, write_shard
+
+log = logging.getLogger(__name__)
+
+Watch = Callable[[int, int | None], None]
+"""Called with the number of finished samples and the total, None if unknown."""
+
+_ROWS = 2048  # samples per shard without patches
+_PATCH_BYTES = 64 << 20  # patches per shard
+_LIBRARIES = ("torch", "torchvision", "transformers", "open_clip_torch", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """Result of `embed`.
+
+    Attributes:
+        stores: folders of the stores, one per encoder.
+        images: number of images in each store.
+        captions: number of captions in each store.
+        failed: key and reason of each image that could not be read.
+        encoded: number of images that this run encoded; the others were in the stores before.
+        seconds: duration of this run in seconds.
+    """
+
+    stores: tuple[Path, ...]
+    images: int
+    captions: int
+    failed: tuple[tuple[str, str], ...]
+    encoded: int
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput of this run, in images per second through all encoders."""
+        return self.encoded / self.seconds if self.seconds > 0 else 0.0
+
+
+def embed(
+    source: Source | str | Path,
+    encoders: str | ImageEncoder | Sequence[str | ImageEncoder],
+    store: str | Path,
+    texts: str | TextEncoder | None = None,
+    size: int | None = None,
+    patches: Patches = None,
+    batch_size: int = 32,
+    workers: int = 0,
+    shard_size: int | None = None,
+    watch: Watch | None = None,
+    levels: Levels = None,
+) -> EmbedReport:
+    """Encode a data source into feature stores; an interrupted run resumes with the same result.
+
+    Args:
+        source: data source, or a path or name that `open_source` opens.
+        encoders: one image encoder or several, by name or loaded. One encoder writes its store into `store`, several
+            write one folder each inside it.
+        store: folder of the store or stores.
+        texts: text encoder of the captions, by name or loaded; without one, the captions are stored as text only.
+        size: side of the square crop in pixels; by default each encoder's published one.
+        patches: None for no patches, "full" for all, or a number R for R x R averaged patches.
+        batch_size: images per forward pass.
+        workers: number of processes that decode images; 0 decodes in threads of this process. In a script, more than 0
+            needs `if __name__ == "__main__":`.
+        shard_size: samples per shard, the unit of resumption; by default 2048, fewer with large patches.
+        watch: called with the number of finished samples and the total.
+        levels: levels with which images are read, as in `load_image`; they are part of the store's settings.
+
+    Raises:
+        StoreError: the folder contains a store with other settings, features are not finite, or the disk has too little
+            free space.
+        SourceError: the source cannot be read or is empty.
+        EncoderError: an encoder is neither loaded nor a name, or cannot be loaded.
+        ValueError: there is no encoder, or an argument is out of range.
+    """
+    begun = time.monotonic()
+    opened = open_source(str(source)) if isinstance(source, str | Path) else source
+    source = with_levels(opened, levels)
+    names = list(encoders) if isinstance(encoders, Sequence) and not isinstance(encoders, str) else [encoders]
+    if not names:
+        raise ValueError("found no encoder; expected at least one, such as playground-dino")
+    loaded = [as_encoder(name) for name in names]
+    tower = _text_encoder(texts)
+    rows = _shard_size(loaded, size, patches) if shard_size is None else shard_size
+    plan = [
+        replace(_settings(encoder, source, tower, size, patches, rows), levels=_shown(levels)) for encoder in loaded
+    ]
+    folders = _folders(Path(store).expanduser(), plan)
+    _check_disk(loaded, size, patches, source.count, folders[0])
+    finished = [prepare(folder, settings) for folder, settings in zip(folders, plan, strict=True)]
+    encoded = 0
+    if not all(finished):
+        for number, shard, seconds in _shards(
+            source, loaded, tower, first_missing(folders), rows, (size, patches, batch_size, workers), watch
+        ):
+            write_shard(folders, number, shard, seconds)
+            encoded += len(shard.rows)
+        if not first_missing(folders):
+            raise SourceError(f"{source.name} has no samples; expected at least one image")
+        for folder, settings in zip(folders, plan, strict=True):
+            finish(folder, settings)
+    return _report(folders, encoded, time.monotonic() - begun)
+
+
+def _text_encoder(texts: str | TextEncoder | None) -> TextEncoder | None:
+    if texts is None or isinstance(texts, TextEncoder):
+        return texts
+    if not isinstance(texts, str):
+        raise EncoderError(f"found {type_name(texts)} for texts; expected a text encoder, its name or None")
+    return load_text_encoder(texts)
+
+
+def _shards(
+    source: Source,
+    encoders: Sequence[ImageEncoder],
+    texts: TextEncoder | None,
+    first: int,
+    rows: int,
+    how: tuple[int | None, Patches, int, int],
+    watch: Watch | None,
+) -> Iterator[tuple[int, Shard, float]]:
+    """Number, features and duration in seconds of each shard from number `first` on."""
+    size, patches, batch_size, workers = how
+    with decoded(source.samples(first * rows), workers, 2 * batch_size) as images:
+        counted = _counted(images, first * rows, source.count, watch)
+        number = first
+        while True:
+            begun = time.monotonic()
+            shard = embed_shard(islice(counted, rows), encoders, texts, size, patches, batch_size)
+            if not shard.rows and not shard.failed:
+                return
+            yield number, shard, time.monotonic() - begun
+            number += 1
+
+
+def _counted(images: Iterator[Decoded], done: int, count: int | None, watch: Watch | None) -> Iterator[Decoded]:
+    if watch:
+        watch(done, count)
+    for number, one in enumerate(images, start=done + 1):
+        yield one
+        if watch:
+            watch(number, count)
+
+
+def _shard_size(encoders: Sequence[ImageEncoder], size: int | None, patches: Patches) -> int:
+    if patches is None:
+        return _ROWS
+    return max(32, min(_ROWS, _PATCH_BYTES // sum(patch_bytes(encoder, size, patches) for encoder in encoders)))
+
+
+def _settings(
+    encoder: ImageEncoder, source: Source, texts: TextEncoder | None, size: int | None, patches: Patches, rows: int
+) -> StoreSettings:
+    if rows < 1:
+        raise ValueError(f"shard_size is {rows}; expected 1 or more")
+    grid = grid_of(encoder, size, patches)
+    return StoreSettings(
+        encoder=encoder.name,
+        space=encoder.space,
+        patch_space=encoder.patch_space,
+        dimension=encoder.dimension,
+        patch_dimension=encoder.patch_dimension,
+        revision=getattr(encoder, "revision", None),
+        processor=getattr(encoder, "processor", ""),
+        dtype=str(encoder.dtype).removeprefix("torch."),
+        size=size or encoder.size,
+        patches="" if patches is None else "full" if patches == "full" else f"{grid[0]} x {grid[1]}",
+        source=source.name,
+        texts=texts.name if texts is not None else "",
+        text_space=texts.space if texts is not None else "",
+        text_dimension=texts.dimension if texts is not None else 0,
+        shard_size=rows,
+        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+    )
+
+
+def _shown(levels: Levels) -> str:
+    return "" if levels is None else levels if isinstance(levels, str) else f"{levels[0]:g}, {levels[1]:g}"
+
+
+def _folders(store: Path, plan: Sequence[StoreSettings]) -> list[Path]:
+    if len(plan) == 1:
+        return [store]
+    folders = [store / slug(settings.encoder) for settings in plan]
+    if len(set(folders)) < len(folders):
+        raise ValueError(
+            f"found two encoders with the same name in {', '.join(one.encoder for one in plan)}; expected each once"
+        )
+    return folders
+
+
+def _check_disk(
+    encoders: Sequence[ImageEncoder], size: int | None, patches: Patches, count: int | None, folder: Path
+) -> None:
+    """Log the disk space that patches need, and raise if there is too little."""
+    if patches is None:
+        return
+    each = sum(patch_bytes(encoder, size, patches) for encoder in encoders)
+    if count is None:
+        log.warning("patches need %.1f MB on disk per 1,000 images", each / 1e3)
+        return
+    log.warning("patches of %d images need %.1f MB on disk", count, each * count / 1e6)
+    disk = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    free = shutil.disk_usage(disk).free
+    if each * count > free:
+        raise StoreError(
+            f"patches of {count} images need {each * count / 1e9:.1f} GB, but {disk} has {free / 1e9:.1f} GB free; "
+            "average them to a smaller grid, such as patches=4"
+        )
+
+
+def _report(folders: Sequence[Path], encoded: int, seconds: float) -> EmbedReport:
+    import pyarrow.parquet as pq
+
+    _, manifest = read_settings(folders[0])
+    rows = [
+        (str(row["key"]), str(row["error"]))
+        for file in shard_files(folders[0], "failed", "parquet")
+        for row in pq.read_table(file).to_pylist()
+    ]
+    images, captions = (int(str(manifest[name])) for name in ("images", "captions"))
+    return EmbedReport(tuple(folders), images, captions, tuple(rows), encoded, seconds)

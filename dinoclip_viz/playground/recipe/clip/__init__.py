@@ -1,0 +1,1 @@
+"""Recipe of playground-clip: tokenizer and training."""

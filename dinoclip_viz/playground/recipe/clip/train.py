@@ -1,0 +1,236 @@
+"""Training of playground-clip: a CLIP of 1.9 M parameters on synthetic scenes and their captions.
+
+Three losses: CLIP's; a binary loss per caption word on the image's vector; and the same on the patches of MaskCLIP's
+value path, where an image contains a word if some patch does (multiple-instance learning). Words are scored against
+the text tower's vectors of prompts such as "cat" or "a photo of a cat", so that common prompts work. No masks, boxes or
+parts are used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dinoclip_viz.playground.recipe import views
+from dinoclip_viz.playground.recipe.clip.tokenizer import CONTEXT, train_tokenizer
+from dinoclip_viz.playground.recipe.images import Images
+from dinoclip_viz.playground.recipe.loop import Loop
+from dinoclip_viz.playground.recipe.optimiser import Optimiser
+from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, plural
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+
+log = logging.getLogger(__name__)
+
+BACKGROUND_PROMPTS = {
+    "grass": ("grass", "on grass", "green grass"),
+    "sea": ("sea", "the sea", "on the sea"),
+    "sand": ("sand", "on sand"),
+    "sky": ("sky", "the sky", "in the sky"),
+    "brick": ("a brick wall", "brick wall", "by a brick wall", "brick"),
+    "night": ("night", "at night"),
+    "plain": ("a plain background", "plain background", "on a plain background"),
+    "snow": ("snow", "in the snow", "the snow"),
+}
+CLASS_PROMPTS = (
+    "{}",
+    "{}",
+    "a {}",
+    "the {}",
+    "a photo of a {}",
+    "a picture of a {}",
+    "a drawing of a {}",
+    "an image of a {}",
+)
+WORDS = (*CLASSES, *COLOURS, *BACKGROUNDS)
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """Settings of the training.
+
+    Attributes:
+        steps: optimiser steps; batch: images per step.
+        rate: learning rate of Muon and AdamW; decay: weight decay; clip: largest gradient norm.
+        seed: of weights, order and views.
+        phases: (starting fraction of the run, side in pixels, fraction of patch tokens kept).
+        word_weight: initial weight of the two word losses; it decays to 0.4 of this.
+    """
+
+    steps: int = 4000
+    batch: int = 96
+    rate: float = 2e-3
+    decay: float = 0.05
+    clip: float = 2.0
+    seed: int = 1
+    phases: tuple[tuple[float, int, float], ...] = ((0.0, 64, 0.5), (0.75, 96, 0.5), (0.92, 96, 1.0))
+    word_weight: float = 10.0
+
+
+def new_model(tokenizer: CLIPTokenizer, seed: int) -> CLIPModel:
+    """The model before training."""
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(seed)
+    text = {
+        "vocab_size": len(tokenizer), "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "projection_dim": 128, "hidden_act": "gelu",
+        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 6, "num_attention_heads": 4,
+        "image_size": 96, "patch_size": 8, "projection_dim": 128, "hidden_act": "gelu",
+    }  # fmt: skip
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=128))
+
+
+class Towers:
+    """The model's forward passes in training, with dropped tokens and patches by the value path."""
+
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    def images(self, pixels: Tensor, keep: float, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Unit vectors of the images (B, D) and of their kept patches (B, N, D) by MaskCLIP's value path."""
+        vision = self.model.vision_model
+        tokens = vision.embeddings(pixels, interpolate_pos_encoding=pixels.shape[-1] != vision.config.image_size)
+        if keep < 1:
+            count = tokens.shape[1] - 1
+            rows = torch.rand(len(tokens), count, generator=chance).argsort(1)[:, : int(count * keep)] + 1
+            kept = tokens.gather(1, rows[..., None].expand(-1, -1, tokens.shape[2]))
+            tokens = torch.cat([tokens[:, :1], kept], dim=1)
+        hidden = vision.pre_layrnorm(tokens)
+        *trunk, last = vision.encoder.layers
+        for layer in trunk:
+            hidden = _first(layer(hidden, attention_mask=None))
+        out = _first(last(hidden, attention_mask=None))
+        attention = last.self_attn
+        values = attention.out_proj(attention.v_proj(last.layer_norm1(hidden[:, 1:]))) + hidden[:, 1:]
+        values = values + last.mlp(last.layer_norm2(values))
+        joint = self.model.visual_projection(vision.post_layernorm(torch.cat([out[:, :1], values], dim=1)))
+        joint = F.normalize(joint, dim=-1)
+        return joint[:, 0], joint[:, 1:]
+
+    def texts(self, texts: list[str]) -> Tensor:
+        """Unit vectors of texts (T, D)."""
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
+        return F.normalize(self.model.get_text_features(**batch).pooler_output, dim=-1)
+
+
+class WordScores(nn.Module):
+    """Cosines with word prompts -> logits that the word describes the image or one of its patches."""
+
+    def __init__(self, frequency: Tensor) -> None:
+        super().__init__()
+        prior = torch.log(frequency / (1 - frequency))
+        self.whole_bias, self.patch_bias = nn.Parameter(prior.clone()), nn.Parameter(prior - 2.5)
+        self.whole_scale, self.patch_scale = nn.Parameter(torch.tensor(2.3)), nn.Parameter(torch.tensor(2.5))
+
+    def forward(self, images: Tensor, patches: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the images and of their patches, each (B, W)."""
+        whole = self.whole_scale.exp() * images @ words.T + self.whole_bias
+        each = self.patch_scale.exp() * patches @ words.T + self.patch_bias  # (B, N, W)
+        return whole, each.logsumexp(1) - math.log(each.shape[1]) / 2
+
+
+def word_targets(captions: list[list[list[str]]]) -> Tensor:
+    """(N, 2, W) 1 if the first caption of an image contains a word of `WORDS`, singular or plural."""
+    numbers = {word: index for index, word in enumerate(WORDS)}
+    numbers |= {plural(name): numbers[name] for name in CLASSES}
+    targets = np.zeros((len(captions), 2, len(WORDS)), np.uint8)
+    for row, looks in enumerate(captions):
+        for look, texts in enumerate(looks):
+            for word in texts[0].split():
+                if word in numbers:
+                    targets[row, look, numbers[word]] = 1
+    return torch.from_numpy(targets)
+
+
+def word_prompts(chance: torch.Generator) -> list[str]:
+    """One random prompt for each of `WORDS`."""
+
+    def choose(options: tuple[str, ...]) -> str:
+        return options[int(torch.randint(len(options), (1,), generator=chance))]
+
+    names = [choose(CLASS_PROMPTS).format(name) for name in CLASSES]
+    names = [text.replace(" a e", " an e").replace(" a u", " an u") for text in names]
+    names = [
+        text if torch.rand(1, generator=chance) < 0.9 else plural(name)
+        for text, name in zip(names, CLASSES, strict=True)
+    ]
+    return [*names, *COLOURS, *(choose(BACKGROUND_PROMPTS[name]) for name in BACKGROUNDS)]
+
+
+def train_clip(scenes: Images, folder: Path, recipe: ClipRecipe) -> Path:
+    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model."""
+    tokenizer = train_tokenizer([text for looks in scenes.captions[:12000] for texts in looks for text in texts])
+    model = new_model(tokenizer, recipe.seed)
+    targets = word_targets(scenes.captions)
+    frequency = targets.float().mean((0, 1)).clamp(min=1e-3)
+    scores = WordScores(frequency)
+    named = [*model.named_parameters(), *((f"scores.{name}", p) for name, p in scores.named_parameters())]
+    optimiser = Optimiser(named, recipe.rate, recipe.decay, recipe.clip)
+    loop = Loop(folder, {"model": model, "scores": scores}, optimiser, recipe.steps, recipe.seed)
+    towers = Towers(model, tokenizer)
+    weights = (1 / frequency.clamp(min=0.02)).sqrt()
+    for step in loop.run():
+        chance = loop.generator()
+        side, keep = next((side, keep) for start, side, keep in reversed(recipe.phases) if loop.progress >= start)
+        rows = torch.randint(len(scenes), (recipe.batch,), generator=chance).sort().values
+        looks = torch.randint(2, (recipe.batch,), generator=chance)
+        choices = torch.rand(recipe.batch, generator=chance)
+        texts = [scenes.captions[r][k] for r, k in zip(rows.tolist(), looks.tolist(), strict=True)]
+        chosen = [options[int(number * len(options))] for options, number in zip(texts, choices.tolist(), strict=True)]
+        pixels = torch.from_numpy(scenes.pixels[rows.numpy(), looks.numpy()]).float().div_(255)
+        pixels = views.crop(pixels, views.random_boxes(recipe.batch, 0.7, 1.0, 0.1, chance), side)
+        pixels = views.normalise(views.jitter(pixels, chance, 0.4), views.CLIP)
+        images, patches = towers.images(pixels, keep, chance)
+        captions, words = towers.texts(chosen), towers.texts(word_prompts(chance))
+        scale = model.logit_scale.exp().clamp(max=100)
+        logits = scale * images @ captions.T  # (B, B)
+        same = torch.arange(recipe.batch)
+        contrast = (
+            F.cross_entropy(logits, same, label_smoothing=0.02) + F.cross_entropy(logits.T, same, label_smoothing=0.02)
+        ) / 2
+        whole, some = scores(images, patches, words)
+        wanted = targets[rows, looks].float()
+        word_loss = F.binary_cross_entropy_with_logits(
+            whole, wanted, pos_weight=weights
+        ) + F.binary_cross_entropy_with_logits(some, wanted, pos_weight=weights)
+        loss = contrast + recipe.word_weight * (1 - 0.6 * loop.progress) * word_loss
+        loss.backward()
+        loop.update()
+        if step % 100 == 99:
+            loop.record(contrast=contrast.item(), words=word_loss.item(), scale=scale.item())
+    return save_clip(loop, tokenizer, recipe)
+
+
+def save_clip(loop: Loop, tokenizer: CLIPTokenizer, recipe: ClipRecipe) -> Path:
+    """Save the averaged weights and return their folder, in transformers' format."""
+    import copy
+
+    from transformers import CLIPImageProcessor
+
+    target = loop.folder / "model"
+    copy.deepcopy(loop.average).half().save_pretrained(target)  # type: ignore[operator]
+    tokenizer.save_pretrained(target)
+    CLIPImageProcessor(size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}).save_pretrained(target)
+    (target / "templates.json").write_text(json.dumps(["{}", "a {}", "a photo of a {}", "a drawing of a {}"]))
+    record = {"recipe": asdict(recipe), "steps": loop.step, "minutes": round(loop.seconds / 60, 1)}
+    (target / "training.json").write_text(json.dumps(record, indent=1))
+    return target
+
+
+def _first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,1 @@
+"""Recipe of playground-dino: settings, encoder, crops, losses and training."""

@@ -1,0 +1,95 @@
+"""Features shared by two looks of a layout, and those that differ: edges, and the colours on and off them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CELL = 4
+"""Side in pixels of the cells of edge histograms; a patch has 2 x 2 cells."""
+
+_SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 4
+_KERNELS = torch.stack([_SOBEL, _SOBEL.T])[:, None]
+_ANGLES = torch.arange(4) * math.pi / 8
+_COSINES, _SINES = (2 * _ANGLES).cos().view(1, 4, 1, 1), (2 * _ANGLES).sin().view(1, 4, 1, 1)
+_COLOURS = torch.cartesian_prod(*[torch.tensor([0.1, 0.5, 0.9])] * 3)
+"""(27, 3) centres of the soft colour bins."""
+
+
+@torch.no_grad()
+def oriented_edges(images: Tensor) -> Tensor:
+    """(B, 8, H, W) strength of edges in eight orientations, from the colour structure tensor.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+    """
+    count = len(images)
+    slopes = F.conv2d(F.pad(images.reshape(-1, 1, *images.shape[2:]), (1, 1, 1, 1), mode="replicate"), _KERNELS)
+    slopes = slopes.view(count, 3, 2, *images.shape[2:])
+    gx, gy = slopes[:, :, 0], slopes[:, :, 1]
+    xx, yy, xy = ((p * q).sum(1, keepdim=True) for p, q in ((gx, gx), (gy, gy), (gx, gy)))
+    power = xx + yy + 1e-8
+    size = power.sqrt()
+    turn = (xx - yy) / power * _COSINES + 2 * xy / power * _SINES
+    return torch.cat([turn.clamp(min=0), (-turn).clamp(min=0)], dim=1).square() * (size / (size + 0.08))
+
+
+@torch.no_grad()
+def _shared(first: Tensor, second: Tensor) -> Tensor:
+    return F.avg_pool2d(torch.minimum(oriented_edges(first), oriented_edges(second)), CELL)
+
+
+def _smooth(energy: Tensor) -> Tensor:
+    return F.avg_pool2d(energy, 3, 1, 1, count_include_pad=False)
+
+
+@torch.no_grad()
+def common_edges(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Targets of the edge prediction per patch, and the edge energy around each patch.
+
+    Args:
+        first, second: (B, 3, S, S) the same crop in two looks.
+
+    Returns:
+        (B, N, 104) fine (2 x 2 cells of 4 px) and coarse (3 x 3 of 8 px) histograms of shared edges, each scaled to
+        about one, and (B, N) smoothed energy.
+    """
+    fine = _shared(first, second)
+    coarse = F.avg_pool2d(fine, 2)
+    energy = _smooth(coarse.sum(1, keepdim=True)).flatten(1)
+    inner = F.unfold(fine, 2, stride=2).mT
+    outer = F.unfold(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3).mT
+    return torch.cat([_scaled(inner), _scaled(outer)], dim=-1), energy
+
+
+def _scaled(values: Tensor) -> Tensor:
+    return values / (values.square().mean(-1, keepdim=True).sqrt() + 0.05)
+
+
+@torch.no_grad()
+def edge_energy(first: Tensor, second: Tensor) -> Tensor:
+    """(B, (S / 4)^2) smoothed shared edge energy of each cell of 4 px."""
+    return _smooth(_shared(first, second).sum(1, keepdim=True)).flatten(1)
+
+
+@torch.no_grad()
+def appearance(images: Tensor, energy: Tensor) -> Tensor:
+    """(B, 63) colours on the shared edges (27 soft bins), colours off them (27), texture off them (8 and their sum).
+
+    Args:
+        images: (B, 3, S, S) in [0, 1].
+        energy: (B, N) shared edge energy of each patch.
+    """
+    patch = 2 * CELL
+    colours = F.avg_pool2d(images, patch).flatten(2).mT  # (B, N, 3)
+    bins = torch.softmax(-torch.cdist(colours, _COLOURS.expand(len(colours), -1, -1)).square() / 0.06, dim=-1)
+    on = energy / (energy.amax(1, keepdim=True) + 1e-6)
+    off = (1 - 3 * on).clamp(min=0) + 1e-3
+    edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)
+    on, off = on / on.sum(1, keepdim=True), off / off.sum(1, keepdim=True)
+    texture = (off[..., None] * edges).sum(1)
+    parts = [(on[..., None] * bins).sum(1), (off[..., None] * bins).sum(1), texture, texture.sum(1, keepdim=True)]
+    return torch.cat(parts, dim=1) * 5

@@ -1,0 +1,142 @@
+"""Training of playground-dino: a DINOv2-shaped encoder of 1.2 M parameters, self-supervised on images.
+
+This is not DINOv2's training. Every layout is rendered in two looks, and the losses are:
+
+- dense InfoNCE between patches at the same position of the same object, with patches of other images as negatives, and
+  SwAV clusters of patches that the two views must agree on;
+- InfoNCE between the CLS tokens of two crops of one layout, and SwAV clusters likewise;
+- prediction by every patch, also by masked ones, of the edges common to both looks (histograms of oriented gradients,
+  fine and coarse), which are zero on the background;
+- linear prediction by CLS of the colours on these edges, and of the colours and textures elsewhere, so that CLS keeps
+  the attributes that captions mention;
+- a penalty on the position information of the patches.
+
+No captions, classes, parts, masks or depths are used.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dinoclip_viz.playground.recipe import views
+from dinoclip_viz.playground.recipe.dino.crops import block_mask, crop_pair, image_energy, matched_positions
+from dinoclip_viz.playground.recipe.dino.edges import appearance, common_edges
+from dinoclip_viz.playground.recipe.dino.encoder import Heads, embed, encode, new_model
+from dinoclip_viz.playground.recipe.dino.losses import dense_bias, info_nce, position_variance, swapped_clusters
+from dinoclip_viz.playground.recipe.dino.settings import PATCH, WIDTH, DinoRecipe
+from dinoclip_viz.playground.recipe.images import Images
+from dinoclip_viz.playground.recipe.loop import Loop
+from dinoclip_viz.playground.recipe.optimiser import Optimiser
+
+if TYPE_CHECKING:
+    from transformers import Dinov2Model
+
+
+def train_dino(images: Images, folder: Path, recipe: DinoRecipe) -> Path:
+    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    energy = image_energy(images, folder)
+    sample = views.normalise(torch.from_numpy(images.pixels[:400, 0]).float().div(255), views.IMAGENET)
+    patches = F.unfold(F.avg_pool2d(sample, 2), PATCH, stride=PATCH).mT.reshape(-1, 3 * PATCH * PATCH)
+    model, heads = new_model(patches[:20000], recipe), Heads()
+    named = [*model.named_parameters(), *((f"heads.{name}", p) for name, p in heads.named_parameters())]
+    optimiser = Optimiser(named, recipe.rate, recipe.decay, recipe.clip)
+    loop = Loop(folder, {"model": model, "heads": heads}, optimiser, recipe.steps, recipe.seed)
+    for step in loop.run():
+        losses = pair_losses(loop, model, heads, images, energy, recipe)
+        clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
+        weights = {
+            "cls": 1.0, "dense": 1.0, "edges": recipe.edge_weight, "look": recipe.look_weight,
+            "cls_clusters": clusters, "patch_clusters": clusters, "position": recipe.position_weight,
+        }  # fmt: skip
+        total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
+        total.backward()
+        loop.update()
+        if step % 50 == 49:
+            loop.record(**{name: value.item() for name, value in losses.items()})
+    return save_dino(loop, recipe)
+
+
+def pair_losses(
+    loop: Loop, model: Dinov2Model, heads: Heads, images: Images, energy: Tensor, recipe: DinoRecipe
+) -> dict[str, Tensor]:
+    """Name -> unweighted loss of one batch of pairs."""
+    chance, batch = loop.generator(), recipe.batch
+    size, keep = next((size, keep) for start, size, keep in reversed(recipe.phases) if loop.progress >= start)
+    side = size // PATCH
+    rows = torch.randint(len(images), (batch,), generator=chance).sort().values
+    swap = torch.randint(2, (batch,), generator=chance)
+    pixels = torch.from_numpy(images.pixels[rows.numpy()]).float().div_(255)  # (B, 2, 3, 128, 128)
+    mine, theirs = pixels[torch.arange(batch), swap], pixels[torch.arange(batch), 1 - swap]
+    first, second = crop_pair(energy[rows], size, chance)
+    a, a_other = views.crop(mine, first, size), views.crop(theirs, first, size)
+    b, b_other = views.crop(theirs, second, size), views.crop(mine, second, size)
+    edges_a, energy_a = common_edges(a, a_other)
+    edges_b, energy_b = common_edges(b, b_other)
+    kept = torch.rand(batch, side * side, generator=chance).argsort(1)[:, : int(side * side * keep)]  # (B, K)
+
+    def pick(values: Tensor) -> Tensor:
+        return values.gather(1, kept[..., None].expand(-1, -1, values.shape[-1]))
+
+    tokens_a = embed(model, _jittered(a, chance), block_mask(batch, side, chance), chance)
+    tokens_b = embed(model, _jittered(b, chance), None, chance)
+    out_a = encode(model, torch.cat([tokens_a.cls, pick(tokens_a.patches)], dim=1))
+    out_b = encode(model, torch.cat([tokens_b.cls, tokens_b.patches], dim=1))
+    cls_a, cls_b = (F.normalize(heads.cls(out[:, 0]), dim=-1) for out in (out_a, out_b))
+
+    there, inside = matched_positions(first, second, side)
+    inside, weight = inside.gather(1, kept), energy_a.gather(1, kept)
+    points = torch.multinomial(torch.where(inside, weight + 1e-4, 1e-9), recipe.points, generator=chance)  # (B, P)
+    valid = inside.gather(1, points)
+    cell = kept.gather(1, points)
+    here = out_a[:, 1:].gather(1, points[..., None].expand(-1, -1, WIDTH))[valid]  # (M, D)
+    spots = there.gather(1, cell[..., None].expand(-1, -1, 2))[:, :, None]
+    maps = out_b[:, 1:].mT.unflatten(2, (side, side))
+    found = F.grid_sample(maps, spots, align_corners=False, padding_mode="border")[..., 0].mT[valid]
+    patch_a, patch_b = (F.normalize(heads.patch(tokens), dim=-1) for tokens in (here, found))
+    image = torch.arange(batch)[:, None].expand_as(cell)[valid]
+    bias = dense_bias(image, cell[valid], side)
+
+    losses = {
+        "cls": info_nce(cls_a, cls_b, recipe.temperature),
+        "dense": info_nce(patch_a, patch_b, recipe.temperature, bias),
+        "edges": F.smooth_l1_loss(heads.edges(out_a[:, 1:]), pick(edges_a))
+        + F.smooth_l1_loss(heads.edges(out_b[:, 1:]), edges_b),
+        "look": F.mse_loss(heads.look(out_a[:, 0]), appearance(a, energy_a))
+        + F.mse_loss(heads.look(out_b[:, 0]), appearance(b, energy_b)),
+        "position": position_variance(out_b[:, 1:], tokens_b.positions),
+    }
+    if loop.progress >= recipe.cluster_from:
+        losses["cls_clusters"] = swapped_clusters(cls_a, cls_b, heads.cls_prototypes, heads.queue)
+        losses["patch_clusters"] = swapped_clusters(patch_a, patch_b, heads.patch_prototypes, None)
+    with torch.no_grad():
+        heads.queue.copy_(torch.cat([cls_b.detach(), heads.queue])[: len(heads.queue)])
+    return losses
+
+
+def _jittered(images: Tensor, chance: torch.Generator) -> Tensor:
+    return views.normalise(views.jitter(images, chance, 0.5), views.IMAGENET)
+
+
+def save_dino(loop: Loop, recipe: DinoRecipe) -> Path:
+    """Save the averaged weights and return their folder, in transformers' format."""
+    from transformers import BitImageProcessor
+
+    target = loop.folder / "model"
+    copy.deepcopy(loop.average).half().save_pretrained(target)  # type: ignore[operator]
+    processor = BitImageProcessor(
+        size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}, do_convert_rgb=True,
+        image_mean=list(views.IMAGENET[0]), image_std=list(views.IMAGENET[1]),
+    )  # fmt: skip
+    processor.save_pretrained(target)
+    record = {"recipe": asdict(recipe), "steps": loop.step, "minutes": round(loop.seconds / 60, 1)}
+    (target / "training.json").write_text(json.dumps(record, indent=1))
+    return target

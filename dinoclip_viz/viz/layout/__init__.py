@@ -1,0 +1,1 @@
+"""Images arranged: side by side, in grids, on contact sheets, above legends, as animations."""

@@ -1,0 +1,1 @@
+"""Vision-language models: images that answer questions, with boxes and masks."""
