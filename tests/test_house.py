@@ -188,7 +188,7 @@ def test_nothing_but_the_command_line_imports_the_app():
     assert {name for name, rooms in MAY_IMPORT.items() if "cli" in rooms} == {"__main__"}
 
 
-def test_images_and_the_drawn_world_stand_alone_and_tasks_never_draw():
+def test_images_and_the_playground_stand_alone_and_tasks_never_draw():
     assert MAY_IMPORT["viz"] == MAY_IMPORT["playground"] == set()
     assert not {"viz", "app", "cli"} & MAY_IMPORT["tasks"]
 

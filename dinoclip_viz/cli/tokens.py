@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", help="file or http(s) address")
     parser.add_argument("--out", required=True, type=image_file, metavar="FILE", help="image to write")
     parser.add_argument("--encoder", metavar="NAME", default="playground-dino", help="vision transformer (%(default)s)")
-    parser.add_argument("--beside", metavar="NAME", help="a second one, shown at the side, as one with registers")
+    parser.add_argument("--compare-with", metavar="NAME", help="a second one, shown at the side, as one with registers")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="longer side at which the image is encoded")
     parser.add_argument(
         "--attention", action="store_true", help="draw the last block's attention per head, and the rollout"
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.viz import enlarge, side_by_side, with_legend
 
     image = load_image(arguments.image, levels=arguments.levels)
-    names = [arguments.encoder, *([arguments.beside] if arguments.beside else [])]
+    names = [arguments.encoder, *([arguments.compare_with] if arguments.compare_with else [])]
     results, panels = [], []
     for name in names:
         seen = look_inside(load_encoder(name), [image], arguments.size, attention=arguments.attention)
@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> Answer:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(arguments.out)
     first = {"image": arguments.image, **results[0]}
-    second = {"beside": results[1]} if len(results) > 1 else {}
+    second = {"compared": results[1]} if len(results) > 1 else {}
     words = "\n\n".join(_words(result) for result in results)
     return Answer({**first, **second, "out": str(arguments.out)}, f"{words}\nwrote {arguments.out}")
 

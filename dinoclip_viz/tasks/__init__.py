@@ -1,1 +1,1 @@
-"""What can be asked of features: pure functions, tensors in, tensors or numbers out."""
+"""Tasks on features: pure functions, tensors in, tensors or numbers out."""

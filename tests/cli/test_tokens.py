@@ -56,11 +56,11 @@ def test_planted_tokens_are_told_with_their_places(dinoclip, scenes, planted, tm
 
 def test_two_models_stand_side_by_side_with_their_attention(dinoclip, scenes, with_registers, tmp_path):
     out = tmp_path / "both.png"
-    words = ["tokens", scenes[0], "--out", out, "--beside", with_registers, "--size", 84, "--attention"]
+    words = ["tokens", scenes[0], "--out", out, "--compare-with", with_registers, "--size", 84, "--attention"]
     done = dinoclip(*words, "--scale", "layer", "--json")
     assert (done.code, done.err) == (0, "")
-    assert done.json["beside"]["encoder"] == str(with_registers)
-    assert (done.json["beside"]["registers"], done.json["beside"]["grid"]) == (4, [6, 6])
+    assert done.json["compared"]["encoder"] == str(with_registers)
+    assert (done.json["compared"]["registers"], done.json["compared"]["grid"]) == (4, [6, 6])
     alone = dinoclip(*words[:4], "--size", 84, "--attention", "--json")
     assert alone.json["layers"] == done.json["layers"]
     told = dinoclip(*words).out

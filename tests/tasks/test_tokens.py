@@ -55,11 +55,11 @@ def plain_artefacts(norms):
     logs = [math.log(norm / middle) for norm in norms]
     spread = 1.4826 * sorted(abs(value) for value in logs)[(len(logs) - 1) // 2]
     found, below = [False] * len(norms), None
-    for place in sorted(range(len(norms)), key=lambda place: logs[place]):
-        far = logs[place] > max(math.log(RATIO), DEVIATIONS * spread)
-        if any(found) or (far and below is not None and logs[place] - below >= math.log(GAP)):
-            found[place] = True
-        below = logs[place]
+    for position in sorted(range(len(norms)), key=lambda position: logs[position]):
+        far = logs[position] > max(math.log(RATIO), DEVIATIONS * spread)
+        if any(found) or (far and below is not None and logs[position] - below >= math.log(GAP)):
+            found[position] = True
+        below = logs[position]
     return found
 
 
@@ -70,14 +70,14 @@ def features(patches, dense=None):
     return ImageFeatures(vectors, vectors, patches, boxes, boxes[:, 2:].long(), "some", dense=dense or {})
 
 
-def plant(encoder, places, columns, factor=10.0):
+def plant(encoder, positions, columns, factor=10.0):
     """A hook that makes these patch tokens of the last block ten times as long as the median one."""
     prefix = encoder.blocks.prefix
 
     def scale(_, __, output):
         tokens = output.clone()
         typical = output[:, prefix:].norm(dim=-1).median(dim=1).values  # (B,)
-        for row, column in places:
+        for row, column in positions:
             at = prefix + row * columns + column
             tokens[:, at] *= (factor * typical / output[:, at].norm(dim=-1))[:, None]
         return tokens
@@ -91,12 +91,12 @@ def test_planted_tokens_are_all_found_and_none_else(encoders, count):
     generator = torch.Generator().manual_seed(count)
     for encoder in encoders:
         columns = 12
-        places = [divmod(at, columns) for at in torch.randperm(144, generator=generator)[:count].tolist()]
-        handle = plant(encoder, places, columns)
+        positions = [divmod(at, columns) for at in torch.randperm(144, generator=generator)[:count].tolist()]
+        handle = plant(encoder, positions, columns)
         norms = look_inside(encoder, images, size=columns * encoder.patch, attention=False).norms[:, -1]
         handle.remove()
         expected = torch.zeros(2, 12, 12, dtype=torch.bool)
-        for row, column in places:
+        for row, column in positions:
             expected[:, row, column] = True
         assert torch.equal(artefact_tokens(norms), expected), encoder.name
 

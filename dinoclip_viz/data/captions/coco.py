@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, image_in, named, texts_in
-from dinoclip_viz.data.captions.rows import UTF8, read_json
+from dinoclip_viz.data.captions.rows import UTF8, name_with_split, read_json
 from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
 
 SPLITS = ("train", "restval", "val", "test")
@@ -100,7 +100,7 @@ class KarpathySource:
     @property
     def name(self) -> str:
         """The file's path, and the split."""
-        return shown(self.file) + (f" ({self.split})" if self.split else "")
+        return name_with_split(self.file, self.split)
 
     @property
     def count(self) -> int | None:

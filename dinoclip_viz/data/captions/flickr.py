@@ -9,7 +9,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
-from dinoclip_viz.data.captions.rows import NOT_UTF8, UTF8, is_utf8, lines_of
+from dinoclip_viz.data.captions.rows import NOT_UTF8, UTF8, is_utf8, lines_of, name_with_split
 from dinoclip_viz.data.locations import images_root, placed, shown
 
 TOKEN_FILES = ("Flickr8k.token.txt", "results_20130124.token", "Flickr8k.lemma.token.txt")
@@ -41,7 +41,7 @@ class FlickrSource:
     @property
     def name(self) -> str:
         """The token file's path, and the split."""
-        return shown(self.file) + (f" ({self.split})" if self.split else "")
+        return name_with_split(self.file, self.split)
 
     @property
     def count(self) -> int | None:

@@ -113,6 +113,16 @@ def _of_another_encoding(file: Path, encoding: str, error: UnicodeError) -> Sour
     return SourceError(f"{shown(file)}: not {encoding} text{where}; give the file's own encoding: --encoding NAME")
 
 
+def name_with_split(file: Path, split: str | None) -> str:
+    """What a source of captions is called: its file's path, and the split in brackets.
+
+    Examples:
+        >>> name_with_split(Path("dataset_coco.json"), "test")
+        'dataset_coco.json (test)'
+    """
+    return shown(file) + (f" ({split})" if split else "")
+
+
 def is_utf8(text: str) -> bool:
     """Whether a text that `lines_of` gave was UTF-8 in the file."""
     return _NOT_UTF8.search(text) is None

@@ -289,6 +289,8 @@ class PatchHead:
     def _check(self, features: ImageFeatures) -> None:
         self._check_fitted()
         same_space(self.space_, features.patch_space)
+        if self.cls:  # the encoder's own CLS, not what a projector makes of it
+            same_space(features.patch_space.removesuffix("/patches"), features.space)
 
 
 def _described(cls: type[PatchHead], about: Mapping[str, object]) -> PatchHead:

@@ -137,7 +137,7 @@ def _listed(
 def _ranks(
     queries: Rows, gallery: Rows, listed: Sequence[_Listed], chunk: int
 ) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Each query's cosines with its listed rows, and the number of other rows that are at least as close."""
+    """Each query's cosines with its listed rows, and the number of other rows that are at least as similar."""
     scores = [np.empty(len(rows), np.float32) for rows, _ in listed]
     for query, start, values in _products(queries, gallery, chunk):
         rows, _ = listed[query]

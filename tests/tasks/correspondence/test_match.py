@@ -95,16 +95,16 @@ def test_matches_come_best_first_from_images_as_from_features(encoder, cars):
 
 
 def test_chosen_pairs_are_spread_and_still_the_best_of_their_places():
-    places = torch.tensor([[8.0 * x, 8.0 * y] for y in range(8) for x in range(8)])
-    similarity = 0.9 - 0.002 * places.norm(dim=1)  # best in one corner
-    chosen, top = places[spread(places, similarity, 8)], places[similarity.topk(8).indices]
+    positions = torch.tensor([[8.0 * x, 8.0 * y] for y in range(8) for x in range(8)])
+    similarity = 0.9 - 0.002 * positions.norm(dim=1)  # best in one corner
+    chosen, top = positions[spread(positions, similarity, 8)], positions[similarity.topk(8).indices]
 
     def nearest(points):
         return (torch.cdist(points, points) + 1e6 * torch.eye(len(points))).min(1).values.mean()
 
     assert nearest(chosen) > 1.2 * nearest(top)
-    assert torch.equal(chosen[0], places[similarity.argmax()])
-    assert spread(places[:3], torch.tensor([0.1, 0.3, 0.2]), 8).tolist() == [1, 2, 0]
+    assert torch.equal(chosen[0], positions[similarity.argmax()])
+    assert spread(positions[:3], torch.tensor([0.1, 0.3, 0.2]), 8).tolist() == [1, 2, 0]
 
 
 def test_matches_stay_on_the_foreground_unless_all_patches_are_asked_for():
@@ -157,7 +157,7 @@ def test_a_second_peak_far_away_draws_no_point_off():
 
 
 def test_points_are_carried_to_where_their_patches_went():
-    """A grid that is shifted by two columns and one row; smooth, so that places between patches mean something."""
+    """A grid that is shifted by two columns and one row; smooth, so that positions between patches mean something."""
     rows, columns = torch.meshgrid(torch.linspace(0, 3, 12), torch.linspace(0, 3, 12), indexing="ij")
     waves = torch.stack([f(k * g) for g in (rows, columns) for k in (1, 2) for f in (torch.sin, torch.cos)], dim=-1)
     a, b = features_of(waves[:10, :10]), features_of(waves[1:11, 2:12])
@@ -185,8 +185,8 @@ def test_directions_of_position_are_those_of_an_empty_image_and_are_gone_from_th
     assert torch.allclose(directions @ directions.T, torch.eye(5), atol=1e-5)
     empty = encoder.encode([Image.new("RGB", (96, 96))], fit="whole").patches[0].reshape(-1, 128).double().numpy()
     values = np.linalg.svd(empty - empty.mean(0), compute_uv=False)
-    told = np.linalg.norm((empty - empty.mean(0)) @ directions.double().numpy().T)
-    assert told == pytest.approx(np.sqrt((values[:5] ** 2).sum()), rel=1e-4)  # no five others tell more
+    kept = np.linalg.norm((empty - empty.mean(0)) @ directions.double().numpy().T)
+    assert kept == pytest.approx(np.sqrt((values[:5] ** 2).sum()), rel=1e-4)  # no other five keep more
     cleaned = without_position(encoder, features, 5)
     assert (cleaned.patches @ directions.T).abs().max() < 1e-4
     assert torch.equal(cleaned.pooled, features.pooled)

@@ -1,4 +1,4 @@
-"""Masks as files, against a plain loop, COCO's own letters, and numbers by hand; prompts against a truth."""
+"""Masks as files, compared with a plain loop and the letters of COCO; prompts compared with the ground truth."""
 
 import json
 
@@ -144,24 +144,24 @@ def test_prompts_name_classes_by_any_synonym_and_background_words_name_none():
 
 
 def test_agreement_is_over_what_the_prompts_name():
-    truth = np.array([[0, 0, 1, 1], [2, -1, -1, -1]])  # a third class and background, which no prompt names
+    target = np.array([[0, 0, 1, 1], [2, -1, -1, -1]])  # a third class and background, which no prompt names
     labels = np.array([[0, 1, 1, 2], [0, 0, 0, 0]])  # the third prompt names nothing
     named = [0, 1, None]
-    table = named_confusion(labels, truth, named, ["a", "b", "c"], none=False)
+    table = named_confusion(labels, target, named, ["a", "b", "c"], none=False)
     assert (table.names, table.pixels) == (("a", "b"), 4)
     assert table.iou.tolist() == pytest.approx([1 / 2, 1 / 3])
 
 
 def test_where_places_may_be_none_of_these_the_others_count_as_one_more_class():
-    truth = np.array([[0, 0, 1, -1, -1, 2]])
+    target = np.array([[0, 0, 1, -1, -1, 2]])
     labels = np.array([[0, -1, 1, 2, 0, -1]])
-    table = named_confusion(labels, truth, [0, 1, None], ["a", "b", "c"], none=True)
+    table = named_confusion(labels, target, [0, 1, None], ["a", "b", "c"], none=True)
     assert table.names == ("a", "b", NONE_OF_THESE)
     assert table.iou.tolist() == pytest.approx([1 / 3, 1.0, 2 / 4])
 
 
 def test_two_prompts_with_one_class_are_one_and_none_named_is_no_figure():
-    truth = np.array([[4, 4, -1]])
-    assert named_confusion([[0, 1, 0]], truth, [4, 4], ["cat", "kitten"], none=False).miou == 1.0
-    assert ground_truth_of_named(truth, [4, 4]).tolist() == [[0, 0, -1]]
-    assert named_confusion([[0, 0, 0]], truth, [None], ["sky"], none=True) is None
+    target = np.array([[4, 4, -1]])
+    assert named_confusion([[0, 1, 0]], target, [4, 4], ["cat", "kitten"], none=False).miou == 1.0
+    assert ground_truth_of_named(target, [4, 4]).tolist() == [[0, 0, -1]]
+    assert named_confusion([[0, 0, 0]], target, [None], ["sky"], none=True) is None

@@ -63,9 +63,9 @@ def test_a_word_that_is_a_class_and_background_is_a_class():
 
 @pytest.mark.parametrize("lines", [[], [""], [" ; ", ";"]])
 def test_no_prompt_is_one_line(lines):
-    with pytest.raises(ValueError, match="found no prompts") as told:
+    with pytest.raises(ValueError, match="found no prompts") as error:
         Vocabulary.of(lines, ["sky"])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,17 @@ def test_maps_of_features_that_do_not_fit_are_refused(model, scenes):
 
 def test_level_tables_are_those_of_a_loop_over_levels():
     chance = np.random.default_rng(0)
-    truth, label = (torch.from_numpy(chance.integers(0, 4, 300)) for _ in range(2))
+    target, label = (torch.from_numpy(chance.integers(0, 4, 300)) for _ in range(2))
     score = torch.from_numpy(chance.random(300)).float()
     score[:3] = torch.tensor([0.25, 0.5, 0.75])  # on a level is not below it
     levels = (-1.0, 0.25, 0.5, 0.75, 2.0)
     tables = LevelTables(["a", "b", "c"], levels)
     for part in (slice(100), slice(100, 300)):
-        tables.add(truth[part], label[part], score[part])
+        tables.add(target[part], label[part], score[part])
     mious = []
     for number, level in enumerate(levels):
         given = [int(one) if value >= level else 0 for one, value in zip(label, score.tolist(), strict=True)]
-        expected = Confusion(["background", "a", "b", "c"]).add(np.array(given), truth)
+        expected = Confusion(["background", "a", "b", "c"]).add(np.array(given), target)
         assert torch.equal(tables.at(number).table, expected.table)
         mious.append(expected.miou)
     assert tables.best() == (int(np.argmax(mious)), pytest.approx(max(mious)))
@@ -263,8 +263,8 @@ def test_the_published_rule_asks_the_softmax_and_the_trained_layer(model, scenes
 
 def test_chance_is_what_labels_drawn_evenly_get():
     chance = np.random.default_rng(0)
-    truth = chance.choice(4, 400_000, p=[0.6, 0.3, 0.1, 0.0])
-    drawn = Confusion(4).add(chance.integers(0, 4, truth.size), truth)
+    target = chance.choice(4, 400_000, p=[0.6, 0.3, 0.1, 0.0])
+    drawn = Confusion(4).add(chance.integers(0, 4, target.size), target)
     assert chance_miou(drawn) == pytest.approx(drawn.miou, abs=2e-3)
 
 
@@ -277,9 +277,9 @@ def test_chance_is_what_labels_drawn_evenly_get():
     ],
 )
 def test_ground_truth_that_does_not_fit_is_one_line(model, images, words):
-    with pytest.raises(ValueError, match=words) as told:
+    with pytest.raises(ValueError, match=words) as error:
         measure_words(model, WordsTask(Vocabulary.of(["cat", "dog"])), images, methods=["maskclip"])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_tasks_and_methods_that_make_no_sense_are_refused(model, scenes):

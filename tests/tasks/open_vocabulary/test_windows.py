@@ -84,7 +84,7 @@ def test_windows_cover_every_place_and_end_with_the_image(model, words, image, m
 
 @pytest.mark.parametrize("grid", [(6, 6), (7, 7), (12, 12), (4, 4)])
 def test_methods_on_their_guide_s_grid_are_averaged_too(image, grid):
-    """Whatever the grid, the scores of a model that sees the place alone are the image of that place."""
+    """Whatever the grid, a model that sees only the position yields the image of that position."""
 
     class Places(ImageTextModel):
         """A model whose patches are their own colours, on a grid that is not the patches'."""
@@ -116,14 +116,14 @@ def test_every_kind_of_method_slides(model, image, method):
 
 
 def test_what_cannot_slide_is_refused(model, words, image):
-    for wrong, told in (
+    for wrong, message in (
         ({"stride": 40}, "stride is 40 pixels; expected a tenth of the window's 448 to the whole"),
         ({"stride": 500}, "stride is 500 pixels"),
         ({"window": 4, "stride": 4}, "a tile of 4 pixels"),
         ({"size": 5000}, "longer side of 5000 pixels"),
         ({"method": "none"}, "does not serve the heat-map method 'none'"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             window_scores(model, image, words, **{"method": "maskclip", **wrong})
     alone = replace(words, classes=3)
     assert window_scores(model, image.resize((3, 2)), alone, "maskclip").shape == (3, 2, 3)

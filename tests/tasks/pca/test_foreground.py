@@ -33,14 +33,14 @@ def planted():
 def test_one_click_on_each_side_finds_the_subject_in_both_images(planted):
     features, inside = planted
     mask = clicked_foreground(features, [(50, 36)], [(4, 4)]).mask(features)
-    share = (mask & inside).sum((1, 2)) / (mask | inside).sum((1, 2))
-    assert (share > 0.6).all()
+    iou = (mask & inside).sum((1, 2)) / (mask | inside).sum((1, 2))
+    assert (iou > 0.6).all()
 
 
 def test_more_clicks_find_it_better(planted):
     features, inside = planted
-    places = [(50, 36), (36, 28), (60, 44)], [(4, 4), (90, 70), (8, 70), (80, 10)]
-    mask = clicked_foreground(features, *places).mask(features)
+    positions = [(50, 36), (36, 28), (60, 44)], [(4, 4), (90, 70), (8, 70), (80, 10)]
+    mask = clicked_foreground(features, *positions).mask(features)
     assert ((mask & inside).sum() / (mask | inside).sum()) > 0.85
 
 
@@ -86,11 +86,11 @@ def test_clicks_on_a_drawn_object_find_it_in_another_image_of_its_kind():
     encoder = dv.load_encoder("playground-dino")
     scene = dv.playground.draw(1503, 1, 192, objects=1)[0]
     features = encoder.encode([scene.image], fit="whole")
-    truth = patch_labels((scene.mask > 0).astype(np.int64), features.grid, 2)[None].bool()
-    spots = [torch.nonzero(side[0])[:: max(1, int(side.sum()) // 4)][:4] * 8 + 4 for side in (truth, ~truth)]
-    clicks = [[(float(x), float(y)) for y, x in places.tolist()] for places in spots]
+    target = patch_labels((scene.mask > 0).astype(np.int64), features.grid, 2)[None].bool()
+    spots = [torch.nonzero(side[0])[:: max(1, int(side.sum()) // 4)][:4] * 8 + 4 for side in (target, ~target)]
+    clicks = [[(float(x), float(y)) for y, x in positions.tolist()] for positions in spots]
     mask = clicked_foreground(features, *clicks).mask(features)
-    assert (mask & truth).sum() / (mask | truth).sum() > 0.5
+    assert (mask & target).sum() / (mask | target).sum() > 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Segments of patches: planted groups come back, alike in all images, and as scikit-learn cuts them."""
+"""Segments of patches: planted groups are found, the same in all images, and as scikit-learn cuts them."""
 
 import sys
 
@@ -26,16 +26,16 @@ def planted(sizes=(6, 3, 2), images=2, seed=0):
     """Images of 11 columns in vertical bands of one direction each, and the bands' numbers (B, 9, 11)."""
     chance = torch.Generator().manual_seed(seed)
     centres = torch.linalg.qr(torch.randn(16, 16, generator=chance))[0][: len(sizes)] * 5
-    truth = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).expand(images, 9, 11)
-    return features_of(centres[truth] + 0.4 * torch.randn(images, 9, 11, 16, generator=chance)), truth
+    target = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)).expand(images, 9, 11)
+    return features_of(centres[target] + 0.4 * torch.randn(images, 9, 11, 16, generator=chance)), target
 
 
 @pytest.mark.parametrize("segment", [kmeans_segments, spectral_segments])
 def test_planted_bands_come_back_the_largest_first_and_alike_in_all_images(segment):
-    features, truth = planted()
-    assert torch.equal(segment(features, 3)[0], truth)
+    features, target = planted()
+    assert torch.equal(segment(features, 3)[0], target)
     apart = segment([features[0], features[1]], 3)
-    assert torch.equal(torch.cat(apart), truth)
+    assert torch.equal(torch.cat(apart), target)
 
 
 @pytest.mark.parametrize("segment", [kmeans_segments, spectral_segments])
@@ -77,17 +77,17 @@ def test_equal_patches_do_not_break_the_cut():
 
 
 def test_centres_that_were_fitted_serve_other_images():
-    features, truth = planted()
+    features, target = planted()
     clusters = PatchClusters(3).fit(features[0])
-    assert torch.equal(clusters.assign(features[1]), truth[:1])
+    assert torch.equal(clusters.assign(features[1]), target[:1])
     with pytest.raises(dv.SpaceError):
         clusters.assign(features_of(features.patches, "elsewhere"))
 
 
 def test_more_patches_than_fit_are_sampled(monkeypatch):
-    features, truth = planted(images=6)
+    features, target = planted(images=6)
     monkeypatch.setattr(module, "LARGEST_FIT", 100)
-    assert torch.equal(kmeans_segments(features, 3)[0], truth)
+    assert torch.equal(kmeans_segments(features, 3)[0], target)
 
 
 def test_a_graph_that_is_too_large_says_what_to_install(monkeypatch):
@@ -101,8 +101,8 @@ def test_a_graph_that_is_too_large_says_what_to_install(monkeypatch):
 def test_a_graph_that_is_too_large_is_sampled(monkeypatch):
     pytest.importorskip("ncut_pytorch")
     monkeypatch.setattr(module, "LARGEST_EXACT", 50)
-    features, truth = planted(images=4)
-    assert torch.equal(spectral_segments(features, 3)[0], truth)
+    features, target = planted(images=4)
+    assert torch.equal(spectral_segments(features, 3)[0], target)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_bad_use_is_one_line(call, reason):
 
 
 def subject():
-    """An image of 96 x 80 px whose middle holds two kinds of patches, six of one and three of the other."""
+    """An image of 96 x 80 px with two kinds of patches, six of one and three of the other."""
     patches = 0.1 * torch.randn(1, 10, 12, 8, generator=torch.Generator().manual_seed(0))
     patches[..., 0] += 5
     patches[0, 3:5, 4:7] = torch.tensor([-5.0, 4, 0, 0, 0, 0, 0, 0])

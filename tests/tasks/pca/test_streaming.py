@@ -27,7 +27,7 @@ def features_of(patches, space="somewhere"):
 
 
 def images(count=40, seed=0):
-    """Patches whose middle differs from their border."""
+    """Patches with a centre that differs from the border."""
     patches = torch.randn(count, 6, 7, 12, generator=torch.Generator().manual_seed(seed)) * torch.arange(12, 0, -1)
     patches[:, 2:4, 2:5] += 30 * torch.linspace(-1, 1, 12)
     return features_of(patches)

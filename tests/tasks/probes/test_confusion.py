@@ -9,10 +9,10 @@ import torch
 from dinoclip_viz.tasks.probes.confusion import NOTHING, Confusion
 
 
-def by_hand(predicted, truth, classes, ignore=255):
+def by_hand(predicted, target, classes, ignore=255):
     """IoU by class, mIoU, pixel accuracy and mean class accuracy, pixel by pixel."""
     both, given, there = ([0] * classes for _ in range(3))
-    for one, other in zip(predicted.ravel().tolist(), truth.ravel().tolist(), strict=True):
+    for one, other in zip(predicted.ravel().tolist(), target.ravel().tolist(), strict=True):
         if other == ignore:
             continue
         there[other] += 1
@@ -27,22 +27,22 @@ def by_hand(predicted, truth, classes, ignore=255):
 
 @pytest.fixture(scope="module")
 def images():
-    """Five images of four classes, the third of which the truth never has, and pixels without truth."""
+    """Five images of four classes, the third absent from the ground truth, and unknown pixels."""
     chance = np.random.default_rng(0)
-    truth = chance.choice([0, 1, 3, 255], size=(5, 9, 7), p=[0.5, 0.2, 0.2, 0.1])
-    predicted = np.where(chance.random((5, 9, 7)) < 0.6, np.where(truth == 255, 0, truth), chance.integers(0, 4))
+    target = chance.choice([0, 1, 3, 255], size=(5, 9, 7), p=[0.5, 0.2, 0.2, 0.1])
+    predicted = np.where(chance.random((5, 9, 7)) < 0.6, np.where(target == 255, 0, target), chance.integers(0, 4))
     predicted[:, 0, 0] = NOTHING
     predicted[:, 1, 1] = 2
-    return predicted, truth.astype(np.uint8)
+    return predicted, target.astype(np.uint8)
 
 
 def test_figures_are_those_of_a_loop_over_pixels(images):
-    predicted, truth = images
+    predicted, target = images
     table = Confusion(["a", "b", "c", "d"])
-    for one, known in zip(predicted, truth, strict=True):
+    for one, known in zip(predicted, target, strict=True):
         table.add(one, known)
-    iou, miou, accuracy, class_accuracy = by_hand(predicted, truth, 4)
-    assert table.pixels == int((truth != 255).sum())
+    iou, miou, accuracy, class_accuracy = by_hand(predicted, target, 4)
+    assert table.pixels == int((target != 255).sum())
     assert table.per_class() == pytest.approx({"abcd"[index]: value for index, value in iou.items()})
     assert "c" not in table.per_class() and math.isnan(table.iou[2])
     expected = {"miou": miou, "accuracy": accuracy, "class_accuracy": class_accuracy}
@@ -55,9 +55,9 @@ def test_a_class_that_only_the_prediction_has_does_not_enter_the_mean():
 
 
 def test_images_one_by_one_all_at_once_or_merged_give_one_table(images, tmp_path):
-    predicted, truth = images
-    whole = Confusion(4).add(predicted, truth)
-    halves = [Confusion(4).add(torch.from_numpy(predicted[part]), truth[part]) for part in (slice(2), slice(2, 5))]
+    predicted, target = images
+    whole = Confusion(4).add(predicted, target)
+    halves = [Confusion(4).add(torch.from_numpy(predicted[part]), target[part]) for part in (slice(2), slice(2, 5))]
     halves[0].save(tmp_path / "first.json")
     merged = Confusion.load(tmp_path / "first.json").merge(halves[1])
     assert torch.equal(merged.table, whole.table)
@@ -78,7 +78,7 @@ def test_saying_nothing_is_wrong_but_no_class_pays_for_it():
 
 
 @pytest.mark.parametrize(
-    ("predicted", "truth", "words"),
+    ("predicted", "target", "words"),
     [
         ([0, 4], [0, 1], "predicted contains the label 4; expected -1 to 3"),
         ([0, -2], [0, 1], "predicted contains the label -2"),
@@ -87,11 +87,11 @@ def test_saying_nothing_is_wrong_but_no_class_pays_for_it():
         ([0, 1], [0], "equal shapes"),
     ],
 )
-def test_labels_that_are_no_class_are_refused_in_one_line(predicted, truth, words):
+def test_labels_that_are_no_class_are_refused_in_one_line(predicted, target, words):
     table = Confusion(4)
-    with pytest.raises(ValueError, match=words) as told:
-        table.add(np.array(predicted), np.array(truth))
-    assert "\n" not in str(told.value)
+    with pytest.raises(ValueError, match=words) as error:
+        table.add(np.array(predicted), np.array(target))
+    assert "\n" not in str(error.value)
     assert table.pixels == 0
 
 

@@ -26,7 +26,7 @@ def quads(count, chance):
 def plain(gallery, queries, k):
     """Rows of the k nearest by the book: one query at a time, equal cosines in order of their rows."""
     scores = (F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T).tolist()
-    return [sorted(range(len(row)), key=lambda place: (-round(row[place], 9), place))[:k] for row in scores]
+    return [sorted(range(len(row)), key=lambda position: (-round(row[position], 9), position))[:k] for row in scores]
 
 
 def clouds(seed, gallery=1500, queries=600, classes=12, width=24, noise=1.6):
@@ -91,16 +91,16 @@ def test_several_k_in_one_pass_are_each_k_alone():
     gallery, labels, queries, target = clouds(2)
     together = knn_accuracy(gallery, labels, queries, target, (200, 10, 20, 100))
     assert list(together) == [10, 20, 100, 200] and len(set(together.values())) > 1
-    for k, share in together.items():
-        assert knn_accuracy(gallery, labels, queries, target, (k,)) == {k: share}
+    for k, fraction in together.items():
+        assert knn_accuracy(gallery, labels, queries, target, (k,)) == {k: fraction}
 
 
 def test_votes_by_hand():
     """Neighbours at cosines 1, .8 and .6; at temperature .2 they weigh 1, e^-1 and e^-2."""
     cosines, numbers = torch.tensor([[1.0, 0.8, 0.6]]), torch.tensor([[0, 1, 1]])
     heavy = math.exp(-1) + math.exp(-2)
-    shares = class_votes(cosines, numbers, 2, temperature=0.2)[0].tolist()
-    assert shares == pytest.approx([1 / (1 + heavy), heavy / (1 + heavy)])
+    fractions = class_votes(cosines, numbers, 2, temperature=0.2)[0].tolist()
+    assert fractions == pytest.approx([1 / (1 + heavy), heavy / (1 + heavy)])
     assert class_votes(cosines, numbers, 2, temperature=math.inf)[0].tolist() == pytest.approx([1 / 3, 2 / 3])
     gallery = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]])
     for temperature, chosen in ((0.2, "near"), (math.inf, "far")):
@@ -192,9 +192,9 @@ def test_the_vote_of_one_image_looks_past_those_without_a_label():
     assert found.labels == tuple(known[row] for row in expected)
     weights = torch.softmax(found.cosines.double() / 0.07, 0)
     torch.testing.assert_close(found.weights, weights)
-    for name, share in found.fractions.items():
+    for name, fraction in found.fractions.items():
         own = [row for row, label in enumerate(found.labels) if label == name]
-        assert share == pytest.approx(weights[own].sum().item())
+        assert fraction == pytest.approx(weights[own].sum().item())
     assert list(found.fractions.values()) == sorted(found.fractions.values(), reverse=True)
     with pytest.raises(ValueError, match="k is 99; expected 1 to 33, the number of labelled images of 300"):
         vote(queries[:1], gallery, known, k=99)

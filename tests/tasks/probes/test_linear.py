@@ -32,7 +32,7 @@ def clouds(seed=0, known=400, asked=300, classes=6, width=16, noise=2.0):
 
 
 def features(vectors, space="made", patch_space="made-patches"):
-    """ImageFeatures whose `mean` is `pooled` turned round."""
+    """ImageFeatures with `pooled` in reverse order as `mean`."""
     count = len(vectors)
     nothing = torch.zeros(count, 1, 1, vectors.shape[1])
     return ImageFeatures(

@@ -36,7 +36,7 @@ def features(patches, pooled=None, boxes=None, size=None, space="made"):
 
 
 @pytest.fixture(scope="module")
-def world():
+def labelled():
     """Patches that carry their class, with noise, and the class masks; images 0 to 11 to fit on, the rest to test."""
     chance = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (16, 5, 6), generator=chance)
@@ -47,21 +47,21 @@ def world():
     return patches, masks
 
 
-def batches(world, rows, space="made"):
-    patches, masks = world
+def batches(labelled, rows, space="made"):
+    patches, masks = labelled
     return [(features(patches[row : row + 1], space=space), [masks[row]]) for row in rows]
 
 
 @pytest.fixture(scope="module")
-def head(world):
-    return PatchHead(names=NAMES).fit(batches(world, range(12)), "made-encoder", 24)
+def head(labelled):
+    return PatchHead(names=NAMES).fit(batches(labelled, range(12)), "made-encoder", 24)
 
 
-def test_a_head_reaches_the_optimum_that_scikit_learn_finds(world, head):
+def test_a_head_reaches_the_optimum_that_scikit_learn_finds(labelled, head):
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    patches, masks = world
+    patches, masks = labelled
     labels = masks[:, ::4, ::4].reshape(16, -1)
     scaler = StandardScaler().fit(patches[:12].reshape(-1, 8))
     scaled = [scaler.transform(patches[part].reshape(-1, 8)) for part in (slice(12), slice(12, 16))]
@@ -74,26 +74,26 @@ def test_a_head_reaches_the_optimum_that_scikit_learn_finds(world, head):
     assert (found == solver.predict(scaled[1])).mean() > 0.96
 
 
-def test_standardisation_is_folded_into_the_weights(world, head):
-    patches = world[0]
+def test_standardisation_is_folded_into_the_weights(labelled, head):
+    patches = labelled[0]
     by_hand = patches[12:] @ head.weight_.T + head.bias_
     assert torch.equal(head.scores(features(patches[12:])), by_hand)
     assert torch.equal(head.patch_values(features(patches[12:])), by_hand.argmax(-1))
 
 
-def test_predictions_are_interpolated_logits_and_a_confusion_table_counts_their_pixels(world, head):
-    patches, masks = world
+def test_predictions_are_interpolated_logits_and_a_confusion_table_counts_their_pixels(labelled, head):
+    patches, masks = labelled
     maps = head.predict(features(patches[12:14]))
     logits = head.scores(features(patches[12:14])).permute(0, 3, 1, 2)
     expected = F.interpolate(logits, size=(20, 24), mode="bilinear", align_corners=False).argmax(1)
     assert torch.equal(torch.stack(maps), expected)
-    table = segmentation_confusion(head, batches(world, [12, 13]))
+    table = segmentation_confusion(head, batches(labelled, [12, 13]))
     assert table.accuracy == pytest.approx((expected.numpy() == masks[12:14]).mean())
     assert table.names == NAMES
 
 
-def test_a_box_puts_the_map_where_the_patches_were(head, world):
-    patches = world[0][12:13]
+def test_a_box_puts_the_map_where_the_patches_were(head, labelled):
+    patches = labelled[0][12:13]
     inside = features(patches, boxes=[[3.0, 2.0, 27.0, 22.0]], size=(32, 30))
     labels = head.predict(inside)[0]
     assert labels.shape == (30, 32)
@@ -101,8 +101,8 @@ def test_a_box_puts_the_map_where_the_patches_were(head, world):
     assert (labels[:2] == -1).all() and (labels[:, 27:] == -1).all()
 
 
-def test_a_fit_reads_the_labels_inside_the_box_alone(world):
-    patches, masks = world
+def test_a_fit_reads_the_labels_inside_the_box_alone(labelled):
+    patches, masks = labelled
     padded = [np.pad(mask, ((2, 8), (3, 5)), constant_values=1) for mask in masks[:12]]
     boxes = [[3.0, 2.0, 27.0, 22.0]] * 12
     moved = PatchHead(names=NAMES).fit([(features(patches[:12], boxes=boxes, size=(32, 30)), padded)])
@@ -125,8 +125,8 @@ def test_maps_do_not_depend_on_how_many_rows_are_made_at_once(monkeypatch):
     assert torch.allclose(whole[1], reference, atol=1e-5)
 
 
-def test_unknown_pixels_teach_nothing_and_other_labels_are_refused(world, head):
-    patches, masks = world
+def test_unknown_pixels_teach_nothing_and_other_labels_are_refused(labelled, head):
+    patches, masks = labelled
     half = [np.where(np.arange(24) < 12, mask, 255).astype(np.uint8) for mask in masks[:12]]
     known = PatchHead(names=NAMES).fit([(features(patches[:12]), half)])
     left = [(features(patches[:12, :, :3]), [mask[:, :12] for mask in masks[:12]])]
@@ -137,8 +137,8 @@ def test_unknown_pixels_teach_nothing_and_other_labels_are_refused(world, head):
             PatchHead(names=NAMES).fit([(features(patches[:1]), [np.full((20, 24), wrong, np.uint8)])])
 
 
-def test_patches_beyond_the_limit_go_to_a_file_and_give_the_same_head(world, head):
-    spilled = PatchHead(names=NAMES, recipe=HeadRecipe(memory=1000)).fit(batches(world, range(12)))
+def test_patches_beyond_the_limit_go_to_a_file_and_give_the_same_head(labelled, head):
+    spilled = PatchHead(names=NAMES, recipe=HeadRecipe(memory=1000)).fit(batches(labelled, range(12)))
     assert torch.equal(spilled.weight_, head.weight_) and torch.equal(spilled.bias_, head.bias_)
 
 
@@ -167,11 +167,11 @@ def test_the_pooled_vector_beside_each_patch_tells_what_patches_do_not():
     patches = torch.randn(20, 3, 3, 4, generator=chance)
     masks = [np.full((12, 12), int(kind), np.uint8) for kind in kinds]
     seen = features(patches, pooled)
-    alone, beside = (PatchHead(names=("a", "b"), cls=cls).fit([(seen, masks)]) for cls in (False, True))
+    alone, with_pooled = (PatchHead(names=("a", "b"), cls=cls).fit([(seen, masks)]) for cls in (False, True))
     expected = kinds[:, None, None].expand(20, 3, 3)
-    assert (beside.patch_values(seen) == expected).float().mean() == 1
+    assert (with_pooled.patch_values(seen) == expected).float().mean() == 1
     assert (alone.patch_values(seen) == expected).float().mean() < 0.8
-    assert beside.weight_.shape == (2, 6)
+    assert with_pooled.weight_.shape == (2, 6)
 
 
 @pytest.mark.parametrize(("bins", "spacing"), [(0, "uniform"), (32, "uniform"), (32, "log")])
@@ -200,11 +200,11 @@ def test_the_depth_of_a_patch_is_the_mean_of_its_known_pixels():
 
 def test_depth_errors_are_those_of_a_loop_and_leave_out_what_does_not_count():
     chance = np.random.default_rng(0)
-    truth = chance.uniform(0.5, 14, (3, 480, 640))
-    truth[chance.random(truth.shape) < 0.3] = 0
-    predicted = np.abs(truth + chance.normal(0, 1, truth.shape))
+    target = chance.uniform(0.5, 14, (3, 480, 640))
+    target[chance.random(target.shape) < 0.3] = 0
+    predicted = np.abs(target + chance.normal(0, 1, target.shape))
     errors, sums = DepthErrors(1e-3, 10, EIGEN_CROP), []
-    for guess, known in zip(predicted, truth, strict=True):
+    for guess, known in zip(predicted, target, strict=True):
         errors.add(guess, known)
         pairs = [
             (min(max(a, 1e-3), 10), b)
@@ -220,23 +220,23 @@ def test_depth_errors_are_those_of_a_loop_and_leave_out_what_does_not_count():
 
 
 def test_a_perfect_prediction_has_no_error_and_none_is_no_figure():
-    truth = np.array([[1.0, 5.0], [0.0, 40.0]])
-    assert DepthErrors(high=39.9).add(truth, truth).figures() == {"rmse": 0, "absrel": 0, "log10": 0, "delta1": 1}
+    target = np.array([[1.0, 5.0], [0.0, 40.0]])
+    assert DepthErrors(high=39.9).add(target, target).figures() == {"rmse": 0, "absrel": 0, "log10": 0, "delta1": 1}
     with pytest.raises(ValueError, match="check unit and range"):
-        DepthErrors(high=10).add(truth * 0, truth * 0).figures()
+        DepthErrors(high=10).add(target * 0, target * 0).figures()
     with pytest.raises(ValueError, match="equal shapes"):
-        DepthErrors().add(truth, truth[:1])
+        DepthErrors().add(target, target[:1])
     with pytest.raises(ValueError, match="low below high"):
         DepthErrors(5, 5)
 
 
 def test_maps_without_a_scale_are_aligned_by_least_squares_in_inverse_depth():
-    truth = np.random.default_rng(0).uniform(1, 9, (6, 7))
-    metres = aligned(7 / truth + 3, truth, torch.ones(6, 7, dtype=torch.bool))
-    np.testing.assert_allclose(metres.numpy(), truth, rtol=1e-4)
+    target = np.random.default_rng(0).uniform(1, 9, (6, 7))
+    metres = aligned(7 / target + 3, target, torch.ones(6, 7, dtype=torch.bool))
+    np.testing.assert_allclose(metres.numpy(), target, rtol=1e-4)
 
 
-def test_a_head_is_saved_as_one_small_file_with_what_it_is(tmp_path, world, head):
+def test_a_head_is_saved_as_one_small_file_with_what_it_is(tmp_path, labelled, head):
     head.figures = {"miou": 0.5}
     head.save(tmp_path / "head.safetensors")
     back = PatchHead.load(tmp_path / "head.safetensors", "made")
@@ -254,20 +254,20 @@ def test_a_head_is_saved_as_one_small_file_with_what_it_is(tmp_path, world, head
         "recipe",
     ):
         assert getattr(back, name) == getattr(head, name)
-    seen = features(world[0][12:])
+    seen = features(labelled[0][12:])
     assert (back.patch_values(seen) == head.patch_values(seen)).float().mean() > 0.99  # weights are kept as float16
     assert (tmp_path / "head.safetensors").stat().st_size < 2000
 
 
-def test_a_head_of_another_space_is_refused_in_one_line(tmp_path, world, head):
+def test_a_head_of_another_space_is_refused_in_one_line(tmp_path, labelled, head):
     head.save(tmp_path / "head.safetensors")
     with pytest.raises(dv.EncoderError, match="for the patches of 'made'; expected 'other'") as told:
         PatchHead.load(tmp_path / "head.safetensors", "other")
     assert "\n" not in str(told.value)
     with pytest.raises(dv.SpaceError):
-        head.predict(features(world[0][:1], space="other"))
+        head.predict(features(labelled[0][:1], space="other"))
     with pytest.raises(dv.SpaceError):
-        PatchHead(names=NAMES).fit(batches(world, [0]) + batches(world, [1], space="other"))
+        PatchHead(names=NAMES).fit(batches(labelled, [0]) + batches(labelled, [1], space="other"))
 
 
 def test_files_that_are_no_head_are_refused(tmp_path, head):
@@ -314,8 +314,8 @@ def test_settings_that_make_no_head_are_refused(wrong, words):
         PatchHead(**wrong)
 
 
-def test_an_unfitted_head_says_what_to_call(tmp_path, world):
-    for use in (lambda one: one.predict(features(world[0][:1])), lambda one: one.save(tmp_path / "x.safetensors")):
+def test_an_unfitted_head_says_what_to_call(tmp_path, labelled):
+    for use in (lambda one: one.predict(features(labelled[0][:1])), lambda one: one.save(tmp_path / "x.safetensors")):
         with pytest.raises(ValueError, match="not fitted; call fit"):
             use(PatchHead(names=NAMES))
 
@@ -324,10 +324,10 @@ def test_images_of_any_shape_are_encoded_beside_their_truth():
     encoder = dv.load_encoder("playground-dino")
     scenes = dv.playground.draw(2000, 3, 96)
     images = [scene.image.resize(size) for scene, size in zip(scenes, [(96, 96), (120, 80), (64, 90)], strict=True)]
-    truths = [np.zeros((one.height, one.width), np.uint8) for one in images]
-    found = list(encoded(encoder, zip(images, truths, strict=True), 64, batch=2))
+    targets = [np.zeros((one.height, one.width), np.uint8) for one in images]
+    found = list(encoded(encoder, zip(images, targets, strict=True), 64, batch=2))
     assert [one.grid for one, _ in found] == [(8, 8), (5, 8), (8, 6)]
-    assert [truth[0].shape for _, truth in found] == [(96, 96), (80, 120), (90, 64)]
+    assert [target[0].shape for _, target in found] == [(96, 96), (80, 120), (90, 64)]
     labels = PatchHead(names=("a", "b")).fit(found).predict(found[1][0])[0]
     assert labels.shape == (80, 120) and (labels == 0).all()
 
@@ -376,3 +376,19 @@ def test_genuine_heads_say_how_wide_their_encoder_is_and_apply_to_one():
             head.predict(wide)
         fitting = load_linear_head(REFERENCE / name, "dinov2-small")
         assert fitting.predict(wide)[0].shape == (16, 16)
+
+
+def test_a_head_with_cls_refuses_a_projected_vector_in_its_place():
+    from dataclasses import replace
+
+    import dinoclip_viz as dv
+    from dinoclip_viz import playground
+    from dinoclip_viz.encoders.errors import SpaceError
+    from dinoclip_viz.tasks.probes.head_files import heads_for
+
+    encoder = dv.load_encoder("playground-dino")
+    (head,) = (each for each in heads_for(encoder.patch_space).values() if each.cls)
+    features = encoder.encode(playground.draw(1092, 1, 96)[0].image, fit="whole")
+    head.predict(features)
+    with pytest.raises(SpaceError):
+        head.predict(replace(features, space="playground"))

@@ -79,10 +79,10 @@ def test_no_more_than_a_chunk_is_read_at_once():
 
 
 @pytest.mark.parametrize(
-    ("above", "chunk", "told"), [(1.0, 8, "above is 1.0"), (-2, 8, "above"), (0.9, 0, "chunk is 0")]
+    ("above", "chunk", "message"), [(1.0, 8, "above is 1.0"), (-2, 8, "above"), (0.9, 0, "chunk is 0")]
 )
-def test_what_cannot_be_used_is_told(above, chunk, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_used_is_told(above, chunk, message):
+    with pytest.raises(ValueError, match=message):
         near_duplicates(torch.eye(3), above, chunk)
 
 

@@ -11,23 +11,23 @@ from dinoclip_viz.tasks.retrieval.instances import average_precision, instance_r
 
 
 def plain(queries, gallery, relevant, right, ignored):
-    """The protocol a query at a time: rank, take the ignored out, walk down the ranking."""
+    """The protocol, query by query: rank, take the ignored out, walk down the ranking."""
     scores = (F.normalize(queries.double(), dim=1) @ F.normalize(gallery.double(), dim=1).T).float().tolist()
     figures = []
     for row, lists in zip(scores, relevant, strict=True):
-        answers = {place for name in right for place in lists.get(name, ())}
-        out = {place for name in ignored for place in lists.get(name, ())}
+        answers = {position for name in right for position in lists.get(name, ())}
+        out = {position for name in ignored for position in lists.get(name, ())}
         if not answers:
             continue
         ranked = sorted((p for p in range(len(row)) if p not in out), key=lambda p: (-row[p], p in answers))
         area, seen, recall = 0.0, 0, 1 / len(answers)
         precisions = {}
-        last = max(place for place, image in enumerate(ranked) if image in answers) + 1
-        for place, image in enumerate(ranked):
+        last = max(position for position, image in enumerate(ranked) if image in answers) + 1
+        for position, image in enumerate(ranked):
             if image in answers:
-                above = seen / place if place else 1.0
+                above = seen / position if position else 1.0
                 seen += 1
-                area += recall * (above + seen / (place + 1)) / 2
+                area += recall * (above + seen / (position + 1)) / 2
         for cut in (1, 5, 10):
             looked_at = min(last, cut)
             precisions[cut] = sum(image in answers for image in ranked[:looked_at]) / looked_at
@@ -35,7 +35,7 @@ def plain(queries, gallery, relevant, right, ignored):
     return [*np.mean(figures, axis=0), len(figures)] if figures else None
 
 
-def world(seed, queries=12, gallery=90, width=8):
+def collection(seed, queries=12, gallery=90, width=8):
     """Vectors with many exact ties, and lists that are sometimes empty."""
     chance = np.random.default_rng(seed)
     vectors = torch.from_numpy(chance.integers(-1, 2, (queries + gallery, width))).float()
@@ -52,7 +52,7 @@ def world(seed, queries=12, gallery=90, width=8):
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("chunk", [1, 17, 16384])
 def test_figures_equal_a_plain_rewrite_with_exact_ties(seed, chunk):
-    queries, gallery, relevant = world(seed)
+    queries, gallery, relevant = collection(seed)
     found = instance_retrieval(queries, gallery.numpy(), relevant, chunk)
     protocols = {
         "easy": (["easy"], ["hard", "junk"]),

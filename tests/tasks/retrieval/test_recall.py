@@ -14,7 +14,7 @@ from dinoclip_viz.tasks.retrieval.recall import found_instead, ranks, recall, su
 from dinoclip_viz.tasks.zero_shot.classify import cosines
 
 REFERENCE = Path(__file__).resolve().parents[3].parent / "shared" / "reference"
-genuine = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not beside the project")
+genuine = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not next to the project")
 
 
 def plain(images, texts, owners):
@@ -37,7 +37,7 @@ def quads(count, chance):
     return vectors
 
 
-def world(seed):
+def collection(seed):
     """Images with duplicates among them, 1 to many captions each in no order, half of them the image's own vector."""
     chance = torch.Generator().manual_seed(seed)
     count, more = (int(torch.randint(1, 60, (1,), generator=chance)) for _ in range(2))
@@ -56,7 +56,7 @@ def test_ranks_equal_a_plain_loop_with_exact_ties(monkeypatch, seed, at_once, pa
     monkeypatch.setattr(retrieval, "_IMAGES_AT_ONCE", at_once)
     monkeypatch.setattr(retrieval, "_PANEL", panel)
     monkeypatch.setattr(retrieval, "_KEPT", 4 * at_once * chunk * (seed % 3))  # none, one tile, two
-    images, texts, owners = world(seed)
+    images, texts, owners = collection(seed)
     to_texts, to_images = ranks(images, texts, owners, chunk)
     assert (to_texts.tolist(), to_images.tolist()) == plain(images, texts, owners.tolist())
 
@@ -83,7 +83,7 @@ def test_recall_equals_the_dense_computation():
 
 
 def test_tensors_arrays_and_shards_give_the_same(tmp_path):
-    images, texts, owners = world(3)
+    images, texts, owners = collection(3)
     halves = images.half().numpy(), texts.half().numpy()
     shards = []
     for name, vectors in zip(("images", "texts"), halves, strict=True):
@@ -97,7 +97,7 @@ def test_tensors_arrays_and_shards_give_the_same(tmp_path):
 
 
 def test_vectors_that_are_not_finite_are_counted_and_named():
-    images, texts, owners = world(4)
+    images, texts, owners = collection(4)
     texts[[0, -1], 2] = torch.nan
     with pytest.raises(ValueError, match=rf"2 of {len(texts)} rows of text_vectors .* row 0 first"):
         recall(images, texts, owners)
@@ -107,7 +107,7 @@ def test_vectors_that_are_not_finite_are_counted_and_named():
 
 
 @pytest.mark.parametrize(
-    ("images", "texts", "owners", "told"),
+    ("images", "texts", "owners", "message"),
     [
         (torch.eye(2), torch.eye(2), [0], "one per text"),
         (torch.eye(2), torch.eye(2), [0, 0], "at least once"),
@@ -117,8 +117,8 @@ def test_vectors_that_are_not_finite_are_counted_and_named():
         (torch.empty(0, 2), torch.empty(0, 2), [], "at least once"),
     ],
 )
-def test_ranks_refuse_what_does_not_fit(images, texts, owners, told):
-    with pytest.raises(ValueError, match=told):
+def test_ranks_refuse_what_does_not_fit(images, texts, owners, message):
+    with pytest.raises(ValueError, match=message):
         ranks(images, texts, owners)
     with pytest.raises(ValueError, match="chunk is 0"):
         ranks(images, texts, owners, chunk=0)
@@ -156,8 +156,8 @@ def test_genuine_texts_find_their_images():
     order = (folder / "order.txt").read_text().split()
     images = torch.from_numpy(np.load(folder / "image_embeddings.npy"))
     texts = torch.from_numpy(np.load(REFERENCE / "clip_vitb32_texts" / f"{NAMES[1]}.npy"))
-    told = json.loads((REFERENCE / "clip_vitb32_texts" / LVIS).read_text())
-    number = {row["name"]: row["id"] - 1 for row in told}
+    categories = json.loads((REFERENCE / "clip_vitb32_texts" / LVIS).read_text())
+    number = {row["name"]: row["id"] - 1 for row in categories}
     rows = [order.index("456_123"), order.index("389_535")]
     found = ranks(images[rows], texts[[number["cat"], number["street_sign"]]], [0, 1])
     assert [one.tolist() for one in found] == [[1, 1], [1, 1]]

@@ -91,7 +91,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("queries", "rows", "k", "chunk", "told"),
+    ("queries", "rows", "k", "chunk", "message"),
     [
         (vectors(1, 4), vectors(3, 4), 0, 8, "k is 0"),
         (vectors(1, 4), vectors(3, 4), 1, 0, "chunk is 0"),
@@ -102,8 +102,8 @@ def test_memory_does_not_grow_with_the_store(tmp_path):
         (torch.full((1, 4), float("inf")), vectors(3, 4), 1, 8, "queries has NaN"),
     ],
 )
-def test_what_cannot_be_searched_is_refused(queries, rows, k, chunk, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_searched_is_refused(queries, rows, k, chunk, message):
+    with pytest.raises(ValueError, match=message):
         search.nearest(queries, rows, k, chunk)
 
 

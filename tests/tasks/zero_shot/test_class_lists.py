@@ -28,7 +28,7 @@ def test_the_playgrounds_list_is_the_playgrounds():
     assert class_list("playground").names == CLASSES
 
 
-@pytest.mark.skipif(not METADATA.is_dir(), reason="the reference data is not beside the project")
+@pytest.mark.skipif(not METADATA.is_dir(), reason="the reference data is not next to the project")
 def test_imagenet_and_its_templates_are_as_published():
     published = json.loads((METADATA / "en_classnames.json").read_text())
     assert list(class_list("imagenet").names) == published["imagenet1k"]
@@ -64,9 +64,9 @@ def test_a_file_is_a_list(tmp_path):
     file = tmp_path / "classes.txt"
     file.write_text("ein Hund\n\n eine Katze \n")
     assert class_list(str(file)).names == ("ein Hund", "eine Katze")
-    for content, told in (("one\n", "has 1 classes"), ("a\nb\na\n", "repeats the classes a")):
+    for content, message in (("one\n", "has 1 classes"), ("a\nb\na\n", "repeats the classes a")):
         file.write_text(content)
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             class_list(str(file))
     file.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(ValueError, match="UTF-8"):
@@ -84,13 +84,13 @@ def test_templates_have_one_place_each():
 
 def test_accuracy_equals_topk_and_gives_ties_to_the_first():
     chance = torch.Generator().manual_seed(0)
-    scores, truth = torch.randn(200, 7, generator=chance), torch.randint(0, 6, (200,), generator=chance)
+    scores, target = torch.randn(200, 7, generator=chance), torch.randint(0, 6, (200,), generator=chance)
     for k in range(1, 8):
-        hits = (scores.topk(k).indices == truth[:, None]).any(1)
-        assert top_k_accuracy(scores, truth, k) == pytest.approx(hits.double().mean().item())
-        each = top_k_accuracy_by_class(scores, truth, k)
+        hits = (scores.topk(k).indices == target[:, None]).any(1)
+        assert top_k_accuracy(scores, target, k) == pytest.approx(hits.double().mean().item())
+        each = top_k_accuracy_by_class(scores, target, k)
         for number in range(6):
-            assert each[number].item() == pytest.approx(hits[truth == number].double().mean().item())
+            assert each[number].item() == pytest.approx(hits[target == number].double().mean().item())
         assert each[6].isnan()
     level = torch.zeros(4, 4)
     assert top_k_accuracy(level, torch.arange(4)) == 0.25
@@ -98,14 +98,14 @@ def test_accuracy_equals_topk_and_gives_ties_to_the_first():
 
 
 def test_accuracy_refuses_what_does_not_fit():
-    for scores, truth, k, told in (
+    for scores, target, k, message in (
         (torch.eye(3), torch.arange(2), 1, r"\(3, 3\) and \(2,\)"),
         (torch.empty(0, 3), torch.empty(0, dtype=torch.int64), 1, "B 1 or more"),
         (torch.eye(3), torch.tensor([0, 1, 3]), 1, "0 to 2"),
         (torch.eye(3), torch.arange(3), 4, "k is 4"),
     ):
-        with pytest.raises(ValueError, match=told):
-            top_k_accuracy(scores, truth, k)
+        with pytest.raises(ValueError, match=message):
+            top_k_accuracy(scores, target, k)
 
 
 def test_imagenet_is_known_by_the_names_that_hub_data_sets_give_it():
