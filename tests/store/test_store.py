@@ -1,5 +1,6 @@
 """Stores: what is written is what is read, whole or not at all."""
 
+import copy
 import json
 import os
 import signal
@@ -151,7 +152,7 @@ def test_no_store_says_how_to_make_one(tmp_path):
 
 
 def test_not_finite_features_are_refused(tmp_path):
-    encoder = dv.load_encoder("playground-dino")
+    encoder = copy.copy(dv.load_encoder("playground-dino"))  # the loaded one is shared while it is in use
     tower = encoder.tower
 
     def broken(pixels, grid, methods):
