@@ -49,7 +49,8 @@ def seconds_until_it_answers(command: str) -> float:
         tree.mkdir()
         archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
         subprocess.run(["tar", "-x"], cwd=tree, input=archive, check=True)
-        tools = os.pathsep.join(dict.fromkeys(str(Path(found).parent) for found in map(shutil.which, _tools()) if found))
+        found = [shutil.which(tool) for tool in ("uv", "python3")]
+        tools = os.pathsep.join(dict.fromkeys(str(Path(each).parent) for each in found if each))
         kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "UV_", "SSL_"))}
         port = free_port()
         begun = time.monotonic()
@@ -70,10 +71,6 @@ def seconds_until_it_answers(command: str) -> float:
             finally:
                 os.killpg(running.pid, signal.SIGTERM)
                 running.wait()
-
-
-def _tools() -> tuple[str, ...]:
-    return ("uv", "python3")
 
 
 def main() -> None:
