@@ -1,4 +1,4 @@
-"""The one interface of every data source: samples of image, captions and key, in an order that never changes."""
+"""The interface of every data source: samples with image, captions and key, in a fixed order."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from dinoclip_viz.images import ImageError, ImageLike, Levels, load_image
+from dinoclip_viz.images import ImageError, ImageLike, Levels, check_levels, load_image
 
 
 class SourceError(ValueError):
-    """A data source cannot be read; the one-line message states what came, what is expected and what to do."""
+    """A data source cannot be read; the message states in one line what was found, what is expected and what to do."""
 
 
 @runtime_checkable
 class ImageFile(Protocol):
-    """A function that makes an image from a file, and so can read it with levels."""
+    """A function that reads an image from a file, with or without levels."""
 
     def read(self, levels: Levels = None) -> Image.Image:
         """The RGB image."""
@@ -26,15 +26,15 @@ class ImageFile(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """One image with what is known of it; nothing is decoded before `load` is called, and it can be pickled.
+    """One image with its captions and label; it can be pickled, and nothing is decoded before `load`.
 
     Attributes:
-        key: names the sample within its source: a file's stem, a COCO id, a tar member's name.
-        image: where the image is, or a function that makes it.
-        captions: texts that describe it, none to many.
-        path: the image's path or address as a person would look for it; "" where it has none.
-        label: its class, where the source has classes.
-        levels: how the values of its file become black and white, as in `load_image`.
+        key: identifier within the source: a file's stem, a COCO id, a tar member's name.
+        image: a path, an address, bytes or another image, or a function that returns the image.
+        captions: zero or more.
+        path: the image's path or address for display, "" without one.
+        label: the name of its class, None without classes.
+        levels: the values shown as black and white, as in `load_image`.
     """
 
     key: str
@@ -44,39 +44,46 @@ class Sample:
     label: str | None = None
     levels: Levels = None
 
-    def load(self) -> Image.Image:
-        """The image, RGB.
+    def load(self, levels: Levels = None) -> Image.Image:
+        """The RGB image.
+
+        Functions without `read`, such as the playground's, draw 8-bit pixels and ignore the levels.
+
+        Args:
+            levels: the values shown as black and white; None for the sample's own.
 
         Raises:
-            ImageError: it is missing, broken or of no accepted kind.
+            ImageError: the image is missing, broken or of an unsupported format.
+            ValueError: the levels are invalid.
         """
+        levels = self.levels if levels is None else check_levels(levels)
         if isinstance(self.image, ImageFile):
-            return self.image.read(self.levels)
-        return self.image() if callable(self.image) else load_image(self.image, levels=self.levels)
+            return self.image.read(levels)
+        return self.image() if callable(self.image) else load_image(self.image, levels=levels)
 
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for the image of a sample that is known to be broken before it is opened.
+    """The image of a sample that is known to be unreadable; calling it raises the reason.
 
     Attributes:
-        reason: one line.
+        reason: the message of the error, one line.
     """
 
     reason: str
 
     def __call__(self) -> Image.Image:
-        """Raises the reason."""
+        """Raises an ImageError with the reason."""
         raise ImageError(self.reason)
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where images and captions come from.
+    """A source of images and captions.
 
     Attributes:
-        name: as a person would name it, such as "playground:2000:100" or a folder's path.
-        count: how many samples there are, where that is known beforehand.
+        name: such as "playground:2000:100" or the path of a folder.
+        count: the number of samples, None if it is unknown before reading.
     """
 
     @property
@@ -86,14 +93,14 @@ class Source(Protocol):
 
     @property
     def count(self) -> int | None:
-        """How many samples, None where it would have to be read to the end."""
+        """The number of samples, None if the source would have to be read to count them."""
         ...
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples from number `start` on, always in the same order; memory does not grow with their number.
+        """The samples from number `start` on, always in the same order, in constant memory.
 
-        A sample whose image is known to be broken comes all the same, with an `Unreadable` image: whoever loads it
-        gets an ImageError.
+        A sample whose image is known to be broken is included, with an `Unreadable` image: loading it raises an
+        ImageError.
 
         Raises:
             SourceError: the source as a whole cannot be read.

@@ -1,4 +1,4 @@
-"""Samples decoded ahead of their use, by threads or by processes, in order."""
+"""Samples decoded in order ahead of their use, by threads or processes."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from dinoclip_viz.data.base import Sample
 from dinoclip_viz.images import ImageError
 
 Decoded = tuple[Sample, Image.Image | str]
-"""A sample and its image, or the reason why it has none."""
+"""A sample with its image, or with the message of the error."""
 
 _THREADS = 2
-_TOGETHER = 8  # images that a process fetches at once
+_TOGETHER = 8  # images per task of a process
 
 
 @contextmanager
 def decoded(samples: Iterable[Sample], workers: int = 0, ahead: int = 64) -> Iterator[Iterator[Decoded]]:
-    """The samples in order, each with its image; within the `with`, the next ones are decoded meanwhile.
+    """An iterator over the samples and their images, in order; the next ones are decoded in the background.
 
     Args:
-        samples: any number; memory does not grow with it.
-        workers: processes that decode; 0 decodes in threads of this process.
-        ahead: images in memory that nobody has asked for yet.
+        samples: any number; memory is constant.
+        workers: number of decoding processes; 0 for threads of this process.
+        ahead: number of images decoded in advance.
 
     Raises:
         ValueError: `workers` is negative.
-        RuntimeError: a worker died, for want of memory perhaps.
+        RuntimeError: a worker process ended, for example because memory ran out.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; expected 0 or more")
@@ -64,7 +64,7 @@ def _in_order(samples: Iterator[Sample], pool: Executor, together: int, ahead: i
 
 
 def _end_with_parent() -> None:
-    """In a worker: end when the process that started it is gone, perhaps killed, and can no longer end it."""
+    """Ends this worker when its parent process is gone, even if the parent was killed."""
     parent = parent_process()
     if parent is None:
         return

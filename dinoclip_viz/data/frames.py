@@ -1,4 +1,4 @@
-"""The frames of an animated image or a video, one at a time, decoded as they are asked for."""
+"""The frames of an animated image or a video, decoded one at a time on demand."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from dinoclip_viz.data.locations import shown
 from dinoclip_viz.images import MAXIMUM_BYTES, MAXIMUM_PIXELS, ImageError, Levels, check_levels, load_image
 
 MOST_FRAMES = 300
-"""Frames that are given unless more are asked for."""
+"""The default limit on the number of frames."""
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv")
-"""How the names of videos end, in small letters."""
+"""The extensions of videos, in lower case."""
 
 _MOVING = {b"GIF8": "GIF", b"\x89PNG": "PNG", b"RIFF": "WEBP"}
 _INSTALL = 'pip install "dinoclip-viz[video]"'
-# Containers whose file is all there is to read: no playlists, which name other files and addresses.
+# Containers of a single file: no playlists, which refer to other files and addresses.
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,ogg,flv"
 _EXPECTED = "an animated GIF, WebP or PNG, or a video such as .mp4, .webm, .mov or .avi"
-_DEFAULT_SECONDS = 0.1  # of a frame without a duration, as in browsers
+_DEFAULT_SECONDS = 0.1  # duration of a frame that declares none, as in browsers
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame.
+    """One frame of an animated image or a video.
 
     Attributes:
         image: RGB, upright.
-        number: in the file, from 0.
-        seconds: when it begins, counted from the first frame's beginning.
+        number: its index in the file, from 0.
+        seconds: its start time, relative to the first frame.
     """
 
     image: Image.Image
@@ -46,33 +46,31 @@ class Frame:
 def frames(
     path: str | os.PathLike[str], most: int = MOST_FRAMES, every: int = 1, levels: Levels = None
 ) -> Iterator[Frame]:
-    """The frames of a file, in order; one is in memory at a time.
+    """The frames of a file in order; one is in memory at a time.
 
-    The content decides what the file is. An animated image is bound by the limits of `load_image`; of a video each
-    frame is, while its length on disk is not. An image that stands still is one frame. Videos need the extra `video`.
+    The type of the file is detected from its content. The limits of `load_image` apply to an animated image as a whole
+    and to each frame of a video. A still GIF, WebP or PNG has one frame. Videos need the extra `video`.
 
     Args:
         path: an animated GIF, WebP or PNG, or a video.
-        most: how many frames at most; the rest is not decoded.
-        every: 1 gives each frame, 2 every second one.
-        levels: as in `load_image`, for every frame.
+        most: maximum number of frames, 1 or more; the rest is not decoded.
+        every: step between frames: 1 for every frame, 2 for every second one.
+        levels: the values shown as black and white in every frame, as in `load_image`.
 
     Raises:
-        ImageError: the file is missing, broken, too large or of another kind, or PyAV is missing for a video.
-        ValueError: most or every is below 1.
+        ImageError: the file is missing, broken, too large or of an unsupported format, or it is a video and PyAV is not
+            installed.
+        ValueError: `most` or `every` is below 1, or the levels are invalid.
     """
     if most < 1 or every < 1:
         raise ValueError(f"most={most} and every={every}; expected 1 or more of both")
-    found = _frames(os.fspath(path), most, every)
-    if check_levels(levels) is None:
-        return found
-    return (replace(frame, image=load_image(frame.image, levels=levels)) for frame in found)
+    return _frames(os.fspath(path), most, every, check_levels(levels))
 
 
 def is_moving(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a video by its name, or an animated image of several frames by its content.
+    """Whether a file is a video, by its name, or an image of several frames, by its content.
 
-    A file that cannot be read is not; loading it raises the reason.
+    False for a file that cannot be read.
     """
     name = os.fspath(path)
     if is_video_name(name):
@@ -84,12 +82,12 @@ def is_moving(path: str | os.PathLike[str]) -> bool:
                 return False
         with Image.open(name, formats=[_kind(head) or "GIF"]) as image:
             return bool(getattr(image, "is_animated", False))
-    except Exception:  # Pillow's plugins raise whatever a broken file makes them stumble over
+    except Exception:  # Pillow's plugins raise errors of any type on broken files
         return False
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a file's name ends as a video's does.
+    """Whether a file name has the extension of a video.
 
     Examples:
         >>> [is_video_name(name) for name in ("walk.MP4", "walk.gif")]
@@ -98,18 +96,19 @@ def is_video_name(name: str) -> bool:
     return name.lower().endswith(VIDEO_SUFFIXES)
 
 
-def _frames(name: str, most: int, every: int) -> Iterator[Frame]:
+def _frames(name: str, most: int, every: int, levels: Levels) -> Iterator[Frame]:
     with open(_regular(name), "rb") as file:
         kind = _kind(file.read(16))
         if kind is None:
             file.seek(0)
-            yield from _of_video(file, name, most, every)
+            for frame in _of_video(file, name, most, every):
+                yield frame if levels is None else replace(frame, image=load_image(frame.image, levels=levels))
             return
-    yield from _of_image(name, kind, most, every)
+    yield from _of_image(name, kind, most, every, levels)
 
 
 def _regular(name: str) -> Path:
-    """The path of a regular file; pipes and devices are not even opened."""
+    """The path of a regular file; pipes and devices are not opened."""
     try:
         path = Path(name).expanduser()
         state = path.stat()
@@ -124,17 +123,20 @@ def _regular(name: str) -> Path:
 
 
 def _kind(head: bytes) -> str | None:
-    """What Pillow is to read, None for all else."""
+    """The format of an image that Pillow reads as frames, None for any other file."""
     if head.startswith(b"RIFF") and head[8:12] != b"WEBP":
         return None
     return next((kind for start, kind in _MOVING.items() if head.startswith(start)), None)
 
 
-def _of_image(name: str, kind: str, most: int, every: int) -> Iterator[Frame]:
+def _of_image(name: str, kind: str, most: int, every: int, levels: Levels) -> Iterator[Frame]:
     path = _regular(name)
-    load_image(path)  # its limits and its words: what it takes, is safe to open
+    first = load_image(path, levels=levels)  # checks the limits before Pillow reads every frame
     try:
         with Image.open(io.BytesIO(path.read_bytes()), formats=[kind]) as image:
+            if not getattr(image, "is_animated", False):
+                yield Frame(first, 0, 0.0)  # from the file, which may have 16 bits per channel
+                return
             seconds = 0.0
             for number in range(most * every):
                 try:
@@ -142,11 +144,11 @@ def _of_image(name: str, kind: str, most: int, every: int) -> Iterator[Frame]:
                 except EOFError:
                     return
                 if number % every == 0:
-                    yield Frame(load_image(image), number, seconds)
+                    yield Frame(load_image(image, levels=levels), number, seconds)
                 seconds += float(image.info.get("duration") or 1000 * _DEFAULT_SECONDS) / 1000
     except ImageError as error:
         raise ImageError(f"{shown(name)}: {error}") from error
-    except Exception as error:  # Pillow's plugins raise whatever a broken file makes them stumble over
+    except Exception as error:  # Pillow's plugins raise errors of any type on broken files
         raise ImageError(f"{shown(name)}: found a broken {kind} ({error}); expected {_EXPECTED}") from error
 
 
@@ -159,7 +161,7 @@ def _of_video(file: BinaryIO, name: str, most: int, every: int) -> Iterator[Fram
     try:
         with av.open(file, options=options) as container:
             if not container.streams.video:
-                raise ImageError(f"{shown(name)}: found no images in it, perhaps sound alone; expected {_EXPECTED}")
+                raise ImageError(f"{shown(name)}: found no video stream; expected {_EXPECTED}")
             stream = container.streams.video[0]
             _check_pixels(stream.codec_context.width, stream.codec_context.height, name)
             first: float | None = None
@@ -183,7 +185,7 @@ def _check_pixels(width: int, height: int, name: str) -> None:
 
 
 def _upright(frame: Any, name: str) -> Image.Image:
-    """The frame's pixels as RGB, turned as the camera was held."""
+    """The frame as RGB, rotated upright by its metadata."""
     _check_pixels(frame.width, frame.height, name)
     turn = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
     image: Image.Image = frame.to_image()

@@ -1,4 +1,4 @@
-"""Sources whose images are read with levels: which values become black and white."""
+"""Sources whose images are read with levels: the values shown as black and white."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ AnySource = TypeVar("AnySource")
 
 @dataclass(frozen=True)
 class LevelledSource:
-    """A source, of images, labels or pairs, whose samples are read with levels; everything else is the source's own.
+    """A source of images, labels or pairs, whose samples have levels; all else is delegated to the source.
 
     Attributes:
         source: the source.
-        levels: for all of its images, as in `load_image`.
+        levels: of all its images, as in `load_image`.
     """
 
     source: Any
     levels: Levels
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The source's samples from number `start` on, each with the levels."""
+        """The source's samples from number `start` on, with the levels."""
         return (replace(sample, levels=self.levels) for sample in self.source.samples(start))
 
     def pairs(self) -> Iterator[Any]:
-        """The source's pairs of images, each with the levels."""
+        """The source's pairs of images, with the levels."""
         for pair in self.source.pairs():
             both = (replace(sample, levels=self.levels) for sample in (pair.source, pair.target))
             yield replace(pair, **dict(zip(("source", "target"), both, strict=True)))
 
     def __getattr__(self, name: str) -> Any:
-        """What the source has under that name."""
+        """The source's attribute of that name."""
         if name.startswith("__") or name == "source":
             raise AttributeError(name)
         return getattr(self.source, name)
 
 
 def with_levels(source: AnySource, levels: Levels) -> AnySource:
-    """The source, its images read with levels; the source itself where there are none.
+    """The source with its images read at the levels; the source itself if `levels` is None.
 
     Args:
         source: any source of samples or pairs.

@@ -1,4 +1,4 @@
-"""Where the image that a list names lies: its address or file, its key, and the folder that such names start from."""
+"""The images that a list names: their files or addresses, their keys, and the folder that relative names start from."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif",
     ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
 )  # fmt: skip
-"""How the names of images that can be loaded end, in small letters."""
+"""The extensions of images that can be loaded, in lower case."""
 
-PLACES = (
+IMAGE_FOLDERS = (
     "",
     "images",
     "Images",
@@ -27,13 +27,13 @@ PLACES = (
     "train2014",
     "val2014",
 )
-"""Folders where published data sets keep their images, next to the list that names them."""
+"""Folders, next to a list, in which published data sets keep their images."""
 
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file's name ends as an image's does.
+    """Whether a file name has the extension of an image.
 
     Examples:
         >>> [is_image_name(name) for name in ("cat.JPG", "cat.txt", "jpg")]
@@ -53,7 +53,7 @@ def is_address(text: str) -> bool:
 
 
 def shown(text: str | os.PathLike[str]) -> str:
-    r"""A name on one printable line, whatever bytes the disk holds.
+    r"""A name as one printable line, with "?" for other characters.
 
     Examples:
         >>> shown("two\nlines")
@@ -64,7 +64,7 @@ def shown(text: str | os.PathLike[str]) -> str:
 
 
 def key_of_name(name: str) -> str:
-    """The name of an image when nothing else gives one: its path without the ending, or its address in full.
+    """The default key of an image: its path without the extension, or its full address.
 
     Examples:
         >>> key_of_name("images/cat.1.jpg"), key_of_name("https://a.org/cat.jpg")
@@ -73,8 +73,8 @@ def key_of_name(name: str) -> str:
     return shown(name if is_address(name) else os.path.splitext(name)[0])
 
 
-def placed(root: Path, name: str) -> tuple[str | Path, str]:
-    """What to load, and how a person would look for it.
+def located(root: Path, name: str) -> tuple[str | Path, str]:
+    """The file or address of an image, and its text for display.
 
     Args:
         root: folder that relative names start from.
@@ -87,9 +87,9 @@ def placed(root: Path, name: str) -> tuple[str | Path, str]:
 
 
 def found_in(root: Path, name: str) -> Path:
-    r"""The file of a name below a folder; where none has that very name, backslashes separate folders.
+    r"""The path of a name below a folder; backslashes separate folders, unless a file has exactly that name.
 
-    Lists that were written on Windows are so read on every system.
+    Lists written on Windows can thus be read on every system.
 
     Args:
         root: folder that relative names start from.
@@ -106,15 +106,15 @@ def found_in(root: Path, name: str) -> Path:
 
 
 def images_root(folder: Path, names: Iterable[str]) -> Path:
-    """The folder that names start from: the first of the usual folders that holds one of them, or else `folder`.
+    """The folder that names start from: the first usual folder that contains one of them, or `folder`.
 
     Args:
-        folder: where the list lies; looked at first, then the usual folders in it, then those next to it.
-        names: some of the paths that the list gives.
+        folder: the list's folder; searched first, then the usual folders in it, then those next to it.
+        names: some of the paths in the list.
     """
     local = [name for name in names if name and not is_address(name) and "\0" not in name]
-    for place in (*PLACES, *(f"../{place}" for place in PLACES)):
-        root = folder / place
-        if root.is_dir() and any(os.path.isfile(found_in(root, name)) for name in local):
+    for name in (*IMAGE_FOLDERS, *(f"../{name}" for name in IMAGE_FOLDERS)):
+        root = folder / name
+        if root.is_dir() and any(os.path.isfile(found_in(root, path)) for path in local):
             return root
     return folder

@@ -1,4 +1,4 @@
-"""From what a person types to the source that is meant."""
+"""The source that a name or path refers to."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dinoclip_viz.data.captions import tars
 from dinoclip_viz.data.captions.files import SUFFIXES, source_of_file
 from dinoclip_viz.data.captions.folders import FolderSource, caption_file
 from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
-from dinoclip_viz.data.captions.rows import UTF8, is_plain_utf8
 from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.data.playground import playground_of
+from dinoclip_viz.data.texts import UTF8, is_plain_utf8
 
 ACCEPTED = (
     "playground[:SEED:COUNT[:SIZE[:OBJECTS]]], hub:NAME[:CONFIG], a folder, "
@@ -24,18 +24,17 @@ ACCEPTED = (
 def open_source(
     text: str | os.PathLike[str], split: str | None = None, images: Path | None = None, encoding: str = UTF8
 ) -> Source:
-    """The source that a name or path stands for; its first sample is looked at, so that what is wrong shows at once.
+    """The source that a name or path refers to; its first sample is read, so that errors are raised at once.
 
     Args:
-        text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which stays
-            unread here; a folder of images, of tar shards, or as `datasets` writes it; a list of captions; tar
-            shards.
-        split: which part, where the source has parts: "train", "test", "train+restval".
-        images: folder that a list's images are in; by default a usual folder next to the list.
-        encoding: of a list of captions.
+        text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which is not
+            read here; a folder of images, of tar shards, or written by `datasets`; a list of captions; tar shards.
+        split: one or more splits of the source: "train", "test", "train+restval"; None for all.
+        images: folder of a list's images; None for a usual folder next to the list.
+        encoding: text encoding of a list of captions, of text files next to images, of the captions in tar shards.
 
     Raises:
-        SourceError: nothing of that name is there, it cannot be read, or it has no splits or list for the options.
+        SourceError: the source does not exist, cannot be read, or does not have one of the options.
 
     Examples:
         >>> open_source("playground:2000:3").count
@@ -53,10 +52,10 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
     if images is not None and not images.is_dir():
         raise SourceError(f"{shown(images)}: no such folder; expected the folder of the images")
     if name == "playground" or name.startswith("playground:"):
-        _refuse(name, split, images)
+        _refuse(name, split, images, encoding)
         return playground_of(name)
     if name.startswith("hub:"):
-        _refuse(name, None, images)
+        _refuse(name, None, images, encoding)
         return hub_of(name, split)
     try:
         path = Path(name).expanduser()
@@ -69,7 +68,7 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
         return _of_folder(path, split, images, encoding)
     if name.lower().endswith(tars.SUFFIXES) and (is_file or "{" in name or glob.has_magic(name)):
         _refuse(name, split, images)
-        return tars.tars_of(str(path))
+        return tars.tars_of(str(path), encoding)
     if is_file and path.suffix.lower() in SUFFIXES:
         return source_of_file(path, images, split, encoding)
     if is_file and is_image_name(path.name):
@@ -79,7 +78,7 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
 
 
 def _of_folder(folder: Path, split: str | None, images: Path | None, encoding: str) -> Source:
-    """What a folder holds: captions, shards, a stored data set, or images."""
+    """The source of a folder: captions, shards, a stored data set, or images."""
     captions = caption_file(folder)
     if captions is not None:
         if split is None and images is None:
@@ -92,8 +91,9 @@ def _of_folder(folder: Path, split: str | None, images: Path | None, encoding: s
         raise SourceError(f"{shown(folder)}: cannot be read ({error.strerror}); expected {ACCEPTED}") from error
     if tars.tars_in(folder) and not any(map(is_image_name, inside)):
         _refuse(shown(folder), split, None)
-        return tars.tars_of(str(folder))
+        return tars.tars_of(str(folder), encoding)
     if is_stored_data_set(folder):
+        _refuse(shown(folder), None, None, encoding)
         return HubSource(str(folder), split=split)
     if split is None:
         return FolderSource(folder, encoding)
@@ -104,9 +104,11 @@ def _of_folder(folder: Path, split: str | None, images: Path | None, encoding: s
     return _of_folder(part, None, None, encoding)
 
 
-def _refuse(name: str, split: str | None, images: Path | None) -> None:
-    """Options that the source has no use for."""
+def _refuse(name: str, split: str | None, images: Path | None, encoding: str = UTF8) -> None:
+    """Raises a SourceError for an option that the source does not have."""
     if split is not None:
         raise SourceError(f"{shown(name)}: has no splits; omit split {shown(split)}")
     if images is not None:
-        raise SourceError(f"{shown(name)}: takes no folder of images; images is for lists of captions")
+        raise SourceError(f"{shown(name)}: has no folder of images; images is for lists of captions")
+    if not is_plain_utf8(encoding):
+        raise SourceError(f"{shown(name)}: has no text files; omit encoding {encoding}")

@@ -1,4 +1,4 @@
-"""The playground as a source: scenes are drawn when they are loaded, their captions are known without drawing."""
+"""The playground as a source: scenes are drawn when they are loaded, captions are known without drawing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _FORM = "playground, or playground:SEED:COUNT[:SIZE[:OBJECTS]] in whole numbers,
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """The image of one scene, drawn when it is called.
+    """The image of one scene, drawn when called; its pixels have 8 bits and need no levels.
 
     Attributes:
         seed: the playground's seed, 0 or more.
-        index: number of the scene, 0 or more.
+        index: the scene's index, 0 or more.
         size: side in pixels.
-        objects: objects in it, 1 to 8; None is 1 to 4 by chance.
+        objects: number of objects, 1 to 8; None for 1 to 4 at random.
     """
 
     seed: int
@@ -32,23 +32,23 @@ class DrawnImage:
     objects: int | None = None
 
     def __call__(self) -> Image.Image:
-        """The RGB image, the same as `dinoclip_viz.playground.stream` draws."""
+        """The RGB image, identical to that of `dinoclip_viz.playground.stream`."""
         layout, look = sample(self.seed, self.index, self.objects)
         return render(layout, look, self.size)[0]
 
 
 @dataclass(frozen=True)
 class PlaygroundSource:
-    """Scenes of the playground with their captions; the label is what a scene's only object is.
+    """Scenes of the playground with their captions; the label of a single-object scene is the class of its object.
 
     Attributes:
-        seed: 0 or more; below 1000 are those that the embedded models were trained on.
-        count: how many scenes.
+        seed: 0 or more; the embedded models were trained on seeds below 1000.
+        count: number of scenes.
         size: side in pixels, 16 to 2048.
-        objects: objects a scene, 1 to 8; None is 1 to 4 by chance.
+        objects: number of objects per scene, 1 to 8; None for 1 to 4 at random.
 
     Raises:
-        SourceError: one of them is out of its range.
+        SourceError: a value is out of its range.
 
     Examples:
         >>> first = next(PlaygroundSource(seed=2000, count=3, objects=1).samples())
@@ -62,7 +62,7 @@ class PlaygroundSource:
     objects: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the ranges as the playground does; nothing is drawn."""
+        """Checks the ranges; nothing is drawn."""
         try:
             stream(self.seed, self.count, self.size, self.objects)
         except ValueError as error:
@@ -70,12 +70,12 @@ class PlaygroundSource:
 
     @property
     def name(self) -> str:
-        """How `open_source` calls it."""
+        """The name for `open_source`."""
         size = f":{self.size}" if self.size != 96 or self.objects else ""
         return f"playground:{self.seed}:{self.count}{size}" + (f":{self.objects}" if self.objects else "")
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The scenes from number `start` on; those before are not made."""
+        """The scenes from number `start` on; those before are not generated."""
         if start < 0:
             raise ValueError(f"start is {start}; expected 0 or more")
         return (self._sample(index) for index in range(start, self.count))
@@ -89,10 +89,10 @@ class PlaygroundSource:
 
 
 def playground_of(text: str) -> PlaygroundSource:
-    """The source that a name of the form playground:SEED:COUNT[:SIZE[:OBJECTS]] stands for.
+    """The source of a name of the form playground:SEED:COUNT[:SIZE[:OBJECTS]].
 
     Raises:
-        SourceError: the name is of another form, or a number is out of its range.
+        SourceError: the name has another form, or a number is out of its range.
 
     Examples:
         >>> playground_of("playground:7:20").count

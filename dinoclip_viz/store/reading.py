@@ -1,4 +1,4 @@
-"""Opening a store: what is on disk, checked against what was asked for."""
+"""Opening a store and checking it against what is expected."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FeatureStore:
-    """The features of one encoder over one data source, read from disk where they are touched.
+    """The features of one encoder over one data source, read from disk on access.
 
     Attributes:
         path: its folder.
         settings: what made the features.
         pooled: (N, D) float16.
-        mean: (N, D') float16; None where the store has none (clip-retrieval's has not).
-        patches: (N, H, W, D') float16; None where they were not kept.
-        dense: (N, H, W, D) float16, a CLIP's patches by MaskCLIP's path, in the space of its texts; None without.
-        texts: (T, E) float16 captions; None where they were not encoded.
-        text_to_image: (T,) which row each caption describes; None where there are no captions.
-        checksums: file -> sha256, as the manifest has them.
+        mean: (N, D') float16; None in a folder of clip-retrieval.
+        patches: (N, H, W, D') float16; None if they were not stored.
+        dense: (N, H, W, D) float16, a CLIP's patches by MaskCLIP's path, in the space of its texts; None if not stored.
+        texts: (T, E) float16 captions; None if they were not encoded.
+        text_to_image: (T,) index of the row that each caption describes; None without captions.
+        checksums: file -> SHA-256, from the manifest.
     """
 
     path: Path
@@ -50,25 +50,25 @@ class FeatureStore:
 
         Args:
             path: a store, a folder of stores, or a folder that clip-retrieval wrote.
-            encoder: the encoder that is expected; picks one of several.
-            size: the image size in pixels that is expected.
+            encoder: the expected encoder; selects one of several stores.
+            size: the expected image size in pixels.
 
         Raises:
-            StoreError: there is no store, it is not finished or damaged, or it is not of this encoder or size.
+            StoreError: the store does not exist, is unfinished or damaged, or has another encoder or size.
         """
         folder = Path(path).expanduser()
         if not (folder / MANIFEST).is_file() and (folder / "img_emb").is_dir() and not (folder / "shards").is_dir():
             return _open_foreign(folder, encoder)
-        stores = [place for place in store_folders(folder) if encoder is None or _names(place, encoder)]
+        stores = [store for store in store_folders(folder) if encoder is None or _is_of(store, encoder)]
         if not stores:
             raise StoreError(_missing(folder, encoder))
         if len(stores) > 1:
-            names = ", ".join(place.name for place in stores)
-            raise StoreError(f"{folder} holds {len(stores)} stores: {names}; name one, such as {stores[0]}")
+            names = ", ".join(store.name for store in stores)
+            raise StoreError(f"{folder} holds {len(stores)} stores: {names}; give the path of one, such as {stores[0]}")
         store = _open(stores[0])
         if size is not None and size != store.settings.size:
             raise StoreError(
-                f"{store.path} holds images encoded at {store.settings.size} px, but {size} px were asked for; "
+                f"{store.path} holds images encoded at {store.settings.size} px, but {size} px are expected; "
                 "embed the source again at that size"
             )
         return store
@@ -109,7 +109,7 @@ class FeatureStore:
         return [str(text) for text in table["caption"].to_pylist()]
 
     def check(self) -> None:
-        """Nothing, if every file agrees with the manifest.
+        """Checks every file against its checksum in the manifest.
 
         Raises:
             StoreError: a file is missing or differs.
@@ -121,10 +121,10 @@ class FeatureStore:
                 raise StoreError(f"{file} {state}; the store is damaged: delete it and embed the source again")
 
     def check_finite(self) -> None:
-        """Nothing, if every vector is finite.
+        """Checks that every vector is finite.
 
         Raises:
-            StoreError: some are NaN or infinite; the message counts them and names the first.
+            StoreError: a vector is NaN or infinite; the message has the count and the first row.
         """
         for name, array in (("pooled", self.pooled), ("mean", self.mean), ("texts", self.texts)):
             bad, start = [], 0
@@ -140,36 +140,36 @@ class FeatureStore:
 
 
 def store_folders(path: str | Path) -> list[Path]:
-    """The folders of the stores at a path: itself, or those directly in it, in order of their names."""
+    """The folders of the stores at a path: the path itself, or its direct subfolders, sorted by name."""
     folder = Path(path).expanduser()
     if _is_store(folder):
         return [folder]
-    return sorted(place for place in folder.iterdir() if _is_store(place)) if folder.is_dir() else []
+    return sorted(store for store in folder.iterdir() if _is_store(store)) if folder.is_dir() else []
 
 
 def _is_store(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and (folder / "img_emb").is_dir()
 
 
-def _names(folder: Path, encoder: str) -> bool:
+def _is_of(folder: Path, encoder: str) -> bool:
     settings, _ = read_settings(folder)
     return encoder in (settings.encoder, settings.space, folder.name)
 
 
 def _missing(folder: Path, encoder: str | None) -> str:
-    held = [read_settings(place)[0].encoder for place in store_folders(folder)]
+    held = [read_settings(store)[0].encoder for store in store_folders(folder)]
     if held:
-        return f"{folder} holds features of {', '.join(held)}, but {encoder} was asked for; embed the source with it"
+        return f"{folder} holds features of {', '.join(held)}; expected {encoder}: embed the source with it"
     if not folder.is_dir():
-        return f"there is no folder {folder}; expected a store: `dinoclip embed SOURCE --out {folder}` makes one"
-    return f"{folder} holds no store (no {MANIFEST}); `dinoclip embed SOURCE --out STORE` makes one"
+        return f"there is no folder {folder}; expected a store: create it with `dinoclip embed SOURCE --out {folder}`"
+    return f"{folder} holds no store (no {MANIFEST}); create one with `dinoclip embed SOURCE --out STORE`"
 
 
 def _open(folder: Path) -> FeatureStore:
     settings, manifest = read_settings(folder)
     shards = manifest.get("shards")
     if not manifest.get("complete") or not isinstance(shards, int):
-        raise StoreError(f"{folder} is not finished; run the same `dinoclip embed` again and it goes on")
+        raise StoreError(f"{folder} is not finished; run the same `dinoclip embed` again to resume")
     kinds = ["img_emb", "mean_emb"]
     kinds += ["patch_emb"] if settings.patches else []
     kinds += ["dense_emb"] if settings.patches and (folder / "dense_emb").is_dir() else []
@@ -186,7 +186,7 @@ def _open(folder: Path) -> FeatureStore:
     counted = manifest.get("images")
     if len(arrays["img_emb"]) != counted:
         found = len(arrays["img_emb"])
-        raise StoreError(f"{folder} holds {found} images where its manifest counts {counted}; embed it again")
+        raise StoreError(f"{folder} holds {found} images, but its manifest has {counted}; embed the source again")
     checksums = manifest.get("checksums")
     return FeatureStore(
         folder,
@@ -202,14 +202,14 @@ def _open(folder: Path) -> FeatureStore:
 
 
 def _open_foreign(folder: Path, encoder: str | None) -> FeatureStore:
-    """A folder that clip-retrieval wrote: img_emb, text_emb and metadata, at most one caption per image."""
+    """The store in a folder of clip-retrieval: img_emb, text_emb and metadata, at most one caption per image."""
     images = Sharded(shard_files(folder, "img_emb"))
     files = shard_files(folder, "text_emb")
     texts = Sharded(files) if files else None
     if not len(images):
         raise StoreError(f"{folder / 'img_emb'} holds no vectors; expected img_emb_0.npy")
     if texts is not None and len(texts) != len(images):
-        raise StoreError(f"{folder} holds {len(images)} images and {len(texts)} texts; expected one text an image")
+        raise StoreError(f"{folder} holds {len(images)} images and {len(texts)} texts; expected one text per image")
     name = encoder or folder.name
     width = images.shape[1]
     settings = StoreSettings(

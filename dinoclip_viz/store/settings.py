@@ -1,4 +1,4 @@
-"""The description of a store: the settings in its manifest, its files' names and checksums."""
+"""The settings in a store's manifest, and the names and checksums of its files."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 MANIFEST = "manifest.json"
 FORMAT = 1
 
 
 class StoreError(ValueError):
-    """A store is missing, cut short, damaged or not what was asked for; the one-line message states what to do."""
+    """A store is missing, unfinished, damaged or not the expected one; the message states in one line what to do."""
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What made the features of a store; two stores with equal settings hold equal features.
+    """The settings that a store's features depend on; stores with equal settings have equal features.
 
     Attributes:
-        encoder: its name as it was given.
+        encoder: its name, as given by the user.
         space: the space of `pooled`.
         patch_space: the space of `mean` and `patches`.
-        dimension: D of `pooled`; patch_dimension: D of `mean` and `patches`.
-        revision: the hub's commit, where the encoder came from the hub.
-        processor: what resizes and normalises the images: "pil" or "torchvision".
-        dtype: how the encoder computed.
+        dimension: D of `pooled`.
+        patch_dimension: D' of `mean` and `patches`.
+        revision: the commit of an encoder from the hub, None for others.
+        processor: backend of resizing and normalisation: "pil" or "torchvision".
+        dtype: the encoder's data type.
         size: side of the square crop in pixels.
-        patches: "" without them, "full", or "R x C", the smaller grid that they were averaged to.
+        patches: "" without patches, "full", or "R x C", the smaller grid of their averages.
         source: the name of the data source.
-        texts: the model whose text tower encoded the captions, "" without; text_space: their space.
-        text_dimension: E of the captions, 0 without.
-        shard_size: samples of the source a shard.
+        texts: the model whose text tower encoded the captions, "" without captions.
+        text_space: the space of the captions, likewise.
+        text_dimension: E of the captions, 0 without captions.
+        shard_size: number of samples per shard.
         versions: library -> version.
-        levels: the values of images that became black and white, "" for the whole range.
+        levels: the values shown as black and white, "" for the whole range.
     """
 
     encoder: str
@@ -56,8 +59,16 @@ class StoreSettings:
     versions: Mapping[str, str]
     levels: str = ""
 
+    @property
+    def image_levels(self) -> tuple[float, float] | Literal["auto"] | None:
+        """`levels` as `load_image` accepts them."""
+        if self.levels in ("", "auto"):
+            return "auto" if self.levels else None
+        low, high = self.levels.split(",")
+        return float(low), float(high)
+
     def difference(self, other: StoreSettings) -> str:
-        """What differs, "" where nothing does; versions of libraries are not compared."""
+        """The settings that differ, "" if none does; versions of libraries are not compared."""
         mine, theirs = asdict(self), asdict(other)
         return ", ".join(
             f"{name} {mine[name]!r} and {theirs[name]!r}"
@@ -67,7 +78,7 @@ class StoreSettings:
 
 
 def slug(name: str) -> str:
-    """An encoder's name as a folder's name.
+    """The folder name for an encoder.
 
     Examples:
         >>> slug("facebook/dinov2-small"), slug("./my models/clip/")
@@ -78,13 +89,13 @@ def slug(name: str) -> str:
 
 
 def sha256(file: Path) -> str:
-    """The file's checksum in hexadecimal digits."""
+    """The SHA-256 checksum of a file, in hexadecimal digits."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def read_settings(folder: Path) -> tuple[StoreSettings, dict[str, object]]:
-    """The settings in a store's manifest, and the manifest whole.
+    """The settings in a store's manifest, and the whole manifest.
 
     Raises:
         StoreError: the manifest cannot be read.
@@ -94,14 +105,14 @@ def read_settings(folder: Path) -> tuple[StoreSettings, dict[str, object]]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         return StoreSettings(**manifest["settings"]), manifest
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file} is no manifest of a store ({error}); embed the source again") from error
+        raise StoreError(f"{file} is not the manifest of a store ({error}); embed the source again") from error
 
 
 def shard_files(folder: Path, kind: str, suffix: str = "npy") -> list[Path]:
-    """`kind`'s shards in order of their numbers: img_emb/img_emb_0.npy, img_emb/img_emb_1.npy, ...
+    """The shards of a kind in numerical order: img_emb/img_emb_0.npy, img_emb/img_emb_1.npy, ...
 
     Raises:
-        StoreError: a name has no number.
+        StoreError: a file name has no number.
     """
     found = list((folder / kind).glob(f"{kind}_*.{suffix}"))
     try:

@@ -1,4 +1,4 @@
-"""Rows of many files as one array."""
+"""The rows of several files as one array."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dinoclip_viz.store.settings import StoreError
 
 
 class Sharded:
-    """Rows of many `.npy` files as one array that is read where it is touched.
+    """The rows of several `.npy` files as one array, read on access.
 
-    It is indexed along its first axis, by a number, a slice or an array of numbers (as numpy does), and turns into a
-    numpy array whole by `numpy.asarray`.
+    It is indexed along its first axis by an integer, a slice or an array of integers, as in numpy. `numpy.asarray`
+    reads it into memory.
 
     Args:
-        files: the shards in order, their shapes equal but for the first axis.
+        files: the shards in order, with equal shapes except for the first axis.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -39,12 +39,12 @@ class Sharded:
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows, on disk as in memory."""
+        """The size of all rows in bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class Sharded:
             yield from part
 
     def chunks(self, rows: int) -> Iterator[NDArray[np.generic]]:
-        """All rows, at most so many at a time."""
+        """All rows, in parts of at most `rows` rows."""
         for start in range(0, len(self), rows):
             yield self._run(start, min(start + rows, len(self)))
 
@@ -101,7 +101,7 @@ class Sharded:
         order = np.argsort(numbers, kind="stable")
         ordered = numbers[order]
         edges = np.searchsorted(ordered, self._starts)
-        for shard in np.flatnonzero(np.diff(edges)).tolist():  # a pass over the shards that are touched, not the rows
+        for shard in np.flatnonzero(np.diff(edges)).tolist():  # one pass per shard that is read, not per row
             here = slice(edges[shard], edges[shard + 1])
             out[order[here]] = self._maps[shard][ordered[here] - self._starts[shard]]
         return out.reshape(*rows.shape, *self.shape[1:])

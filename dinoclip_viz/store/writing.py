@@ -1,4 +1,4 @@
-"""Writing a store: a shard at a time, each whole or not at all, so that a run that was stopped can go on."""
+"""Writing a store shard by shard, each one atomically, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Arrays = Mapping[str, NDArray[np.float16]]
-"""Kind of file, such as "img_emb" -> its rows."""
+"""Kind of file, such as "img_emb" -> rows."""
 
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A row of the metadata: one image, `width` x `height` pixels, in the order of the vectors."""
+    """A row of the metadata: one image of `width` x `height` pixels."""
 
     key: str
     image_path: str
@@ -37,7 +37,7 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class FailedRow:
-    """An image that could not be read, and why."""
+    """An image that could not be read, and the reason."""
 
     key: str
     image_path: str
@@ -46,14 +46,14 @@ class FailedRow:
 
 @dataclass(frozen=True)
 class Shard:
-    """The features of some samples of a source.
+    """The features of consecutive samples of a source.
 
     Attributes:
         rows: the n images that could be read.
-        failed: the others.
+        failed: the images that could not be read.
         arrays: for each encoder, kind of file -> (n, ...) float16.
-        captions: (t, E) float16, or None where captions are not encoded.
-        owners: (t,) which of the n rows each caption describes.
+        captions: (t, E) float16; None if captions are not encoded.
+        owners: (t,) index, below n, of the row that each caption describes.
     """
 
     rows: Sequence[ImageRow]
@@ -64,17 +64,17 @@ class Shard:
 
 
 def prepare(folder: Path, settings: StoreSettings) -> bool:
-    """Whether the folder already holds the finished store; if not, it is made ready for writing.
+    """Prepares a folder for writing; returns whether it already holds the finished store.
 
     Raises:
-        StoreError: it holds something else.
+        StoreError: the folder holds something else.
     """
     if (folder / MANIFEST).is_file():
         found, manifest = read_settings(folder)
         difference = found.difference(settings)
         if difference:
             raise StoreError(
-                f"{folder} holds a store of something else (there and asked for: {difference}); choose another folder"
+                f"{folder} holds a store with other settings (stored and expected: {difference}); choose another folder"
             )
         if manifest.get("complete"):
             return True
@@ -88,7 +88,7 @@ def prepare(folder: Path, settings: StoreSettings) -> bool:
 
 
 def first_missing(folders: Sequence[Path]) -> int:
-    """The number of the first shard that is not yet whole in all of the stores."""
+    """The number of the first shard that is not yet complete in all stores."""
     number = 0
     while all(_record(folder, number).is_file() for folder in folders):
         number += 1
@@ -96,7 +96,7 @@ def first_missing(folders: Sequence[Path]) -> int:
 
 
 def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: float) -> None:
-    """Put a shard into the stores; its record comes last. What they share is written once and linked."""
+    """Writes a shard into the stores, its record last; common files are written once and linked."""
     shared: dict[str, Callable[[BinaryIO], object]] = {
         f"metadata/metadata_{number}.parquet": lambda file: _write_metadata(file, shard.rows),
         f"failed/failed_{number}.parquet": lambda file: _write_failed(file, shard.failed),
@@ -124,7 +124,7 @@ def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: flo
 
 
 def finish(folder: Path, settings: StoreSettings) -> None:
-    """Join the shards' records into `text_to_image.npy` and the manifest: the store is then whole."""
+    """Completes a store: joins the records of its shards into `text_to_image.npy` and the manifest."""
     records: list[dict[str, Any]] = []
     while _record(folder, len(records)).is_file():
         records.append(json.loads(_record(folder, len(records)).read_text(encoding="utf-8")))
@@ -158,7 +158,7 @@ def _write_metadata(file: BinaryIO, rows: Sequence[ImageRow]) -> None:
     columns = {
         "key": pa.array([row.key for row in rows], text),
         "image_path": pa.array([row.image_path for row in rows], text),
-        "caption": pa.array([said[0] if said else "" for said in captions], text),
+        "caption": pa.array([texts[0] if texts else "" for texts in captions], text),
         "captions": pa.array(captions, pa.list_(text)),
         "label": pa.array([row.label for row in rows], text),
         "width": pa.array([row.width for row in rows], count),
@@ -190,7 +190,7 @@ def _put_json(file: Path, value: object) -> None:
 
 
 def _put(file: Path, write: Callable[[BinaryIO], object]) -> None:
-    """The file, whole or not at all: written aside, flushed to the disk, renamed."""
+    """Writes a file atomically: under another name, flushed to disk, then renamed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".tmp")
     with aside.open("wb") as opened:
@@ -201,7 +201,7 @@ def _put(file: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """The same file under a second name; a copy where the file system has no links."""
+    """Links a file under a second name; copies it if the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(target.name + ".tmp")
     aside.unlink(missing_ok=True)

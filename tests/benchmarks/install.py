@@ -8,6 +8,7 @@ A copy of the committed tree, an empty home, and of the environment only PATH an
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -69,7 +70,8 @@ def seconds_until_it_answers(command: str) -> float:
                     time.sleep(0.5)
                 raise SystemExit(f"{command}: no answer within {LONGEST:g} s")
             finally:
-                os.killpg(running.pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                    os.killpg(running.pid, signal.SIGTERM)
                 running.wait()
 
 

@@ -76,5 +76,6 @@ def test_levels_reach_the_images_of_sources_and_belong_to_a_store(dinoclip, twel
     deep, plain = (FeatureStore.open(twelve / f"{name}-store") for name in ("deep", "plain"))
     assert close(deep.pooled[:], plain.pooled[:])
     assert (deep.settings.levels, plain.settings.levels) == ("0, 4080", "")
+    assert (deep.settings.image_levels, plain.settings.image_levels) == ((0, 4080), None)
     again = dinoclip("embed", str(twelve / "deep"), "--out", str(twelve / "deep-store"), "--levels", "auto")
     assert again.code == 2 and "levels" in again.err

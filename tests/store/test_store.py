@@ -87,21 +87,21 @@ def test_a_clips_store_keeps_the_patches_that_live_with_its_texts(both):
 
 
 def test_a_folder_of_several_stores_asks_which(both):
-    with pytest.raises(StoreError, match=r"holds 2 stores: playground-clip, playground-dino; name one"):
+    with pytest.raises(StoreError, match=r"holds 2 stores: playground-clip, playground-dino; give the path of one"):
         FeatureStore.open(both[0])
     assert [folder.name for folder in store_folders(both[0])] == ["playground-clip", "playground-dino"]
 
 
 def test_a_store_of_another_encoder_or_size_is_refused_by_both_names(both):
     path = both[0] / "playground-dino"
-    with pytest.raises(StoreError, match=r"holds features of playground-dino, but openai/clip was asked for"):
+    with pytest.raises(StoreError, match=r"holds features of playground-dino; expected openai/clip"):
         FeatureStore.open(path, "openai/clip")
-    with pytest.raises(StoreError, match=r"encoded at 96 px, but 224 px were asked for"):
+    with pytest.raises(StoreError, match=r"encoded at 96 px, but 224 px are expected"):
         FeatureStore.open(path, size=224)
 
 
 def test_embedding_something_else_into_a_store_is_refused(both):
-    with pytest.raises(StoreError, match=r"holds a store of something else .*source 'few' and 'other'"):
+    with pytest.raises(StoreError, match=r"holds a store with other settings .*source 'few' and 'other'"):
         embed(Few(10, (3,), "other"), PAIR, both[0], texts="playground-clip", shard_size=4, patches="full")
 
 

@@ -88,7 +88,7 @@ def tiles(store: FeatureStore, found: Sequence[search.Hit]) -> list[tuple[Image.
     made = []
     for hit in found:
         try:
-            image = reopen(store.settings.source, hit.key, hit.image_path)
+            image = reopen(store.settings.source, hit.key, hit.image_path, levels=store.settings.image_levels)
             image.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
             tile = viz.enlarge(image, TILE, smooth=True)
         except ValueError:  # moved, on another machine, or not downloaded

@@ -191,7 +191,8 @@ def compare_stores(
     def image_of(row: int) -> Image.Image | str:
         key = str(keys[rows[row]])
         try:
-            return reopen(target.settings.source, key, str(paths[rows[row]] or "") if paths is not None else "")
+            path = str(paths[rows[row]] or "") if paths is not None else ""
+            return reopen(target.settings.source, key, path, levels=target.settings.image_levels)
         except ValueError:
             return key
 

@@ -154,7 +154,7 @@ def _draw(store: FeatureStore, found: list[Hit], out: Path) -> None:
     images: list[Image.Image | str] = []
     for hit in found:
         try:
-            image = reopen(store.settings.source, hit.key, hit.image_path)
+            image = reopen(store.settings.source, hit.key, hit.image_path, levels=store.settings.image_levels)
             image.thumbnail((320, 320))
             images.append(image)
         except ValueError:  # a grey tile stands for it

@@ -1,4 +1,4 @@
-"""COCO's caption annotations, and Karpathy's splits of COCO, Flickr8k and Flickr30k."""
+"""COCO's caption annotations and Karpathy's splits of COCO, Flickr8k and Flickr30k."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pathlib import Path
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, image_in, named, texts_in
-from dinoclip_viz.data.captions.rows import UTF8, name_with_split, read_json
-from dinoclip_viz.data.locations import images_root, key_of_name, placed, shown
+from dinoclip_viz.data.captions.splits import check_splits, name_with_split, splits_in
+from dinoclip_viz.data.locations import found_in, images_root, key_of_name, located, shown
+from dinoclip_viz.data.texts import UTF8, read_json
 
 SPLITS = ("train", "restval", "val", "test")
-"""Karpathy's splits in the order in which they come; COCO's train and restval are trained on together."""
+"""Karpathy's splits in the order of the samples; COCO's training set is train and restval together."""
 
-_PEEK = 20  # images that are looked for to find their folder
+_PEEK = 20  # images used to find their folder
 
 
 @dataclass(frozen=True)
 class CocoSource:
-    """The images of a COCO annotation file with their captions, in its order; the file is read whole.
+    """The images of a COCO annotation file with their captions, in the file's order; it is read into memory.
 
     Attributes:
         file: `captions_val2017.json` or another of its layout.
         images: folder of the images; by default the first of the usual folders next to the file.
+        encoding: of the file.
     """
 
     file: Path
@@ -34,19 +36,19 @@ class CocoSource:
 
     @property
     def name(self) -> str:
-        """The annotation file's path."""
+        """The path of the annotation file."""
         return shown(self.file)
 
     @property
     def count(self) -> int | None:
-        """How many samples; the file is read for it."""
+        """The number of samples; the file is read to count them."""
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the order of `images`; captions of images that it omits come last, unreadable.
+        """The samples in the order of `images`; unlisted images with captions come last, unreadable.
 
         Raises:
-            SourceError: the file cannot be read, or holds no captions of COCO's layout.
+            SourceError: the file cannot be read, or has no captions in COCO's layout.
         """
         return islice(self._samples(), start, None)
 
@@ -62,14 +64,14 @@ class CocoSource:
                 reason = f"{self.name}, image {number}: no file_name; expected the image's path"
                 yield Sample(identity or f"{self.file.name}:{number}", Unreadable(reason), texts)
                 continue
-            image, path = placed(root, file_name)
+            image, path = located(root, file_name)
             yield Sample(shown(identity) or key_of_name(file_name), image, texts, path)
         for identity, left in captions.items():
             reason = f"{self.name}: captions of image {shown(identity)}, which `images` does not list"
             yield Sample(shown(identity), Unreadable(reason), tuple(left))
 
     def _captions(self, parsed: Mapping[str, object]) -> dict[str, list[str]]:
-        """The captions by the image's id."""
+        """The captions of each image id."""
         annotations = parsed.get("annotations", [])
         rows = [row for row in annotations if isinstance(row, Mapping)] if isinstance(annotations, list) else []
         captions: dict[str, list[str]] = {}
@@ -84,12 +86,13 @@ class CocoSource:
 
 @dataclass(frozen=True)
 class KarpathySource:
-    """The images of `dataset_coco.json`, `dataset_flickr8k.json` or `dataset_flickr30k.json`; it is read whole.
+    """The images of `dataset_coco.json`, `dataset_flickr8k.json` or `dataset_flickr30k.json`, read into memory.
 
     Attributes:
         file: the .json file.
         images: folder of the images, or of COCO's `train2014` and `val2014`; by default a usual folder.
-        split: train, restval, val, test, or several joined by "+"; None is all of them, in this order.
+        split: train, restval, val, test, or several joined by "+"; None for all, in this order.
+        encoding: of the file.
     """
 
     file: Path
@@ -99,19 +102,19 @@ class KarpathySource:
 
     @property
     def name(self) -> str:
-        """The file's path, and the split."""
+        """The path of the file, and the split."""
         return name_with_split(self.file, self.split)
 
     @property
     def count(self) -> int | None:
-        """How many samples; the file is read for it."""
+        """The number of samples; the file is read to count them."""
         return sum(1 for _ in self.samples())
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples split by split, within each in the file's order.
+        """The samples, split by split, each split in the file's order.
 
         Raises:
-            SourceError: the file cannot be read, is not of this layout, or has no such split.
+            SourceError: the file cannot be read, has another layout, or has no such split.
         """
         return islice(self._samples(), start, None)
 
@@ -121,12 +124,10 @@ class KarpathySource:
         for row in images:
             by_split.setdefault(str(row.get("split", "")), []).append(row)
         known = [*(name for name in SPLITS if name in by_split), *(name for name in by_split if name not in SPLITS)]
-        wanted = list(dict.fromkeys(self.split.split("+"))) if self.split else known
-        if unknown := [name for name in wanted if name not in by_split]:
-            asked, there = shown(", ".join(unknown)), shown(", ".join(known))
-            raise SourceError(f"{shown(self.file)}: no split {asked}; its splits: {there}, or several joined by '+'")
+        wanted = splits_in(self.split) if self.split else known
+        check_splits(self.file, wanted, known)
         rows = [row for name in wanted for row in by_split[name]]
-        root, with_folder = self._places(rows[:_PEEK])
+        root, with_folder = self._layout(rows[:_PEEK])
         for number, row in enumerate(rows, start=1):
             key = next((str(row[name]) for name in ("cocoid", "imgid", "filename") if name in row), f"{number}")
             name, captions = _path(row, with_folder), captions_in(named(row))
@@ -134,33 +135,33 @@ class KarpathySource:
                 reason = f"{self.name}, image {number}: no filename; expected the image's name"
                 yield Sample(shown(key), Unreadable(reason), captions)
                 continue
-            image, path = placed(root, name)
+            image, path = located(root, name)
             yield Sample(shown(key), image, captions, path)
 
-    def _places(self, rows: Sequence[Mapping[str, object]]) -> tuple[Path, bool]:
-        """The folder that paths start from, and whether `filepath` (COCO's val2014) is a folder in it."""
+    def _layout(self, rows: Sequence[Mapping[str, object]]) -> tuple[Path, bool]:
+        """The folder that paths start from, and whether `filepath` (such as COCO's val2014) is a folder in it."""
         with_folder, without = ([_path(row, folder) for row in rows] for folder in (True, False))
         root = self.images or images_root(self.file.parent, with_folder)
-        if any((root / name).is_file() for name in with_folder if name):
+        if any(found_in(root, name).is_file() for name in with_folder if name):
             return root, True
         flat = self.images or images_root(self.file.parent, without)
-        found = any((flat / name).is_file() for name in without if name)
+        found = any(found_in(flat, name).is_file() for name in without if name)
         return (flat, False) if found else (root, True)
 
 
 def is_coco(parsed: object) -> bool:
-    """Whether a JSON file is laid out as COCO's annotations."""
+    """Whether parsed JSON has the layout of COCO's annotations."""
     return isinstance(parsed, Mapping) and isinstance(parsed.get("images"), list) and not is_karpathy(parsed)
 
 
 def is_karpathy(parsed: object) -> bool:
-    """Whether a JSON file is laid out as Karpathy's splits."""
+    """Whether parsed JSON has the layout of Karpathy's splits."""
     rows = parsed.get("images") if isinstance(parsed, Mapping) else None
     return isinstance(rows, list) and any(isinstance(row, Mapping) and "sentences" in row for row in rows[:_PEEK])
 
 
 def _path(row: Mapping[str, object], with_folder: bool) -> str:
-    """An image's path in Karpathy's layout, "" where it has none."""
+    """The path of an image in Karpathy's layout, "" without one."""
     name, folder = row.get("filename"), row.get("filepath")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         return ""
@@ -168,7 +169,7 @@ def _path(row: Mapping[str, object], with_folder: bool) -> str:
 
 
 def _images(file: Path, encoding: str) -> tuple[list[Mapping[str, object]], Mapping[str, object]]:
-    """The rows of `images`, and everything that the file holds."""
+    """The rows of `images`, and the whole parsed file."""
     parsed = read_json(file, encoding)
     if not isinstance(parsed, Mapping) or not isinstance(rows := parsed.get("images"), list):
         raise SourceError(f"{shown(file)}: no list `images`; expected COCO's annotations or Karpathy's splits")

@@ -1,4 +1,4 @@
-"""The columns of a row by the names that are really in use: image, captions, key, label."""
+"""The columns of a row by the names in common use: image, captions, key, label."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ KEYS = ("key", "id", "image_id")
 LABELS = ("label", "class")
 
 _NUMBERED = re.compile(r"(caption|text|sentence)_?\d+")
-_DEEPEST = 4  # lists of lists of captions; what is deeper is no caption
+_DEEPEST = 4  # levels of nested lists that may hold captions
 
 
 def named(values: Mapping[str, object]) -> dict[str, object]:
-    """The row with the names of its columns stripped and in small letters.
+    """The row with the names of its columns stripped and in lower case.
 
     Examples:
         >>> named({" Image_Name": "a.jpg"})
@@ -39,7 +39,7 @@ def named(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def is_caption_column(name: str) -> bool:
-    """Whether a column of this name, as `named` gives it, holds captions.
+    """Whether a column holds captions, by its name from `named`.
 
     Examples:
         >>> [is_caption_column(name) for name in ("caption", "caption_0", "captioned")]
@@ -49,7 +49,7 @@ def is_caption_column(name: str) -> bool:
 
 
 def image_in(row: Mapping[str, object]) -> str:
-    """The path or address of a row's image, "" where it has none.
+    """The path or address of a row's image, "" without one.
 
     Examples:
         >>> image_in({"image": None, "url": "https://a.org/cat.jpg", "caption": "a cat"})
@@ -59,7 +59,7 @@ def image_in(row: Mapping[str, object]) -> str:
 
 
 def captions_in(row: Mapping[str, object]) -> tuple[str, ...]:
-    """A row's captions: of the first column that has any, or of all numbered ones (caption_0, caption_1, ...).
+    """A row's captions, from the first column that has any, or from all numbered ones (caption_0, caption_1, ...).
 
     Examples:
         >>> captions_in({"sentences": [{"raw": "a cat"}, {"raw": "a pet"}], "title": "IMG 1"})
@@ -74,11 +74,11 @@ def captions_in(row: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def texts_in(value: object, deepest: int = _DEEPEST) -> tuple[str, ...]:
-    """The texts of a cell: a text, a list of them written as JSON, lists, dicts with `raw`; none of what is else.
+    """The texts in a cell: a string, a JSON list of strings, nested lists, or dicts with `raw`.
 
     Args:
         value: the cell.
-        deepest: how many lists may lie in one another.
+        deepest: maximum depth of nested lists.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -96,7 +96,7 @@ def texts_in(value: object, deepest: int = _DEEPEST) -> tuple[str, ...]:
 
 
 def key_in(row: Mapping[str, object]) -> str:
-    """What a row calls its image, "" where it names none.
+    """The key of a row, "" without one.
 
     Examples:
         >>> key_in({"id": 0, "image": "a.jpg"}), key_in({"image": "a.jpg"})
@@ -106,7 +106,7 @@ def key_in(row: Mapping[str, object]) -> str:
 
 
 def label_in(row: Mapping[str, object]) -> str | None:
-    """A row's class; of a playground scene, what its only object is.
+    """The class of a row; for a playground scene, the class of its only object.
 
     Examples:
         >>> label_in({"class": "cat"}), label_in({"objects": [{"name": "cat"}]}), label_in({})

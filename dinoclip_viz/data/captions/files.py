@@ -1,4 +1,4 @@
-"""The source of a caption file, chosen by its extension and content."""
+"""The source of a caption file, detected from its extension and content."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dinoclip_viz.data.base import Source, SourceError
 from dinoclip_viz.data.captions.coco import CocoSource, KarpathySource, is_coco, is_karpathy
 from dinoclip_viz.data.captions.flickr import FlickrSource, is_token_file
 from dinoclip_viz.data.captions.lists import ListSource
-from dinoclip_viz.data.captions.rows import UTF8, read_json
 from dinoclip_viz.data.locations import shown
+from dinoclip_viz.data.texts import UTF8, read_json
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".token")
-"""How the names of caption files end."""
+"""The extensions of caption files."""
 
 
 def source_of_file(file: Path, images: Path | None = None, split: str | None = None, encoding: str = UTF8) -> Source:
-    """The source that reads a file of captions: COCO's, Karpathy's, Flickr's, or a list.
+    """The source of a caption file: COCO's, Karpathy's, Flickr's, or a list.
 
     Args:
-        file: one of `SUFFIXES`.
-        images: folder of its images; by default a usual folder next to it.
-        split: which part of it.
-        encoding: of its text.
+        file: a file with an extension from `SUFFIXES`.
+        images: folder of its images; None for a usual folder next to it.
+        split: one or more of its splits; None for all.
+        encoding: text encoding of the file.
 
     Raises:
         SourceError: the file cannot be read, or has no splits.

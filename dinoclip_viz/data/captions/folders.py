@@ -1,4 +1,4 @@
-"""Folders of images: captions from a file in the folder or from texts next to the images, classes from folders."""
+"""Folders of images: captions from a file in the folder or text files next to the images, classes from subfolders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.files import source_of_file
 from dinoclip_viz.data.captions.flickr import TOKEN_FILES
-from dinoclip_viz.data.captions.rows import UTF8, is_utf8, lines_of
 from dinoclip_viz.data.locations import SUFFIXES, is_image_name, key_of_name, shown
+from dinoclip_viz.data.texts import NOT_UTF8, UTF8, is_utf8, lines_of
 
 CAPTION_FILES = (
     "scenes.json",
@@ -26,23 +26,24 @@ CAPTION_FILES = (
     "dataset_flickr8k.json",
     "dataset_flickr30k.json",
 )
-"""Files in a folder that its captions are taken from; the first that is there counts."""
+"""Names of caption files in a folder, in order of preference."""
 
 NO_CLASSES = frozenset(("train", "val", "valid", "validation", "dev", "test", "images", "masks"))
-"""Names of folders that are parts of a data set, never classes."""
+"""Names of folders that are splits or parts of a data set, never classes."""
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The images of a folder and of the folders in it, sorted by name; hidden ones are skipped.
+    """The images of a folder and its subfolders, sorted by name; hidden files are skipped.
 
-    With a caption file come its images in its order, whether or not they are there, then those that lie next to them
-    and that it omits; folders within that have a metadata file of their own are read by it. Without, captions are
-    the lines of a text of the same stem, and where every image lies in a folder of its class, that is its label.
+    With a caption file, the samples are the file's images in its order, whether or not they exist, then the unlisted
+    images in the same folders. Subfolders with a metadata file of their own are read by it. Without a caption file,
+    captions are the lines of a text file of the same stem, and if every image is exactly one folder below, the name of
+    that folder is its label.
 
     Attributes:
-        folder: where the images are.
-        encoding: of its caption file.
+        folder: the folder of the images.
+        encoding: of the caption file, or of the text files next to the images.
     """
 
     folder: Path
@@ -50,20 +51,20 @@ class FolderSource:
 
     @property
     def name(self) -> str:
-        """The folder's path."""
+        """The path of the folder."""
         return shown(self.folder)
 
     @property
     def count(self) -> int | None:
-        """How many samples, counted by listing them; None where the captions are read row by row."""
+        """The number of samples, counted by listing them; None for a caption file that is read row by row."""
         captions = caption_file(self.folder)
         return sum(1 for _ in self.samples()) if captions is None or captions.suffix == ".json" else None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples; the names of listed images are held in memory where there is a caption file.
+        """The samples; with a caption file, the names of its images are held in memory.
 
         Raises:
-            SourceError: there are no images, or the folder or its caption file cannot be read.
+            SourceError: the folder has no images, or it or its caption file cannot be read.
         """
         captions = caption_file(self.folder)
         if captions is not None:
@@ -76,28 +77,28 @@ class FolderSource:
         listed: dict[str, tuple[Path, set[str]]] = {}
         for sample in source_of_file(captions, encoding=self.encoding).samples():
             if isinstance(sample.image, Path):
-                place, name = os.path.split(os.path.abspath(sample.image))
-                listed.setdefault(place, (sample.image.parent, set()))[1].add(name)
+                parent, name = os.path.split(os.path.abspath(sample.image))
+                listed.setdefault(parent, (sample.image.parent, set()))[1].add(name)
             yield sample
         home = os.path.abspath(self.folder)
-        for place, (folder, names) in sorted(listed.items()):
-            if os.path.isdir(place) and os.path.commonpath((home, place)) == home:
-                yield from self._beside(folder, names)
+        for parent, (folder, names) in sorted(listed.items()):
+            if os.path.isdir(parent) and os.path.commonpath((home, parent)) == home:
+                yield from self._unlisted(folder, names)
 
-    def _beside(self, place: Path, listed: set[str]) -> Iterator[Sample]:
-        """The images of one folder that its caption file omits."""
-        for found in _found(place, nested=False):
+    def _unlisted(self, folder: Path, listed: set[str]) -> Iterator[Sample]:
+        """The images of a folder that the caption file does not list."""
+        for found in _found(folder, nested=False):
             if found.path.name not in listed:
                 yield Sample(self._key(found), found.path, path=shown(found.path))
 
     def _parts(self) -> list[Path]:
-        """The folders directly within, if one of them has a metadata file of its own, as train and test may have."""
+        """The direct subfolders if one of them has a metadata file, as train and test may have."""
         folders = [Path(entry.path) for entry in _entries(self.folder) if entry.is_dir()]
         return folders if any(_metadata(folder) for folder in folders) else []
 
     def _of_part(self, part: Path) -> Iterator[Sample]:
         if _metadata(part) or any(True for _ in _found(part)):
-            for sample in FolderSource(part).samples():
+            for sample in FolderSource(part, self.encoding).samples():
                 yield replace(sample, key=f"{shown(part.name)}/{sample.key}")
 
     def _plain(self, start: int) -> Iterator[Sample]:
@@ -111,7 +112,7 @@ class FolderSource:
             raise SourceError(f"{self.name}: no images in this folder; expected {', '.join(SUFFIXES)}")
 
     def _has_classes(self) -> bool:
-        """Whether every image lies exactly one folder below."""
+        """Whether every image is exactly one folder below, and none of these folders is a split."""
         folders = set()
         for found in _found(self.folder):
             parts = found.path.relative_to(self.folder).parts
@@ -125,10 +126,10 @@ class FolderSource:
         label = shown(found.path.parent.name) if classes else None
         if found.fault:
             return Sample(key, Unreadable(f"{path}: {found.fault}"), path=path)
-        captions = _lines(found.text) if found.text else ()
-        if captions is None:
-            reason = f"{shown(found.text or '')}: not UTF-8 text; save the captions as UTF-8"
-            return Sample(key, Unreadable(reason), path=path, label=label)
+        try:
+            captions = _lines(found.text, self.encoding) if found.text else ()
+        except SourceError as error:
+            return Sample(key, Unreadable(str(error)), path=path, label=label)
         return Sample(key, found.path, captions, path, label)
 
     def _key(self, found: _Found) -> str:
@@ -138,7 +139,7 @@ class FolderSource:
 
 @dataclass(frozen=True)
 class _Found:
-    """An image in a folder: the text of the same stem, whether another image shares it, and why it is unreadable."""
+    """An image in a folder, the text file of its stem, whether other images have its stem, and its fault or ""."""
 
     path: Path
     text: Path | None = None
@@ -147,7 +148,7 @@ class _Found:
 
 
 def caption_file(folder: Path) -> Path | None:
-    """The file that a folder's captions are taken from, None where there is none."""
+    """The caption file of a folder, None without one."""
     return next((folder / name for name in CAPTION_FILES if (folder / name).is_file()), None)
 
 
@@ -156,7 +157,7 @@ def _metadata(folder: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, sorted by name, hidden ones skipped."""
+    """The entries of a folder, sorted by name, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
@@ -165,7 +166,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _found(folder: Path, nested: bool = True, above: tuple[str, ...] = ()) -> Iterator[_Found]:
-    """The images in a folder, sorted; a link back to a folder above is not followed."""
+    """The images in a folder, sorted; links to a parent folder are not followed."""
     above = (*above, os.path.realpath(folder))
     try:
         entries = _entries(folder)
@@ -190,7 +191,9 @@ def _found(folder: Path, nested: bool = True, above: tuple[str, ...] = ()) -> It
             yield _Found(Path(entry.path), text, stems[stem] > 1)
 
 
-def _lines(text: Path) -> tuple[str, ...] | None:
-    """The captions of a text next to an image, one per line; None where it is not UTF-8."""
-    lines = [line.strip() for line in lines_of(text)]
-    return tuple(line for line in lines if line) if all(map(is_utf8, lines)) else None
+def _lines(text: Path, encoding: str) -> tuple[str, ...]:
+    """The captions in the text file of an image, one per line."""
+    lines = [line.strip() for line in lines_of(text, encoding)]
+    if not all(map(is_utf8, lines)):
+        raise SourceError(f"{shown(text)}: {NOT_UTF8}")
+    return tuple(line for line in lines if line)

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, and folders that `datasets` wrote, by their columns."""
+"""Data sets of the Hugging Face hub and folders written by `datasets`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dinoclip_viz.data.captions.columns import (
     label_in,
     named,
 )
-from dinoclip_viz.data.locations import is_address, placed, shown
+from dinoclip_viz.data.locations import is_address, located, shown
 from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageLike, Levels, load_image
 
 _TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}  # columns of tar shards on the hub
@@ -33,13 +33,13 @@ _FORM = "hub:NAME or hub:NAME:CONFIG, as in hub:lmms-lab/flickr30k"
 
 @dataclass(frozen=True)
 class HubSource:
-    """A data set that `datasets` can open, on the hub or in a local folder; code that comes with one is never run.
+    """A data set that `datasets` can open, on the hub or in a local folder; its code is never run.
 
     Attributes:
         dataset: name on the hub ("owner/name"), or path of a folder: parquet files, an image folder, `save_to_disk`.
-        config: which configuration, where the data set has several.
-        split: which split; None where it has only one.
-        streaming: read over the network as it goes, instead of a download of everything to the cache beforehand.
+        config: the configuration, for a data set with several.
+        split: the split; None for a data set with one split.
+        streaming: whether rows are streamed; otherwise the data set is first downloaded to the cache.
     """
 
     dataset: str
@@ -49,23 +49,23 @@ class HubSource:
 
     @property
     def name(self) -> str:
-        """How `open_source` calls it, and the split."""
+        """The name for `open_source`, and the split."""
         config = f":{self.config}" if self.config else ""
         return shown(f"hub:{self.dataset}{config}") + (f" ({shown(self.split)})" if self.split else "")
 
     @property
     def count(self) -> int | None:
-        """How many samples of what is downloaded or was saved to disk; None of a stream."""
+        """The number of samples of a data set on disk; None for a stream."""
         if self.streaming and not _is_saved(self.dataset):
             return None
         return len(cast("_Sized", self._open()))
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
-        """The samples in the data set's order; a key, where no column has one, is the sample's number.
+        """The samples in the data set's order; without a column of keys, the key is the sample's number.
 
         Raises:
-            SourceError: `datasets` is not installed, the data set is out of reach, has no column of images, breaks
-                off, or has several splits and none was asked for.
+            SourceError: `datasets` is not installed, the data set cannot be opened, has no column of images, stops
+                early, or has several splits and none is given.
         """
         rows, columns = self._rows(start)
         number = start
@@ -73,17 +73,17 @@ class HubSource:
             for row in rows:
                 yield self._sample(row, columns, number)
                 number += 1
-        except Exception as error:  # datasets passes on whatever its readers and the network raise
-            raise SourceError(f"{self.name}: broke off after {number} samples ({_reason(error)}); try again") from error
+        except Exception as error:  # datasets passes on errors of its readers and of the network
+            raise SourceError(f"{self.name}: stopped after {number} samples ({_reason(error)}); try again") from error
 
     def _rows(self, start: int) -> tuple[Iterable[Mapping[str, object]], _Columns]:
-        """The rows from number `start` on, images as bytes or paths, and what their columns are."""
+        """The rows from number `start` on, with images as bytes or paths, and their columns."""
         data = self._open()
         import datasets
 
         try:
             features = data.features
-            if features is None:  # a stream of text rows: known from its first row
+            if features is None:  # a stream of text rows: columns of the first row
                 features = next(iter(data), {})
             columns = _columns(features)
             if not columns.image:
@@ -108,7 +108,7 @@ class HubSource:
             raise SourceError(f"{self.name}: needs the library datasets; {_INSTALL}") from error
         local = os.path.isdir(self.dataset)
         if not local and (self.dataset.startswith((".", "/", "~")) or self.dataset.count("/") > 1):
-            raise SourceError(f"{self.name}: no such folder; expected {_FORM}, or a folder that is there")
+            raise SourceError(f"{self.name}: no such folder; expected {_FORM}, or an existing folder")
         try:
             if _is_saved(self.dataset):
                 data = datasets.load_from_disk(self.dataset)
@@ -116,7 +116,7 @@ class HubSource:
                 split = None if self.streaming else self.split
                 data = datasets.load_dataset(self.dataset, self.config, split=split, streaming=self.streaming)
         except Exception as error:  # of the hub's client, the network, the readers of every kind of file
-            hint = "expected parquet files, an image folder or save_to_disk" if local else f"expected {_FORM}, in reach"
+            hint = "expected parquet files, an image folder or save_to_disk" if local else f"expected {_FORM}"
             raise SourceError(f"{self.name}: cannot be opened ({_reason(error)}); {hint}") from error
         return self._pick(data)
 
@@ -145,24 +145,24 @@ class HubSource:
         return Sample(key_in(cells) or f"{number:08d}", image, captions, path, label)
 
     def _image(self, cell: object, number: int) -> tuple[ImageLike | RemoteImage | Unreadable, str]:
-        """What to load, and how a person would look for it."""
+        """The image to load, and its path or address for display."""
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, cell)
-        place = shown(path) if isinstance(path, str) else ""
+        text = shown(path) if isinstance(path, str) else ""
         if isinstance(data, bytes):
-            return data, place
+            return data, text
         if not isinstance(path, str) or not path.strip():
             return Unreadable(f"{self.name}, row {number}: no image; expected its bytes, path or address"), ""
         if "://" in path and not is_address(path):
-            return RemoteImage(path), place
+            return RemoteImage(path), text
         if not (is_address(path) or os.path.isabs(path) or os.path.isdir(self.dataset)):
-            reason = f"{place}: a path on the machine of those who made {self.name}; expected bytes or an address"
-            return Unreadable(reason), place
-        return placed(Path(self.dataset), path)
+            reason = f"{text}: a path on another machine in {self.name}; expected bytes or an address"
+            return Unreadable(reason), text
+        return located(Path(self.dataset), path)
 
 
 @dataclass(frozen=True)
 class RemoteImage:
-    """An image in a file system that `datasets` reads, such as hf://, read when it is called.
+    """An image in a file system that `datasets` supports, such as hf://, read when called.
 
     Attributes:
         path: the address.
@@ -171,25 +171,25 @@ class RemoteImage:
     path: str
 
     def __call__(self) -> Image.Image:
-        """The RGB image; errors as in `read`."""
+        """The RGB image, as `read` returns it."""
         return self.read()
 
     def read(self, levels: Levels = None) -> Image.Image:
         """The RGB image.
 
         Args:
-            levels: as in `load_image`.
+            levels: the values shown as black and white, as in `load_image`.
 
         Raises:
-            ImageError: it is out of reach, too large, or no image of an accepted kind.
+            ImageError: the file cannot be read, is too large, or is not an image of a supported format.
         """
         try:
             from datasets.utils.file_utils import xopen
 
             with xopen(self.path, "rb") as file:
                 data: bytes = file.read(MAXIMUM_BYTES + 1)
-        except Exception as error:  # every file system has its own
-            raise ImageError(f"{shown(self.path)}: out of reach ({_reason(error)}); expected an image") from error
+        except Exception as error:  # every file system has its own errors
+            raise ImageError(f"{shown(self.path)}: cannot be read ({_reason(error)}); expected an image") from error
         try:
             return load_image(data, levels=levels)
         except ImageError as error:
@@ -198,7 +198,7 @@ class RemoteImage:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the columns of a data set are: image, label and, where that is a number, its class names."""
+    """The columns of a data set: image, label and, if labels are numbers, their class names."""
 
     image: str = ""
     is_image: bool = False
@@ -206,7 +206,7 @@ class _Columns:
     classes: tuple[str, ...] = ()
 
     def wanted(self, names: Iterable[str]) -> list[str]:
-        """The columns that samples are made of; others may be costly to read."""
+        """The columns that samples need; others may be slow to read."""
         known = {*KEYS, *LABELS, *_TARS}
         return [
             name
@@ -216,7 +216,7 @@ class _Columns:
 
 
 class _Data(Protocol):
-    """What is used of `datasets.Dataset` and `IterableDataset`."""
+    """The methods used of `datasets.Dataset` and `IterableDataset`."""
 
     features: Mapping[str, object] | None
 
@@ -232,10 +232,10 @@ class _Sized(Protocol):
 
 
 def hub_of(text: str, split: str | None = None) -> HubSource:
-    """The source that hub:NAME or hub:NAME:CONFIG stands for; nothing is opened.
+    """The source of hub:NAME or hub:NAME:CONFIG; nothing is opened.
 
     Raises:
-        SourceError: there is no name.
+        SourceError: the name is empty.
 
     Examples:
         >>> hub_of("hub:owner/photos:small")
@@ -248,8 +248,8 @@ def hub_of(text: str, split: str | None = None) -> HubSource:
 
 
 def is_stored_data_set(folder: Path) -> bool:
-    """Whether `datasets` wrote a folder, or parquet files lie in it or in its folder `data`."""
-    return _is_saved(folder) or any(True for place in ("", "data") for _ in (folder / place).glob("*.parquet"))
+    """Whether `datasets` wrote a folder, or it or its folder `data` has Parquet files."""
+    return _is_saved(folder) or any(True for name in ("", "data") for _ in (folder / name).glob("*.parquet"))
 
 
 def _is_saved(folder: str | Path) -> bool:
@@ -258,7 +258,7 @@ def _is_saved(folder: str | Path) -> bool:
 
 
 def _columns(features: Mapping[str, object]) -> _Columns:
-    """Image and label by their features: images first, then stored bytes, then paths and addresses by name."""
+    """The columns by their features: images first, then stored bytes, then paths and addresses by name."""
     kinds = {name: type(feature).__name__ for name, feature in features.items()}
     images = [name for name, kind in kinds.items() if kind == "Image"]
     stored = [name for name, feature in features.items() if isinstance(feature, Mapping) and "bytes" in feature]

@@ -1,4 +1,4 @@
-"""Tar shards in webdataset's layout, read as streams: members of one name are an image and its captions."""
+"""Tar shards in WebDataset's layout, read as streams: members with the same stem are an image and its captions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, label_in, named
 from dinoclip_viz.data.locations import SUFFIXES as IMAGE_SUFFIXES
 from dinoclip_viz.data.locations import shown
+from dinoclip_viz.data.texts import NOT_UTF8, UTF8, is_plain_utf8
 from dinoclip_viz.images import MAXIMUM_BYTES
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
-"""How the names of shards end."""
+"""The extensions of shards."""
 
 _IMAGES = tuple(ending.removeprefix(".") for ending in IMAGE_SUFFIXES)
-_LONGEST_TEXT = 1_000_000  # bytes of captions, and of the headers that tar keeps long names in
+_LONGEST_TEXT = 1_000_000  # bytes of captions, and of headers with long names
 _LONGEST = {**dict.fromkeys(_IMAGES, MAXIMUM_BYTES), **dict.fromkeys(("txt", "json", "cls"), _LONGEST_TEXT)}
 _MOST_SHARDS = 100_000
 _BROKEN = (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError)
@@ -35,29 +36,31 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
 @dataclass(frozen=True)
 class TarSource:
-    """The samples of one or many shards; one sample at a time is held in memory.
+    """The samples of one or more shards; one sample at a time is in memory.
 
-    A member's key is its path up to the first dot of its name. A shard that is missing, broken or cut off gives what
-    came before, then one unreadable sample that names it; the shards after it are read all the same.
+    The key of a member is its path up to the first dot of its name. A shard that is missing, broken or cut off yields
+    its intact samples, then one unreadable sample with the shard's name; the following shards are still read.
 
     Attributes:
-        shards: paths of the tars, in the order in which they are read; .tar, .tar.gz, .tgz.
-        name: what was asked for: a path, a folder, a pattern.
+        shards: paths of .tar, .tar.gz or .tgz files, in reading order.
+        name: the path, folder or pattern that the shards were opened by.
+        encoding: of the members that hold text.
     """
 
     shards: tuple[str, ...]
     name: str
+    encoding: str = UTF8
 
     @property
     def count(self) -> int | None:
-        """None: the shards would have to be read."""
+        """None: the shards would have to be read to count the samples."""
         return None
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The samples, shard by shard; those before `start` are read and skipped.
 
         Raises:
-            SourceError: no shard holds a member whose extension is known.
+            SourceError: no shard has a member with a known extension.
         """
         return itertools.islice(self._samples(), start, None)
 
@@ -65,7 +68,7 @@ class TarSource:
         others: Counter[str] = Counter()
         none = True
         for shard in self.shards:
-            for sample in _of_shard(shard, others):
+            for sample in _of_shard(shard, self.encoding, others):
                 none = False
                 yield sample
         if none and others:
@@ -74,7 +77,7 @@ class TarSource:
 
 @dataclass
 class _Group:
-    """What has come of one key: its members' bytes by their ending, and what is wrong with them."""
+    """The members of one key: their bytes by extension, and their fault or ""."""
 
     key: str
     parts: dict[str, bytes] = field(default_factory=dict)
@@ -84,33 +87,37 @@ class _Group:
 
 
 class _Shard(tarfile.TarFile):
-    """A tar, with the list in which it keeps every header that it has read."""
+    """A tar file, with its list of the headers read so far."""
 
     members: list[tarfile.TarInfo]
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A member's header; what tarfile passes over in silence, a shard cut off between two members, is an error."""
+    """The header of a member; raises an error for a shard cut off between members, which `tarfile` ignores."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
-            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the mark at the end
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):  # the end marker
                 raise
-            raise tarfile.ReadError("cut off without an end mark" if not buf else str(error)) from error
+            raise tarfile.ReadError("cut off without an end marker" if not buf else str(error)) from error
         inner = not (header.isreg() or header.isdir() or header.issym() or header.islnk() or header.isdev())
         if inner and header.size > _LONGEST_TEXT:
             raise tarfile.ReadError(f"a header of {header.size} bytes")
         return header
 
 
-def tars_of(text: str) -> TarSource:
-    """The shards that a path, a folder, a pattern (`*.tar`) or a range (`{0000..0012}.tar`) names.
+def tars_of(text: str, encoding: str = UTF8) -> TarSource:
+    """The source of a path, a folder, a pattern (`*.tar`) or a range (`{0000..0012}.tar`) of shards.
+
+    Args:
+        text: the path, folder, pattern or range.
+        encoding: of the members that hold text.
 
     Raises:
-        SourceError: there are none.
+        SourceError: no shard exists.
     """
     path = Path(text)
     if path.is_dir():
@@ -123,18 +130,18 @@ def tars_of(text: str) -> TarSource:
             raise SourceError(f"{shown(text)}: more than {_MOST_SHARDS} shards; expected fewer")
         shards = [shard for one in expanded for shard in _globbed(one)]
     if not any(Path(shard).is_file() for shard in shards):
-        raise SourceError(f"{shown(text)}: none of its {len(shards)} shards is there; expected a .tar, .tar.gz or .tgz")
-    return TarSource(tuple(shards), shown(text))
+        raise SourceError(f"{shown(text)}: none of its {len(shards)} shards exists; expected a .tar, .tar.gz or .tgz")
+    return TarSource(tuple(shards), shown(text), encoding)
 
 
 def tars_in(folder: Path) -> list[str]:
-    """The shards that lie in a folder, hidden ones skipped, by name."""
+    """The shards in a folder, sorted by name, without hidden ones."""
     found = (path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
     return sorted(str(path) for path in found if not path.name.startswith(".") and path.is_file())
 
 
 def _expanded(text: str) -> Iterator[str]:
-    """The names that {a..b} and {a,b} stand for, numbers as wide as the first of their range is written."""
+    """The names that {a..b} and {a,b} expand to; numbers are padded to the width of the first one."""
     brace = _BRACE.search(text)
     if brace is None:
         yield text
@@ -155,19 +162,19 @@ def _globbed(text: str) -> list[str]:
 
 
 def _extensions(others: Mapping[str, int]) -> str:
-    """The extensions that were found, the most frequent first, and those that are expected."""
+    """The message about the extensions found, the most frequent first, and those expected."""
     frequent = sorted(others, key=lambda ending: (-others[ending], ending))[:8]
     found = ", ".join(f".{shown(ending)} ({others[ending]})" if ending else "none" for ending in frequent)
     return f"found members with the extensions {found or 'none'}; expected images in {', '.join(IMAGE_SUFFIXES)}"
 
 
-def _of_shard(shard: str, others: Counter[str]) -> Iterator[Sample]:
-    """Its samples, and where it is broken an invalid one with the reason; counts unknown extensions in `others`."""
+def _of_shard(shard: str, encoding: str, others: Counter[str]) -> Iterator[Sample]:
+    """The samples of a shard, and an unreadable one if it is broken; counts unknown extensions in `others`."""
     group: _Group | None = None
     try:
         with _Shard.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # else they would grow with the shard
+                tar.members.clear()  # otherwise memory would grow with the shard
                 key, ending = _split_name(member.name)
                 if not member.isreg() or ending not in _LONGEST:
                     others.update([ending] if member.isreg() else [])
@@ -175,23 +182,23 @@ def _of_shard(shard: str, others: Counter[str]) -> Iterator[Sample]:
                         group.others.append(ending)
                     continue
                 if group and key != group.key:
-                    yield _sample(group, shard)
+                    yield _sample(group, shard, encoding)
                     group = None
                 group = group or _Group(key)
                 _read(tar, member, ending, group)
     except _BROKEN as error:
         if group and group.image:
-            yield _sample(group, shard)
+            yield _sample(group, shard, encoding)
         why = shown(str(error)) or type(error).__name__
-        reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({why}); expected a whole one"
+        reason = f"{shown(shard)}: a tar that is missing, broken or cut off ({why}); expected an intact one"
         yield Sample(shown(shard), Unreadable(reason), path=shown(shard))
         return
     if group:
-        yield _sample(group, shard)
+        yield _sample(group, shard, encoding)
 
 
 def _split_name(name: str) -> tuple[str, str]:
-    """A member's path up to the first dot of its name, and what follows, in small letters; "" of a hidden one."""
+    """A member's path up to the first dot of its name, and its extension in lower case, "" for hidden files."""
     folder, slash, base = name.rpartition("/")
     stem, _, ending = base.partition(".")
     hidden = not stem or folder.startswith("__MACOSX")
@@ -205,7 +212,7 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, group: _Gr
         group.fault = f"{member.name}: {member.size / 1e6:.1f} MB; expected at most {longest / 1e6:g} MB"
         return
     if ending in group.parts or (group.image and ending in _IMAGES):
-        group.fault = f"{member.name}: a second member of this kind and name"
+        group.fault = f"{member.name}: a second member of this key and type"
         return
     stream = tar.extractfile(member)
     group.parts[ending] = stream.read() if stream else b""
@@ -213,13 +220,13 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, ending: str, group: _Gr
         group.image = ending
 
 
-def _sample(group: _Group, shard: str) -> Sample:
-    place = f"{shown(shard)}/{shown(group.key)}"
-    captions, label, fault = _words(group)
+def _sample(group: _Group, shard: str, encoding: str) -> Sample:
+    path = f"{shown(shard)}/{shown(group.key)}"
+    captions, label, fault = _texts(group, encoding)
     fault = group.fault or fault or ("" if group.image else _no_image(group))
     if fault:
-        return Sample(shown(group.key), Unreadable(f"{place}: {shown(fault)}"), captions, place, label)
-    return Sample(shown(group.key), group.parts[group.image], captions, f"{place}.{group.image}", label)
+        return Sample(shown(group.key), Unreadable(f"{path}: {shown(fault)}"), captions, path, label)
+    return Sample(shown(group.key), group.parts[group.image], captions, f"{path}.{group.image}", label)
 
 
 def _no_image(group: _Group) -> str:
@@ -228,21 +235,23 @@ def _no_image(group: _Group) -> str:
     return f"captions without an image: {_extensions(Counter(group.others))}"
 
 
-def _words(group: _Group) -> tuple[tuple[str, ...], str | None, str]:
-    """Captions, label, and what is wrong with the members that hold them."""
+def _texts(group: _Group, encoding: str) -> tuple[tuple[str, ...], str | None, str]:
+    """The captions, the label, and the fault of the members that hold them or ""."""
     captions: tuple[str, ...] = ()
     label: str | None = None
+    plain = is_plain_utf8(encoding)
+    texts = "utf-8-sig" if plain else encoding
     try:
-        if text := group.parts.get("txt", b"").decode("utf-8-sig").strip():
+        if text := group.parts.get("txt", b"").decode(texts).strip():
             captions = (text,)
         if "json" in group.parts:
-            parsed = json.loads(group.parts["json"].decode("utf-8-sig"))
+            parsed = json.loads(group.parts["json"].decode(texts))
             row = named(parsed) if isinstance(parsed, dict) else {}
             captions = tuple(dict.fromkeys((*captions, *captions_in(row))))
             label = label_in(row)
-        label = shown(group.parts.get("cls", b"").decode("utf-8-sig").strip()) or label
-    except UnicodeDecodeError:
-        return captions, label, "captions that are not UTF-8 text"
+        label = shown(group.parts.get("cls", b"").decode(texts).strip()) or label
+    except UnicodeError:
+        return captions, label, f"captions: {NOT_UTF8}" if plain else f"captions that are not {encoding} text"
     except (ValueError, RecursionError) as error:
         return captions, label, f"captions that are not JSON ({error})"
     return captions, label, ""

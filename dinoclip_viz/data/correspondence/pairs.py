@@ -1,4 +1,4 @@
-"""Pairs of playground scenes that show one class, with points that both show; and how pairs of any source are named."""
+"""Pairs of playground scenes of one class with common points, and the source of pairs of a name."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from dinoclip_viz.playground import PARTS, Scene, stream
 
 SIZE = 192
 _LEAST = 48
-"""A part of (size / 48)^2 pixels or more is seen well enough for a point: 16 at 192 px, a quarter of an 8 px patch."""
-_ENOUGH = 1 << 40  # scenes to look through; the playground has no end
+"""A part of (size / 48)^2 pixels or more gets a point: 16 pixels at 192 px, a quarter of an 8 px patch."""
+_ENOUGH = 1 << 40  # scenes to search; the playground is unlimited
 _FORM = "playground:SEED:PAIRS in whole numbers, as in playground:3010:200, or the folder of SPair-71k"
 
 
 @dataclass(frozen=True)
 class DrawnPairs:
-    """Pairs of single-object scenes of one class: each scene joins the last one of its class that is still alone.
+    """Pairs of single-object scenes of one class: each scene is paired with the last unpaired one of its class.
 
-    A part that both scenes show makes a point: the pixel of the part that is nearest to the mean of its pixels.
+    Each part visible in both scenes has a point: the part's pixel nearest to the mean of its pixels.
 
     Attributes:
-        seed: of the playground, 0 or more; below 1000 are those that the embedded models were trained on.
-        count: pairs, 1 or more.
+        seed: of the playground, 0 or more; the embedded models were trained on seeds below 1000.
+        count: number of pairs, 1 or more.
         size: side of a scene in pixels, 16 to 2048.
 
     Raises:
-        SourceError: one of them is out of its range.
+        SourceError: a value is out of its range.
 
     Examples:
         >>> pair = next(DrawnPairs(seed=1500, count=1, size=96).pairs())
@@ -47,7 +47,7 @@ class DrawnPairs:
     size: int = SIZE
 
     def __post_init__(self) -> None:
-        """Checks the ranges as the playground does; nothing is drawn."""
+        """Checks the ranges; nothing is drawn."""
         if self.count < 1:
             raise SourceError(f"{self.name}: {self.count} pairs; expected 1 or more")
         try:
@@ -57,18 +57,18 @@ class DrawnPairs:
 
     @property
     def name(self) -> str:
-        """How `open_pairs` calls it."""
+        """The name for `open_pairs`."""
         return f"playground:{self.seed}:{self.count}"
 
     def pairs(self) -> Iterator[KeypointPair]:
-        """The pairs in the order in which they are complete; at most one scene per class is kept meanwhile."""
+        """The pairs in order of completion; at most one unpaired scene per class is in memory."""
         return islice(self._endless(), self.count)
 
     def _endless(self) -> Iterator[KeypointPair]:
         alone: dict[str, tuple[int, Scene]] = {}
         for index, scene in enumerate(stream(self.seed, _ENOUGH, self.size, objects=1)):
             name = scene.objects[0]["name"]
-            if not scene.parts.any():  # nothing of the object is seen
+            if not scene.parts.any():  # the object is not visible
                 continue
             if name not in alone:
                 alone[name] = (index, scene)
@@ -98,11 +98,11 @@ class DrawnPairs:
 
 
 def part_points(parts: NDArray[np.integer], least: float = 1) -> dict[int, tuple[float, float]]:
-    """X and y, in pixels, of one point per part: the middle of that pixel of it that is nearest to their mean.
+    """Part -> (x, y) of its point in pixels: the centre of the part's pixel nearest to the mean of its pixels.
 
     Args:
-        parts: (height, width) index of each pixel's part + 1, 0 background.
-        least: pixels below which a part gets no point.
+        parts: (height, width) index of each pixel's part + 1, 0 for the background.
+        least: minimum number of pixels of a part with a point.
 
     Examples:
         >>> part_points(np.array([[2, 2, 2], [0, 7, 0]]))
@@ -119,15 +119,15 @@ def part_points(parts: NDArray[np.integer], least: float = 1) -> dict[int, tuple
 
 
 def open_pairs(text: str, split: str | None = None, size: int | None = None) -> DrawnPairs | SPairSource:
-    """The pairs that a name stands for.
+    """The source of pairs that a name or path refers to.
 
     Args:
-        text: "playground:SEED:PAIRS", or SPair-71k's folder.
-        split: of SPair-71k, "test" by default; playground pairs have none.
-        size: side in pixels of playground scenes; 192 by default. Images of SPair-71k stay as they are.
+        text: "playground", "playground:SEED:PAIRS", or SPair-71k's folder.
+        split: of SPair-71k, None for "test"; playground pairs have no splits.
+        size: side of playground scenes in pixels, None for 192. Images of SPair-71k keep their size.
 
     Raises:
-        SourceError: nothing of that name is there, or it has no such split.
+        SourceError: the source or the split does not exist.
 
     Examples:
         >>> open_pairs("playground:1500:20").count
@@ -154,5 +154,5 @@ def open_pairs(text: str, split: str | None = None, size: int | None = None) -> 
 
 
 def _rows(points: list[tuple[float, float]]) -> NDArray[np.float32]:
-    """(N, 2), also of no point."""
+    """The points (N, 2); N may be 0."""
     return np.array(points, dtype=np.float32).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""SPair-71k in its own files: pairs of images of one class, with keypoints that both show (Min et al. 2019)."""
+"""SPair-71k (Min et al. 2019), read from its published files: pairs of images of one class with common keypoints."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _LARGEST = 1 << 24  # bytes of a file of annotations that is read
 
 @dataclass(frozen=True, eq=False)
 class KeypointPair:
-    """Two images of one class, and what is known of their correspondence.
+    """Two images of one class with corresponding points.
 
     Attributes:
-        key: names the pair within its source.
+        key: identifier of the pair within its source.
         category: the class.
-        source: the image that points are carried from.
-        target: the image that they are carried to.
-        source_points: (N, 2) x and y in the source's pixels, float32.
-        target_points: (N, 2) the same points in the target's.
+        source: the image with the query points.
+        target: the image in which they are located.
+        source_points: (N, 2) x and y of the points in pixels of the source, float32.
+        target_points: (N, 2) the corresponding points in pixels of the target.
         source_box: (x0, y0, x1, y1) of the object in the source, in pixels.
-        target_box: likewise in the target.
-        names: what each point is called.
-        source_parts: (height, width) the source's parts, 0 background, where they are known.
-        target_parts: likewise the target's.
+        target_box: likewise for the target.
+        names: the name of each point; empty if unknown.
+        source_parts: (height, width) parts in the source, 0 for the background; None if unknown.
+        target_parts: likewise for the target.
     """
 
     key: str
@@ -50,25 +50,25 @@ class KeypointPair:
 
     @property
     def side(self) -> float:
-        """The longer side of the object's box in the target, of which PCK's threshold is a fraction."""
+        """The longer side of the object's box in the target; PCK's threshold is a fraction of it."""
         x0, y0, x1, y1 = self.target_box
         return max(x1 - x0, y1 - y0)
 
 
 @dataclass(frozen=True)
 class SPairSource:
-    """The pairs of SPair-71k's folder, in the order of its layout.
+    """The pairs of SPair-71k, in the order of its lists.
 
-    The folder as it is unpacked: `Layout/large/test.txt` with a pair a line, `PairAnnotation/test/<pair>.json`,
+    The unpacked folder has `Layout/large/test.txt` with one pair per line, `PairAnnotation/test/<pair>.json` and
     `JPEGImages/<category>/<image>.jpg`.
 
     Attributes:
-        folder: that holds `Layout`, `PairAnnotation` and `JPEGImages`.
+        folder: the folder of `Layout`, `PairAnnotation` and `JPEGImages`.
         split: trn, val or test.
-        layout: large or small, as the data set has them.
+        layout: large or small, one of the data set's lists.
 
     Raises:
-        SourceError: it is no such folder, or has no such split.
+        SourceError: the folder has another layout, or the split does not exist.
     """
 
     folder: Path
@@ -76,12 +76,12 @@ class SPairSource:
     layout: str = "large"
 
     def __post_init__(self) -> None:
-        """Looks for the files, so that what is wrong shows at once."""
+        """Checks that the files exist, so that errors are raised at once."""
         if self.split not in SPLITS or self.layout not in _LAYOUTS:
             wrong = self.split if self.split not in SPLITS else self.layout
             known = SPLITS if self.split not in SPLITS else _LAYOUTS
             raise SourceError(f"{self.name}: no {shown(wrong)!r} in SPair-71k; expected one of {', '.join(known)}")
-        missing = [place for place in ("JPEGImages", "PairAnnotation") if not (self.folder / place).is_dir()]
+        missing = [name for name in ("JPEGImages", "PairAnnotation") if not (self.folder / name).is_dir()]
         missing += [] if self._list.is_file() else [str(self._list.relative_to(self.folder))]
         if missing:
             raise SourceError(
@@ -96,14 +96,14 @@ class SPairSource:
 
     @property
     def count(self) -> int:
-        """How many pairs."""
+        """The number of pairs."""
         return len(self._keys())
 
     def pairs(self) -> Iterator[KeypointPair]:
-        """The pairs in order; images are opened when they are loaded.
+        """The pairs in order; images are read when they are loaded.
 
         Raises:
-            SourceError: an annotation is missing or is not SPair-71k's; the message names the file.
+            SourceError: an annotation is missing or invalid; the message names the file.
         """
         return (self._pair(key) for key in self._keys())
 
@@ -117,7 +117,7 @@ class SPairSource:
         if odd is not None or not keys:
             found = f"{shown(odd)[:80]!r}" if odd is not None else "nothing"
             raise SourceError(
-                f"{shown(self._list)}: {found} in it; expected names such as 000001-a-b:aeroplane, one a line"
+                f"{shown(self._list)}: {found} in it; expected names such as 000001-a-b:aeroplane, one per line"
             )
         return keys
 
@@ -136,7 +136,9 @@ class SPairSource:
         )
         points = [_numbers(row, name, file, 2) for name in ("src_kps", "trg_kps")]
         if len(points[0]) != len(points[1]):
-            raise SourceError(f"{shown(file)}: {len(points[0])} src_kps and {len(points[1])} trg_kps; expected as many")
+            raise SourceError(
+                f"{shown(file)}: {len(points[0])} src_kps and {len(points[1])} trg_kps; expected one per src_kps"
+            )
         boxes = [_box(row, name, file) for name in ("src_bndbox", "trg_bndbox")]
         names = row.get("kps_ids")
         names = tuple(map(str, names)) if isinstance(names, list) and len(names) == len(points[0]) else ()
@@ -147,10 +149,10 @@ def _text(file: Path) -> str:
     try:
         if file.stat().st_size > _LARGEST:
             raise SourceError(f"{shown(file)}: larger than {_LARGEST >> 20} MB; expected a file of SPair-71k")
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise SourceError(f"{shown(file)}: cannot be read ({reason}); expected SPair-71k as it is unpacked") from error
+        raise SourceError(f"{shown(file)}: cannot be read ({reason}); expected SPair-71k's unpacked files") from error
 
 
 def _sample(folder: Path, name: str) -> Sample:
@@ -159,7 +161,7 @@ def _sample(folder: Path, name: str) -> Sample:
 
 
 def _word(row: Mapping[str, object], name: str, file: Path) -> str:
-    """A name of a file or folder that stays where it belongs."""
+    """A name of a file or folder, without a path."""
     value = row.get(name)
     if not isinstance(value, str) or not value or Path(value).name != value:
         raise SourceError(f"{shown(file)}: {name} is {str(value)[:60]!r}; expected a name")
@@ -167,13 +169,14 @@ def _word(row: Mapping[str, object], name: str, file: Path) -> str:
 
 
 def _numbers(row: Mapping[str, object], name: str, file: Path, width: int) -> NDArray[np.float32]:
-    """(N, width) numbers, finite."""
+    """Finite numbers (N, width)."""
     try:
         values = np.array(row.get(name), dtype=np.float32).reshape(-1, width)
     except (TypeError, ValueError) as error:
-        raise SourceError(f"{shown(file)}: {name} are no rows of {width} numbers") from error
+        found = f"{str(row.get(name))[:60]}; expected rows of {width} numbers"
+        raise SourceError(f"{shown(file)}: {name} is {found}") from error
     if not np.isfinite(values).all():
-        raise SourceError(f"{shown(file)}: {name} has values that are no numbers; expected rows of {width} numbers")
+        raise SourceError(f"{shown(file)}: {name} has values that are not finite; expected rows of {width} numbers")
     return values
 
 

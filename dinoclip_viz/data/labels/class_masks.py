@@ -1,8 +1,8 @@
-"""Images with a class mask each: one source for every data set, with a layout per data set."""
+"""Images with one class mask each: a single source, with a layout per data set."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ from dinoclip_viz.data.locations import shown
 
 
 class MaskLayout(Protocol):
-    """How a data set names its images and masks, and numbers its classes."""
+    """The names of a data set's images and masks, and the numbers of its classes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -24,10 +24,10 @@ class MaskLayout(Protocol):
         ...
 
     def keys(self, folder: Path, split: str) -> Sequence[str]:
-        """The names of a split's images, in order.
+        """The keys of a split's images, in order.
 
         Raises:
-            SourceError: there is no such split, or no image in it.
+            SourceError: the split does not exist or has no images.
         """
         ...
 
@@ -36,7 +36,7 @@ class MaskLayout(Protocol):
         ...
 
     def mask(self, folder: Path, split: str, key: str) -> tuple[Path, Mapping[int, int]]:
-        """The file of its mask, and number in the file -> label."""
+        """The file of the mask, and number in the file -> label."""
         ...
 
 
@@ -45,9 +45,9 @@ class ClassMaskSource:
     """The images of one split with their class masks.
 
     Attributes:
-        folder: the data set's.
+        folder: the data set's folder.
         split: one of its splits.
-        layout: how it names its files.
+        layout: the names of its files and the numbers of its classes.
     """
 
     folder: Path
@@ -66,19 +66,19 @@ class ClassMaskSource:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Classes alone."""
+        """Only "class"."""
         return ("class",)
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """Without meaning here: there is no depth."""
+        """Unused, as there is no depth."""
         return 0.0, 0.0
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The images in the layout's order.
 
         Raises:
-            SourceError: there is no such split, or no image in it.
+            SourceError: the split does not exist or has no images.
         """
         for key in self._keys()[start:]:
             path = self.layout.image(self.folder, self.split, key)
@@ -90,7 +90,7 @@ class ClassMaskSource:
         return self.layout.classes
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """(height, width) labels of an image, from the mask's numbers."""
+        """The labels (height, width) of an image, converted from the numbers in its mask."""
         self._check(kind)
         file, numbers = self.layout.mask(self.folder, self.split, key)
         return relabelled(read_labels(file), numbers, file)
@@ -101,3 +101,9 @@ class ClassMaskSource:
 
     def _keys(self) -> Sequence[str]:
         return self.layout.keys(self.folder, self.split)
+
+
+def no_split(folder: Path, split: str, known: Iterable[str]) -> SourceError:
+    """The error for a split that a data set does not have, with those that it has."""
+    listed = ", ".join(sorted(map(shown, known)))
+    return SourceError(f"{shown(folder)} ({shown(split)}): no split {shown(split)}; its splits: {listed or 'none'}")

@@ -1,4 +1,4 @@
-"""COCO's images with a label file each: COCO-Stuff's 171 classes, and COCO-Object's 80 with the background."""
+"""COCO's images with one label file each: COCO-Stuff's 171 classes, or COCO-Object's 80 with the background."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COCO_OBJECTS = (
     "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
     "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
 )  # fmt: skip
-"""COCO's 80 things in their usual order."""
+"""COCO's 80 thing classes in their usual order."""
 
 COCO_STUFF = (
     "banner", "blanket", "branch", "bridge", "building-other", "bush", "cabinet", "cage", "cardboard", "carpet",
@@ -31,15 +31,15 @@ COCO_STUFF = (
     "wall-concrete", "wall-other", "wall-panel", "wall-stone", "wall-tile", "wall-wood", "water-other", "waterdrops",
     "window-blind", "window-other", "wood",
 )  # fmt: skip
-"""COCO-Stuff's 91 kinds of stuff, which follow the things."""
+"""COCO-Stuff's 91 stuff classes, which follow the things."""
 
 _STUFF_ENDING, _OBJECT_ENDING = "_labelTrainIds.png", "_instanceTrainIds.png"
 _STUFF = LabelLayout(
-    "COCO-Stuff 164k", (*COCO_OBJECTS, *COCO_STUFF), "images", ".jpg", "annotations", (_STUFF_ENDING,),
+    "COCO-Stuff 164k", (*COCO_OBJECTS, *COCO_STUFF), "images", (".jpg",), "annotations", (_STUFF_ENDING,),
     {_STUFF_ENDING: {number: number for number in range(len(COCO_OBJECTS) + len(COCO_STUFF))}},
 )  # fmt: skip
 _OBJECT = LabelLayout(
-    "COCO-Object", ("background", *COCO_OBJECTS), "images", ".jpg", "annotations", (_OBJECT_ENDING,),
+    "COCO-Object", ("background", *COCO_OBJECTS), "images", (".jpg",), "annotations", (_OBJECT_ENDING,),
     {_OBJECT_ENDING: {number: number for number in range(1 + len(COCO_OBJECTS))}},
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Pascal Context's 59 classes and the background, from its own files next to the images of VOC2010."""
+"""Pascal Context's 59 classes and the background, read from its published files and the images of VOC2010."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CONTEXT_NAMES = (
     "sign", "sky", "snow", "sofa", "table", "track", "train", "tree", "truck", "tvmonitor", "wall", "water", "window",
     "wood",
 )  # fmt: skip
-"""The 60 labels: the classes follow the background by the alphabet, as the published masks number them."""
+"""The 60 labels: the background, then the classes in alphabetical order, as in the published masks."""
 
 _MASKS, _LISTS = "SegmentationClassContext", Path("ImageSets") / "SegmentationContext"
 
 
 def context_source(folder: Path, split: str = "val") -> ClassMaskSource:
-    """The images of one list of Pascal Context; label 0 is whatever is none of the 59 classes.
+    """The images of one list of Pascal Context; label 0 is everything outside the 59 classes.
 
     Args:
         folder: VOC2010.
@@ -31,6 +31,6 @@ def context_source(folder: Path, split: str = "val") -> ClassMaskSource:
 
 
 def context_root(folder: Path) -> Path | None:
-    """Where Pascal Context's files are in a folder: itself, VOC2010 or VOCdevkit/VOC2010 in it; None without."""
-    places = [folder, folder / "VOC2010", folder / "VOCdevkit" / "VOC2010"]
-    return next((place for place in places if (place / _LISTS).is_dir() and (place / _MASKS).is_dir()), None)
+    """The folder of Pascal Context's files: this one, or VOC2010 or VOCdevkit/VOC2010 in it; None without them."""
+    roots = [folder, folder / "VOC2010", folder / "VOCdevkit" / "VOC2010"]
+    return next((root for root in roots if (root / _LISTS).is_dir() and (root / _MASKS).is_dir()), None)

@@ -1,4 +1,4 @@
-"""Files whose pixels are ground truth, not colours: label masks and depth maps."""
+"""Files whose pixels are ground truth: label masks and depth maps."""
 
 from __future__ import annotations
 
@@ -13,50 +13,50 @@ from dinoclip_viz.data.locations import shown
 from dinoclip_viz.images import MAXIMUM_PIXELS, ImageError
 
 UNKNOWN = 255
-"""Label of a pixel whose class is not known; it counts nowhere."""
+"""The label of pixels of unknown class, which no metric counts."""
 
-_FORMATS = ("PNG", "BMP", "TIFF", "GIF")  # those that keep every value as it is
+_FORMATS = ("PNG", "BMP", "TIFF", "GIF")  # formats without loss
 _DEEP = ("I;16", "I;16B", "I;16L", "I")
 
 
 def read_labels(file: Path) -> NDArray[np.int64]:
-    """(height, width) the numbers in a mask: of a palette the index, of grey the value.
+    """The numbers (height, width) in a mask: palette indices or grey values.
 
     Raises:
-        ImageError: it is missing, broken, or an image in colours.
+        ImageError: the file is missing, broken, or an image in colours.
     """
     mode, values = _read(file)
     if mode not in ("1", "L", "P", *_DEEP):
-        raise ImageError(f"{shown(file)}: an image in colours ({mode}); expected a mask of one number per pixel")
+        raise ImageError(f"{shown(file)}: an image in colours ({mode}); expected a mask with one number per pixel")
     return values.astype(np.int64)
 
 
 def read_depth(file: Path, unit: float = 0.001) -> NDArray[np.float32]:
-    """(height, width) metres in a 16-bit depth map, 0 where it is unknown.
+    """The depth (height, width) in metres of a 16-bit depth map, 0 where it is unknown.
 
     Args:
         file: a PNG.
-        unit: metres of one step; millimetres by default.
+        unit: metres per step; millimetres by default.
 
     Raises:
-        ImageError: it is missing, broken, or has not 16 bits.
+        ImageError: the file is missing, broken, or does not have 16 bits.
     """
     mode, values = _read(file)
     if mode not in _DEEP:
-        raise ImageError(f"{shown(file)}: an image of kind {mode}; expected a depth map of 16 bits")
+        raise ImageError(f"{shown(file)}: an image of mode {mode}; expected a depth map of 16 bits")
     return (values.astype(np.float64) * unit).astype(np.float32)
 
 
 def relabelled(values: NDArray[np.int64], table: Mapping[int, int], file: Path) -> NDArray[np.uint8]:
-    """The labels (height, width) of the numbers in a mask.
+    """The labels (height, width) for the numbers in a mask.
 
     Args:
-        values: (height, width) as `read_labels` gives them.
+        values: (height, width) numbers from `read_labels`.
         table: number in the file -> label 0 to 254, or `UNKNOWN`.
-        file: where they are from, for errors.
+        file: the mask, for errors.
 
     Raises:
-        ImageError: a number that is not in the table.
+        ImageError: a number is not in the table.
     """
     labels = np.full(values.shape, UNKNOWN, np.uint8)
     for number in np.unique(values).tolist():
@@ -78,7 +78,7 @@ def _read(file: Path) -> tuple[str, NDArray[np.generic]]:
         raise ImageError(f"{shown(file)}: no such file; expected the ground truth of an image") from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{shown(file)}: no PNG; expected the ground truth of an image in a format without loss"
+            f"{shown(file)}: not a PNG; expected the ground truth of an image in a format without loss"
         ) from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, ImageError):

@@ -1,4 +1,4 @@
-"""Pascal's way to lay out class masks: images in JPEGImages, masks in a folder of their own, keys in lists."""
+"""The layout of Pascal's class masks: images in JPEGImages, masks in another folder, keys in lists."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dinoclip_viz.data.base import SourceError
-from dinoclip_viz.data.captions.rows import lines_of
+from dinoclip_viz.data.labels.class_masks import no_split
 from dinoclip_viz.data.labels.label_files import UNKNOWN
 from dinoclip_viz.data.locations import shown
+from dinoclip_viz.data.texts import lines_of
 
 IMAGES = "JPEGImages"
 
 
 @dataclass(frozen=True)
 class ListedLayout:
-    """Lists of names, JPEGImages and masks; 255 in the masks is of unknown class.
+    """Lists of keys, JPEGImages and masks; 255 in a mask is unknown.
 
     Attributes:
         classes: in the order of the labels, which are the numbers in the files.
-        masks: folder of the masks; lists: folder of the lists, both below the data set's.
+        masks: folder of the masks, below the data set's.
+        lists: folder of the lists, likewise.
     """
 
     classes: tuple[str, ...]
@@ -28,11 +30,10 @@ class ListedLayout:
     lists: Path
 
     def keys(self, folder: Path, split: str) -> list[str]:
-        """The names in the list of the split."""
+        """The keys in the list of the split."""
         file = folder / self.lists / f"{split}.txt"
         if Path(split).name != split or not file.is_file():
-            known = ", ".join(sorted(path.stem for path in (folder / self.lists).glob("*.txt")))
-            raise SourceError(f"{shown(folder)} ({shown(split)}): no list {shown(split)}; its lists: {known or 'none'}")
+            raise no_split(folder, split, (path.stem for path in (folder / self.lists).glob("*.txt")))
         keys = [line.split()[0] for line in lines_of(file) if line.strip()]
         if not keys:
             raise SourceError(f"{shown(file)}: an empty list; expected names of images")

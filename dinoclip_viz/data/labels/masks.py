@@ -1,4 +1,4 @@
-"""Folders of images with their ground truth: images/ with masks/, parts/ or depth/, as `playground draw` has them."""
+"""Folders of images with ground truth: images/ with masks/, parts/ or depth/, as `playground draw` writes them."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinoclip_viz.data.base import Sample, SourceError
-from dinoclip_viz.data.captions.rows import is_utf8, lines_of, read_json
 from dinoclip_viz.data.labels.label_files import UNKNOWN, read_depth, read_labels, relabelled
 from dinoclip_viz.data.locations import is_image_name, shown
+from dinoclip_viz.data.texts import is_utf8, lines_of, read_json
 from dinoclip_viz.images import ImageError
 
 FOLDERS = {"class": "masks", "parts": "parts", "depth": "depth"}
 """Kind of ground truth -> folder next to images/."""
 LISTS = {"class": ("classes", "mask_classes"), "parts": ("parts", "part_classes")}
-"""Kind of ground truth -> stems of the files that name the classes: .json, .txt, .yaml or .yml."""
+"""Kind of ground truth -> stems of its files of class names: .json, .txt, .yaml or .yml."""
 NO_CLASS = frozenset(("unlabeled", "unlabelled", "unknown", "ignore", "void"))
-"""Names of what is no class: such pixels do not count."""
+"""Names of labels that are not classes; their pixels are ignored."""
 
 _ENDINGS = (".json", ".txt", ".yaml", ".yml")
 _ENTRY = re.compile(r"\s+(\d{1,6}):\s*(.+)")
-_SKY = 39.999  # metres; the playground draws the sky at 40, and it has no distance
+_SKY = 39.999  # metres; the playground's sky has no distance and is drawn at 40
 
 
 @dataclass(frozen=True)
 class MaskFolderSource:
-    """The images of images/ that have ground truth, sorted by name.
+    """The images in images/ with ground truth, sorted by name.
 
-    Classes are named by the folder's scenes.json (`playground draw`'s, whose masks hold the index + 1, 0 for the
-    background), or by classes.json, classes.txt, mask_classes.yaml and the like: a list, one line per class, or
-    {number: name}, the numbers being those in the masks. A class called "unlabeled" is none; 255 never counts.
-    Depth maps are 16-bit PNG in millimetres, 0 where nothing is known.
+    Class names are read from scenes.json (of `playground draw`, whose masks hold the index + 1, and 0 for the
+    background), or from classes.json, classes.txt, mask_classes.yaml and so on: a list, one line per class, or
+    {number in the masks: name}. The names in `NO_CLASS` and the number 255 mean unknown. Depth maps are 16-bit PNG in
+    millimetres, 0 where unknown.
 
     Attributes:
-        folder: holds images/ and at least one of masks/, parts/, depth/.
+        folder: a folder with images/ and at least one of masks/, parts/, depth/.
     """
 
     folder: Path
 
     @property
     def name(self) -> str:
-        """The folder's path."""
+        """The path of the folder."""
         return shown(self.folder)
 
     @property
     def count(self) -> int | None:
-        """How many images have ground truth of any kind."""
+        """The number of images with ground truth of any kind."""
         return len(self._stems)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Those whose folder is there."""
-        return tuple(kind for kind, place in FOLDERS.items() if (self.folder / place).is_dir())
+        """The kinds whose folder exists."""
+        return tuple(kind for kind, name in FOLDERS.items() if (self.folder / name).is_dir())
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """All that 16 bits of millimetres hold; in a drawn folder all but the sky."""
+        """The range of 16 bits of millimetres; for `playground draw`, all but the sky."""
         return (1.0, _SKY) if (self.folder / "scenes.json").is_file() else (0.001, 65.535)
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
         """The images.
 
         Raises:
-            SourceError: none has ground truth next to it.
+            SourceError: no image has ground truth.
         """
         for stem, name in list(self._stems.items())[start:]:
             path = self.folder / "images" / name
@@ -79,13 +79,13 @@ class MaskFolderSource:
         """The classes in the order of the labels; none for depth.
 
         Raises:
-            SourceError: no file names them, or the file cannot be read.
+            SourceError: no file has the names, or it cannot be read.
         """
         self._check(kind)
         return () if kind == "depth" else self._classes[kind][0]
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The mask or depth map of the image's name."""
+        """The mask or depth map of an image."""
         self._check(kind)
         if key not in self._stems:
             raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a file's stem")
@@ -101,31 +101,31 @@ class MaskFolderSource:
     @cached_property
     def _stems(self) -> dict[str, str]:
         """Stem -> file name of each image with ground truth."""
-        beside = [name for kind in self.kinds for name in _names(self.folder / FOLDERS[kind])]
-        there = {Path(name).stem for name in beside if name.endswith(".png")}
-        stems = {Path(name).stem: name for name in _names(self.folder / "images") if Path(name).stem in there}
+        files = [name for kind in self.kinds for name in _names(self.folder / FOLDERS[kind])]
+        known = {Path(name).stem for name in files if name.endswith(".png")}
+        stems = {Path(name).stem: name for name in _names(self.folder / "images") if Path(name).stem in known}
         if not stems:
-            raise SourceError(f"{self.name}: no image in images/ has ground truth of its name; expected masks/NAME.png")
+            raise SourceError(f"{self.name}: no image in images/ has ground truth; expected masks/NAME.png")
         return stems
 
     @cached_property
     def _classes(self) -> dict[str, tuple[tuple[str, ...], dict[int, int]]]:
-        """Kind -> class names, and number in the file -> label."""
+        """Kind -> (class names, number in the file -> label)."""
         return {kind: _numbered(_listed(self.folder, kind), self.name) for kind in self.kinds if kind in LISTS}
 
 
 def is_mask_folder(folder: Path) -> bool:
-    """Whether images and ground truth are in one folder next to each other."""
-    return (folder / "images").is_dir() and any((folder / place).is_dir() for place in FOLDERS.values())
+    """Whether a folder has images/ and a folder of ground truth."""
+    return (folder / "images").is_dir() and any((folder / name).is_dir() for name in FOLDERS.values())
 
 
 def read_class_names(file: Path) -> dict[int, str]:
-    """Number in the masks -> class name, of a .json, .txt, .yaml or .yml file.
+    """Number in the masks -> class name, from a .json, .txt, .yaml or .yml file.
 
-    Of YAML only the block `classes:` with a line `number: name` each is read, as data sets' own files have it.
+    Of YAML only the block `classes:` or `names:` with lines `number: name` is read, as in published files.
 
     Raises:
-        SourceError: it cannot be read, or names no class.
+        SourceError: the file cannot be read, or has no class names.
     """
     if file.suffix == ".json":
         found = _of_json(read_json(file))
@@ -161,7 +161,7 @@ def _listed(folder: Path, kind: str) -> dict[int, str]:
 
 
 def _numbered(listed: Mapping[int, str], where: str) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Class names in order of their numbers, and number -> label."""
+    """The class names in the order of their numbers, and number -> label."""
     classes = [number for number in sorted(listed) if listed[number].lower() not in NO_CLASS]
     if len(classes) > UNKNOWN:
         raise SourceError(f"{where}: {len(classes)} classes; expected at most {UNKNOWN}")

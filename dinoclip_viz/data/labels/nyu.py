@@ -1,11 +1,11 @@
-"""NYU Depth v2 as linear depth is measured on it: a list of images and depth maps, 16-bit PNG in millimetres.
+"""NYU Depth v2 for linear probes of depth: a list of images and 16-bit depth maps in millimetres.
 
-The split is that of Eigen et al. 2014 in the files that BTS (Lee et al. 2019) made of it and that AdaBins and DINOv2
-take: about 24,000 training frames and the 654 official test images of 640 x 480. Each line of a list is
+The split is that of Eigen et al. 2014, in the files of BTS (Lee et al. 2019), which AdaBins and DINOv2 use: about
+24,000 training frames and the 654 official test images of 640 x 480 pixels. Each line of a list is
 
     bathroom/rgb_00045.jpg bathroom/sync_depth_00045.png 518.8579
 
-the image, its depth map, and the focal length (not used), with or without a slash before the paths.
+that is, the image, its depth map and the focal length (unused); a leading slash of a path is ignored.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinoclip_viz.data.base import Sample, SourceError
-from dinoclip_viz.data.captions.rows import lines_of
 from dinoclip_viz.data.labels.label_files import read_depth
-from dinoclip_viz.data.locations import is_image_name, shown
+from dinoclip_viz.data.locations import found_in, is_image_name, shown
+from dinoclip_viz.data.texts import lines_of
 
 NYU_RANGE = (1e-3, 10.0)
-"""Metres above the first and up to the second count."""
+"""The evaluated depths in metres: above the first, up to the second."""
 
-_PLACES = ("", "nyu", "sync", "train", "test", "official_splits/train", "official_splits/test")
-_PEEK = 20
+_FOLDERS = ("", "nyu", "sync", "train", "test", "official_splits/train", "official_splits/test")
+_PEEK = 20  # images used to find their folder
 
 
 @dataclass(frozen=True)
 class NyuSource:
-    """The images of one list with their depth.
+    """The images of one list with their depth maps.
 
     Attributes:
         file: the list.
-        folder: what its paths start from; by default a usual folder next to the list.
-        unit: metres of one step of the depth maps.
+        folder: folder that its paths start from; None for a usual folder next to the list.
+        unit: metres per step of the depth maps.
     """
 
     file: Path
@@ -46,17 +46,17 @@ class NyuSource:
 
     @property
     def name(self) -> str:
-        """The list's path."""
+        """The path of the list."""
         return shown(self.file)
 
     @property
     def count(self) -> int | None:
-        """How many lines it has."""
+        """The number of images with a depth map."""
         return len(self._rows)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Depth alone."""
+        """Only "depth"."""
         return ("depth",)
 
     @property
@@ -68,23 +68,23 @@ class NyuSource:
         """The images in the list's order.
 
         Raises:
-            SourceError: it cannot be read, or a line is no pair of files.
+            SourceError: the list cannot be read, or a line is not an image and a depth map.
         """
         for key in list(self._rows)[start:]:
-            path = self._root / key
+            path = found_in(self._root, key)
             yield Sample(key, path, path=shown(path))
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """None: depth has no classes."""
+        """An empty tuple: depth has no classes."""
         self._check(kind)
         return ()
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The depth map of a line."""
+        """The depth map of an image."""
         self._check(kind)
         if key not in self._rows:
-            raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a path as the list has it")
-        return read_depth(self._root / self._rows[key], self.unit)
+            raise SourceError(f"{self.name}: no image {shown(key)[:100]}; expected a path as in the list")
+        return read_depth(found_in(self._root, self._rows[key]), self.unit)
 
     def _check(self, kind: str) -> None:
         if kind != "depth":
@@ -92,17 +92,17 @@ class NyuSource:
 
     @cached_property
     def _rows(self) -> dict[str, str]:
-        """Image -> depth map, as paths without a slash in front."""
+        """Image -> depth map, as paths without a leading slash."""
         rows: dict[str, str] = {}
         for number, line in enumerate(lines_of(self.file), start=1):
             words = line.split()
-            if not words or words[1:2] == ["None"]:  # BTS' lists have a few images without depth
+            if not words or words[1:2] == ["None"]:  # a few images in BTS' lists have no depth
                 continue
             if not _is_row(words):
                 raise SourceError(
                     f"{self.name}, line {number}: {shown(line.strip())[:60]!r}; expected image, depth map, focal length"
                 )
-            rows[words[0].lstrip("/")] = words[1].lstrip("/")
+            rows[words[0].lstrip("/\\")] = words[1].lstrip("/\\")
         if not rows:
             raise SourceError(f"{self.name}: an empty list; expected lines of image, depth map and focal length")
         return rows
@@ -112,12 +112,12 @@ class NyuSource:
         if self.folder is not None:
             return self.folder
         first = list(self._rows)[:_PEEK]
-        places = [self.file.parent / place for place in _PLACES]
-        return next((place for place in places if any((place / name).is_file() for name in first)), places[0])
+        roots = [self.file.parent / name for name in _FOLDERS]
+        return next((root for root in roots if any(found_in(root, name).is_file() for name in first)), roots[0])
 
 
 def is_nyu_list(file: Path) -> bool:
-    """Whether a text file's first line names an image and a depth map."""
+    """Whether the first line of a text file has an image and a depth map."""
     if file.suffix.lower() != ".txt":
         return False
     first = next((line.split() for line in lines_of(file) if line.strip()), [])
@@ -125,7 +125,7 @@ def is_nyu_list(file: Path) -> bool:
 
 
 def nyu_lists(folder: Path) -> list[Path]:
-    """The lists that lie in a folder, sorted by name."""
+    """The lists in a folder, sorted by name."""
     return [file for file in sorted(folder.glob("*.txt")) if is_nyu_list(file)]
 
 

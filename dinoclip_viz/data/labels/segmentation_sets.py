@@ -1,4 +1,4 @@
-"""The benchmarks of open-vocabulary segmentation: class names, the words that stand for them, and published figures."""
+"""The benchmarks of open-vocabulary segmentation: class names, prompts and published results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PUBLISHED_AS: Mapping[str, str] = {
     "naclip": "NACLIP",
     "lposs": "LPOSS",
 }
-"""Heat-map method -> the system whose figures were published for it, with CLIP ViT-B/16 at 448 px or so."""
+"""Heat-map method -> the system that its results were published for, with CLIP ViT-B/16 at about 448 px."""
 
 BACKGROUND = "background"
 
@@ -67,24 +67,24 @@ _NO_OBJECT = (
     "sky", "wall", "tree", "wood", "grass", "road", "sea", "river", "mountain", "sand", "desk", "building", "cloud",
     "lamp", "door", "window", "wardrobe", "ceiling", "shelf", "curtain", "stairs", "floor", "hill", "rail", "fence",
 )  # fmt: skip
-"""What the background of Pascal VOC and COCO-Object usually is: SCLIP and those after it give such words to it."""
+"""Common background of Pascal VOC and COCO-Object: SCLIP and later systems use such prompts for it."""
 
 
 @dataclass(frozen=True)
 class SegmentationSet:
-    """A benchmark's classes and how they are asked for.
+    """A benchmark's classes and their prompts.
 
     Attributes:
-        name: one of `SEGMENTATION_SETS`, or of a folder.
+        name: one of `SEGMENTATION_SETS`, or "folder".
         classes: C names in the order of the labels, without the background.
-        prompts: C times one or more texts that stand for a class: itself and its usual synonyms.
+        prompts: C tuples of one or more prompts for a class: its name and usual synonyms.
         first: label of the first class in the ground truth: 1 where label 0 is the background.
-        with_background: whether the benchmark's figure counts the background as a class.
-        background: words given to the background, openly; none for most.
-        templates: the usual ones: "openai" for CLIP's 80, "none" for prompts as they are.
-        published: system -> mIoU, 0 to 1, as its authors give it.
-        layout: the files that it is read from, in words.
-        training: the part on which a threshold may be chosen; "" without one.
+        with_background: whether the benchmark evaluates the background as a class.
+        background: additional prompts for the background; empty for most.
+        templates: the usual templates: "openai" for CLIP's 80, "none" for unchanged prompts.
+        published: system -> mIoU, 0 to 1, as its authors report it.
+        layout: description of its files, for errors.
+        training: the split on which a threshold may be chosen, "" without one.
     """
 
     name: str
@@ -100,14 +100,14 @@ class SegmentationSet:
 
 
 def segmentation_set(name: str, source: TruthSource | None = None) -> SegmentationSet:
-    """A benchmark by its name.
+    """The benchmark of a name.
 
     Args:
-        name: one of `SEGMENTATION_SETS`, or "folder" for classes that a source names itself.
-        source: for "folder"; where its first class is called "background", that is label 0.
+        name: one of `SEGMENTATION_SETS`, or "folder" for the class names of a source.
+        source: for "folder"; a first class named "background" is label 0.
 
     Raises:
-        ValueError: there is no such benchmark, or a folder has no class but the background.
+        ValueError: the benchmark does not exist, or the source has no class but the background.
 
     Examples:
         >>> voc = segmentation_set("voc21")
@@ -122,7 +122,7 @@ def segmentation_set(name: str, source: TruthSource | None = None) -> Segmentati
     names = source.names("class")
     first = int(bool(names) and names[0].lower() == BACKGROUND)
     if len(names) == first:
-        raise ValueError(f"{source.name} names no class but the background; expected one or more")
+        raise ValueError(f"{source.name} has no class but the background; expected one or more")
     classes = names[first:]
     return SegmentationSet(name, classes, _prompts(classes), first, bool(first), templates="none")
 
@@ -132,24 +132,25 @@ def open_segmentation(name: str, path: str | os.PathLike[str], split: str | None
 
     Args:
         name: one of `SEGMENTATION_SETS`, or "folder".
-        path: the data set's folder; for the playground a name such as playground:3006:300:192, or a drawn folder.
-        split: its part; by default the one that is measured on.
+        path: the data set's folder; for the playground a name such as playground:3006:300:192, or a folder of
+            `playground draw`.
+        split: one of its splits; None for the one that is evaluated.
 
     Raises:
-        SourceError: the files are not there, have another layout, or other classes.
+        SourceError: the files do not exist, or have another layout or other classes.
     """
     if name not in _OPEN:
         source = open_truths(path, split)
         expected = (BACKGROUND, *CLASSES)
         if name == "playground" and source.names("class") != expected:
-            raise SourceError(f"{source.name}: has other classes than the playground; take the data set `folder`")
+            raise SourceError(f"{source.name}: has other classes than the playground; use the data set `folder`")
         return source
-    place = Path(path).expanduser()
-    if not os.fspath(path).strip() or not place.is_dir():
+    folder = Path(path).expanduser()
+    if not os.fspath(path).strip() or not folder.is_dir():
         raise SourceError(f"{shown(path)!r}: no such folder; expected {name}: {SEGMENTATION_SETS[name].layout}")
-    found = _OPEN[name](place, split)
+    found = _OPEN[name](folder, split)
     if found is None:
-        raise SourceError(f"{shown(place)}: no {name} was found; expected {SEGMENTATION_SETS[name].layout}")
+        raise SourceError(f"{shown(folder)}: no {name} was found; expected {SEGMENTATION_SETS[name].layout}")
     next(found.samples(), None)
     return found
 
@@ -160,13 +161,13 @@ def _prompts(classes: Sequence[str], words: Mapping[str, str] | None = None) -> 
 
 
 def _published(name: str) -> dict[str, float]:
-    place = _ORDER.index(name)
-    listed = ((system, row[place]) for system, row in _PUBLISHED.items())
+    column = _ORDER.index(name)
+    listed = ((system, row[column]) for system, row in _PUBLISHED.items())
     return {system: round(figure / 100, 4) for system, figure in listed if figure is not None}
 
 
 def _stuff_words(name: str) -> str:
-    """What a kind of stuff is called in a sentence.
+    """The prompt for a stuff class.
 
     Examples:
         >>> [_stuff_words(name) for name in ("wall-brick", "sky-other", "door-stuff", "window-blind", "floor-wood")]
@@ -249,4 +250,4 @@ SEGMENTATION_SETS: Mapping[str, SegmentationSet] = {
         ),
     )
 }  # fmt: skip
-"""By name; the figures of voc20 and context59 leave the background's pixels out."""
+"""Name -> benchmark; the results of voc20 and context59 exclude pixels of the background."""

@@ -1,4 +1,4 @@
-"""Truth about every pixel: what a source of masks or depth answers, and which source a name stands for."""
+"""Sources of ground truth per pixel: their interface, the playground's, and the source of a name."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from dinoclip_viz.data.playground import PlaygroundSource, playground_of
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.playground import CLASSES, PARTS
 from dinoclip_viz.playground.layout import FAR
-from dinoclip_viz.playground.render import ground_truth as truth
-from dinoclip_viz.playground.render import render
+from dinoclip_viz.playground.render import ground_truth, render
 from dinoclip_viz.playground.world import sample
 
 TruthKind = Literal["class", "parts", "depth"]
@@ -36,18 +35,18 @@ ACCEPTED = (
     "or depth/, or a list of NYU Depth (lines of image, depth map, focal length)"
 )
 _TRAINING, _TESTING = ("train", "training"), ("val", "validation", "test")
-_SKY = FAR - 1e-3  # the sky of a scene, and all beyond the range of a camera, lies at FAR
+_SKY = FAR - 1e-3  # the sky is drawn at FAR
 
 _SCENE = re.compile(r"(\d{1,18})-(\d{1,18})")
 
 
 @runtime_checkable
 class TruthSource(Source, Protocol):
-    """A source that also knows the ground truth of every pixel of its images.
+    """A source with ground truth for every pixel of its images.
 
     Attributes:
-        kinds: which ground truth it has.
-        depth_range: metres above the first and up to the second count in measures of depth.
+        kinds: the available kinds of ground truth.
+        depth_range: evaluated depths in metres, above the first and up to the second.
     """
 
     @property
@@ -57,7 +56,7 @@ class TruthSource(Source, Protocol):
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """The depths that count, in metres."""
+        """The evaluated depths, in metres."""
         ...
 
     def names(self, kind: str) -> tuple[str, ...]:
@@ -65,25 +64,25 @@ class TruthSource(Source, Protocol):
         ...
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
-        """The ground truth about one image, (height, width).
+        """The ground truth (height, width) of an image.
 
         Args:
-            key: the sample's.
-            kind: one of `kinds`. "class" and "parts" give uint8 labels, 255 where the class is not known; "depth" gives
-                float32 metres, 0 where it is not known.
+            key: the sample's key.
+            kind: one of `kinds`. "class" and "parts" are uint8 labels, 255 where unknown; "depth" is float32 metres, 0
+                where unknown.
 
         Raises:
-            ImageError: the file of this ground truth is missing or broken.
-            SourceError: the source has no such ground truth or no such key.
+            ImageError: the file of the ground truth is missing or broken.
+            SourceError: the source does not have this kind of ground truth, or the key.
         """
         ...
 
 
 @dataclass(frozen=True)
 class DrawnTruth:
-    """The playground with its ground truth; scenes are drawn for each question.
+    """The playground with its ground truth; scenes are drawn on every call.
 
-    Depth counts from 1 m to below 40 m: there the sky of a scene stands, which has no distance.
+    Depth is evaluated from 1 m to below 40 m, where the sky is drawn, which has no distance.
 
     Attributes:
         images: the source of the images.
@@ -103,17 +102,17 @@ class DrawnTruth:
 
     @property
     def count(self) -> int | None:
-        """How many scenes."""
+        """The number of scenes."""
         return self.images.count
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """All of them."""
+        """All of `TRUTH_KINDS`."""
         return TRUTH_KINDS
 
     @property
     def depth_range(self) -> tuple[float, float]:
-        """All but the sky; nothing is nearer than a metre."""
+        """All but the sky; nothing is nearer than 1 m."""
         return 1.0, _SKY
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
@@ -121,36 +120,36 @@ class DrawnTruth:
         return self.images.samples(start)
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Class or part names after the background."""
+        """The background, then the class or part names."""
         listed = {"class": CLASSES, "parts": PARTS, "depth": None}
         found = listed[check_kind(self, kind)]
         return () if found is None else ("background", *found)
 
     def truth(self, key: str, kind: str) -> NDArray[np.generic]:
         """The scene's mask, parts or depth."""
-        scene, world = _SCENE.fullmatch(key), self.images
+        scene, scenes = _SCENE.fullmatch(key), self.images
         check_kind(self, kind)
-        if not scene or int(scene[1]) != world.seed or int(scene[2]) >= world.count:
-            raise SourceError(f"{self.name}: no scene {shown(key)[:40]}; expected {world.seed}-000000 and so on")
-        layout, look = sample(world.seed, int(scene[2]), world.objects)
-        known = truth(layout, look, render(layout, look, world.size)[1])
+        if not scene or int(scene[1]) != scenes.seed or int(scene[2]) >= scenes.count:
+            raise SourceError(f"{self.name}: no scene {shown(key)[:40]}; expected {scenes.seed}-000000 and so on")
+        layout, look = sample(scenes.seed, int(scene[2]), scenes.objects)
+        known = ground_truth(layout, look, render(layout, look, scenes.size)[1])
         if kind == "depth":
             return known.depth
         return known.mask if kind == "class" else known.parts
 
 
 def open_truths(text: str | os.PathLike[str], split: str | None = None, training: bool = False) -> TruthSource:
-    """The source with ground truth that a name or path stands for; its first sample is looked at.
+    """The source of ground truth that a name or path refers to; its first sample is read to raise errors at once.
 
     Args:
         text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; the folder of Pascal VOC (VOCdevkit or VOC2012),
             of ADE20k (ADEChallengeData2016), or one with images/ and masks/, parts/ or depth/ of the same names; NYU
             Depth's list file, or the folder that holds it.
-        split: which part, where the source has parts; by default the one that `training` asks for.
-        training: whether the usual part for training is meant, or the one for testing.
+        split: one of the source's splits; None for the usual one, given `training`.
+        training: whether the usual split is that for training or that for evaluation.
 
     Raises:
-        SourceError: there is no such source, or no such part.
+        SourceError: the source or the split does not exist.
 
     Examples:
         >>> open_truths("playground:2000:3").count
@@ -165,15 +164,15 @@ def open_truths(text: str | os.PathLike[str], split: str | None = None, training
 def pairs(
     source: TruthSource, kind: str, limit: int | None = None
 ) -> Iterator[tuple[Sample, tuple[Image.Image, NDArray[np.generic]] | str]]:
-    """Each sample with its image and ground truth, or with the reason why it is invalid.
+    """The samples, each with its image and ground truth, or with the reason why it is invalid.
 
     Args:
-        source: where they are from.
-        kind: of ground truth.
-        limit: how many samples are looked at; None for all.
+        source: the source of images and ground truth.
+        kind: the kind of ground truth.
+        limit: maximum number of samples; None for all.
 
     Raises:
-        SourceError: the source as a whole cannot be read, or has no such ground truth.
+        SourceError: the source cannot be read, or does not have this kind of ground truth.
     """
     check_kind(source, kind)
     for one in islice(source.samples(), limit):
@@ -190,10 +189,10 @@ def pairs(
 
 
 def check_kind(source: TruthSource, kind: str) -> str:
-    """The kind, if the source has such ground truth.
+    """The kind, if the source has ground truth of it.
 
     Raises:
-        SourceError: it has not.
+        SourceError: the source does not have it.
     """
     if kind not in source.kinds:
         raise SourceError(f"{source.name}: no ground truth of kind {kind!r}; this source has {', '.join(source.kinds)}")
@@ -209,7 +208,7 @@ def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
     if path.is_file():
         if is_nyu_list(path):
             return NyuSource(path)
-        raise SourceError(f"{shown(path)}: no list of NYU Depth; expected {ACCEPTED}")
+        raise SourceError(f"{shown(path)}: not a list of NYU Depth; expected {ACCEPTED}")
     if not name.strip() or not path.is_dir():
         raise SourceError(f"{shown(name)[:200]!r}: no such file or folder; expected {ACCEPTED}")
     if (root := voc_root(path)) is not None:
@@ -218,12 +217,12 @@ def _named(name: str, split: str | None, usual: tuple[str, ...]) -> TruthSource:
         return ade20k_source(path, split or usual[1])
     if is_mask_folder(path):
         if split is not None:
-            raise SourceError(f"{shown(path)}: has no splits; omit split {shown(split)}, or name a folder a split")
+            raise SourceError(f"{shown(path)}: has no splits; omit split {shown(split)}, or name one folder per split")
         return MaskFolderSource(path)
     if lists := nyu_lists(path):
         wanted = [file for file in lists if any(word in file.stem for word in ((split,) if split else usual))]
         if len(wanted) == 1:
             return NyuSource(wanted[0])
         names = ", ".join(file.name for file in lists)
-        raise SourceError(f"{shown(path)}: the lists {names}; name the file that is meant")
+        raise SourceError(f"{shown(path)}: several lists, {names}; give the path of one")
     raise SourceError(f"{shown(path)}: no ground truth was found in this folder; expected {ACCEPTED}")

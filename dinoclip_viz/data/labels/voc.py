@@ -1,4 +1,4 @@
-"""Pascal VOC's segmentation, from its own files: JPEGImages, SegmentationClass and the lists in ImageSets."""
+"""Pascal VOC's segmentation, read from JPEGImages, SegmentationClass and the lists in ImageSets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LISTS = Path("ImageSets") / "Segmentation"
 
 
 def voc_source(folder: Path, split: str = "val") -> ClassMaskSource:
-    """The images of one list of VOC with their class masks; contours are of unknown class.
+    """The images of one list of VOC with their class masks; object contours are of unknown class.
 
     Args:
         folder: VOC2012, or another year's.
@@ -27,14 +27,14 @@ def voc_source(folder: Path, split: str = "val") -> ClassMaskSource:
 
 
 def voc_root(folder: Path) -> Path | None:
-    """Where VOC's files are in a folder: itself, VOC2012 or VOCdevkit/VOC2012 in it, or another year; None without."""
+    """The folder of VOC's files: this one, or the latest VOC2* or VOCdevkit/VOC2* in it; None without them."""
     below = [sorted(folder.glob(pattern), reverse=True) for pattern in ("VOC2*", "VOCdevkit/VOC2*")]
-    places = [folder, *below[0], *below[1]]
-    return next((place for place in places if (place / IMAGES).is_dir() and (place / _LISTS).is_dir()), None)
+    roots = [folder, *below[0], *below[1]]
+    return next((root for root in roots if (root / IMAGES).is_dir() and (root / _LISTS).is_dir()), None)
 
 
 def voc_palette() -> list[list[int]]:
-    """The colours (21, 3) in which VOC's own files show the classes: the bits of the label, spread over three bytes.
+    """The colours (21, 3) of the classes in VOC's files: the bits of the label, spread over three bytes.
 
     Examples:
         >>> voc_palette()[:3]

@@ -1,4 +1,4 @@
-"""Data sets for instance retrieval: queries, a gallery, and which of its images show each query's very object."""
+"""Data sets for instance retrieval: queries, a gallery, and the gallery's images of each query's object."""
 
 from __future__ import annotations
 
@@ -14,23 +14,27 @@ from dinoclip_viz.playground.render import render
 from dinoclip_viz.playground.world import sample
 
 Lists = Mapping[str, tuple[int, ...]]
-"""One query's "easy", "hard" and "junk": numbers of samples of the gallery."""
+"""A query's "easy", "hard" and "junk": indices into the gallery."""
 
 VIEWS = ("query", "easy", "hard")
-_SIDES = {"query": (0.8, 0.95), "easy": (0.8, 0.95), "hard": (0.5, 0.65)}  # of the crop, as fractions of the scene's
-_SHAKES = {"query": 0.0, "easy": 0.1, "hard": 0.3}  # of brightness, contrast and saturation
-_INSIDE = 0.25  # the object's centre lies at least so far from a crop's edges, as a fraction of the crop's side
+_SIDES = {
+    "query": (0.8, 0.95),
+    "easy": (0.8, 0.95),
+    "hard": (0.5, 0.65),
+}  # the crop's, as fractions of the scene's
+_CHANGES = {"query": 0.0, "easy": 0.1, "hard": 0.3}  # relative change of brightness, contrast and saturation
+_INSIDE = 0.25  # least distance of the object's centre from the crop's edges, as a fraction of the crop's side
 
 
 @dataclass(frozen=True)
 class InstanceSet:
-    """What instance retrieval is measured on.
+    """A data set for instance retrieval.
 
     Attributes:
-        name: as a person would name it.
-        queries: Q images, one object each, cropped as the data set has it.
+        name: for display.
+        queries: Q images of one object each, cropped as the data set defines.
         gallery: N images.
-        ground truth: Q times the lists of the gallery's samples.
+        truth: the ground truth, Q times the lists of samples of the gallery.
     """
 
     name: str
@@ -41,7 +45,7 @@ class InstanceSet:
 
 @dataclass(frozen=True)
 class SampleList:
-    """A source over samples that are known one by one.
+    """A source of given samples.
 
     Attributes:
         name: the source's name.
@@ -53,7 +57,7 @@ class SampleList:
 
     @property
     def count(self) -> int | None:
-        """How many samples."""
+        """The number of samples."""
         return len(self.listed)
 
     def samples(self, start: int = 0) -> Iterator[Sample]:
@@ -63,12 +67,14 @@ class SampleList:
 
 @dataclass(frozen=True)
 class DrawnView:
-    """One view of a playground scene, drawn when it is called: a crop round its first object, its light shaken.
+    """A view of a playground scene, drawn when called: a crop around its first object in changed light.
+
+    Its pixels have 8 bits and need no levels.
 
     Attributes:
-        scene: the source that the scene is of.
-        index: number of the scene.
-        view: "query" and "easy" show 80 to 95 % of the scene's side; "hard" 50 to 65 %, in another light.
+        scene: the source of the scene.
+        index: the scene's index.
+        view: "query" and "easy" show 80 to 95 % of the scene's side; "hard" 50 to 65 %, in different light.
     """
 
     scene: PlaygroundSource
@@ -76,7 +82,7 @@ class DrawnView:
     view: str
 
     def __call__(self) -> Image.Image:
-        """The RGB image, as large as the source's scenes."""
+        """The RGB image, in the size of the source's scenes."""
         layout, look = sample(self.scene.seed, self.index, self.scene.objects)
         image = render(layout, look, 2 * self.scene.size)[0]
         chance = np.random.default_rng([self.scene.seed, self.index, VIEWS.index(self.view)])
@@ -90,18 +96,17 @@ class DrawnView:
         square = (self.scene.size, self.scene.size)
         seen = image.resize(square, Image.Resampling.LANCZOS, (pixels[0], pixels[1], pixels[2], pixels[3]))
         for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-            shake = _SHAKES[self.view]
-            seen = change(seen).enhance(chance.uniform(1 - shake, 1 + shake))
+            most = _CHANGES[self.view]
+            seen = change(seen).enhance(chance.uniform(1 - most, 1 + most))
         return seen
 
 
 def drawn_instances(scenes: PlaygroundSource) -> InstanceSet:
-    """Every scene seen three times: as a query, and in the gallery in an easy and in a hard view.
+    """Three views of every scene: a query, and an easy and a hard view in the gallery.
 
-    A scene drawn again in other colours would be another object, so an instance is one scene in different crops and
-    light, and the views of other scenes are distractors; scenes have classes, colours and backgrounds in
-    common. Easy: nearly the same crop. Hard: half of the scene's side, shifted, brightness, contrast and saturation
-    shaken by up to 30 %.
+    An instance is one scene in different crops and light. The views of other scenes, which have classes, colours and
+    backgrounds in common, are distractors. Easy: nearly the same crop, light changed by up to 10 %. Hard: about half of
+    the scene's side, shifted, with brightness, contrast and saturation changed by up to 30 %.
 
     Examples:
         >>> views = drawn_instances(PlaygroundSource(2000, 2, objects=1))
@@ -115,6 +120,6 @@ def drawn_instances(scenes: PlaygroundSource) -> InstanceSet:
     numbers = range(scenes.count)
     queries = tuple(seen(index, "query") for index in numbers)
     gallery = tuple(seen(index, view) for index in numbers for view in ("easy", "hard"))
-    truth = tuple({"easy": (2 * index,), "hard": (2 * index + 1,)} for index in numbers)
+    ground_truth = tuple({"easy": (2 * index,), "hard": (2 * index + 1,)} for index in numbers)
     name = f"{scenes.name}, views"
-    return InstanceSet(name, SampleList(name, queries), SampleList(name, gallery), truth)
+    return InstanceSet(name, SampleList(name, queries), SampleList(name, gallery), ground_truth)

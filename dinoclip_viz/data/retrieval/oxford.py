@@ -1,4 +1,4 @@
-"""Revisited Oxford and Paris in their own files: ground truth as JSON, images in jpg/ next to it."""
+"""Revisited Oxford and Paris: ground truth as JSON, images in jpg/ next to it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from dinoclip_viz.data.base import Sample, SourceError
-from dinoclip_viz.data.captions.rows import read_json
-from dinoclip_viz.data.locations import shown
+from dinoclip_viz.data.locations import found_in, is_image_name, shown
 from dinoclip_viz.data.retrieval.instances import InstanceSet, Lists, SampleList
+from dinoclip_viz.data.texts import read_json
 from dinoclip_viz.images import ImageError, Levels, load_image
 
 LISTS = ("easy", "hard", "junk")
@@ -22,7 +22,7 @@ _FORM = "expected {imlist: [name, ...], qimlist: [name, ...], gnd: [{bbx: [x0, y
 
 @dataclass(frozen=True)
 class CroppedImage:
-    """A part of an image, read when it is called.
+    """A part of an image, read when called.
 
     Attributes:
         path: the image's file.
@@ -33,42 +33,42 @@ class CroppedImage:
     box: tuple[float, float, float, float]
 
     def __call__(self) -> Image.Image:
-        """The part, RGB; errors as in `read`."""
+        """The part as RGB, as `read` returns it."""
         return self.read()
 
     def read(self, levels: Levels = None) -> Image.Image:
-        """The part, RGB.
+        """The part as RGB.
 
         Args:
-            levels: as in `load_image`, for the whole image.
+            levels: the values shown as black and white, in the whole image, as in `load_image`.
 
         Raises:
-            ImageError: the image cannot be read, or the box does not lie in it.
+            ImageError: the image cannot be read, or the box is outside it.
         """
         image = load_image(self.path, levels=levels)
         left, top = (max(0, round(value)) for value in self.box[:2])
         right, bottom = (min(side, round(value)) for side, value in zip(image.size, self.box[2:], strict=True))
         if left >= right or top >= bottom:
-            raise ImageError(f"{shown(self.path)}: the query's box {self.box} does not lie in its {image.size} pixels")
+            raise ImageError(f"{shown(self.path)}: the query's box {self.box} is outside its {image.size} pixels")
         return image.crop((left, top, right, bottom))
 
 
 def open_oxford(path: str | PathLike[str]) -> InstanceSet:
-    """The queries, gallery and lists of a revisited data set: Radenović et al. 2018, https://arxiv.org/abs/1803.11285.
+    """The queries, gallery and lists of a revisited data set (Radenović et al. 2018, https://arxiv.org/abs/1803.11285).
 
-    A query shows its box alone, as the protocol has it. The published ground truth is a pickle, which may run code
-    when it is opened and therefore never is; the same as JSON is read.
+    Queries are cropped to their box, as the protocol requires. The published ground truth is a pickle, which may run
+    code when it is opened, so only a JSON file of the same content is read.
 
     Args:
         path: the JSON file, such as gnd_roxford5k.json, with the images in jpg/ next to it; or its folder.
 
     Raises:
-        SourceError: it is a pickle (the message names the conversion), it is missing, or of another form.
+        SourceError: the file is a pickle (the message has the command that converts it), missing, or of another form.
     """
     file = _file(Path(path).expanduser())
     if file.suffix.lower() in (".pkl", ".pickle"):
         way_out = _conversion(shown(file), shown(file.with_suffix(".json")))
-        raise SourceError(f"{shown(file)}: a pickle can run code, so none is opened; if you trust it: {way_out}")
+        raise SourceError(f"{shown(file)}: a pickle, which can run code; expected JSON, if you trust it: {way_out}")
     parsed = read_json(file)
     folder = file.parent / "jpg"
     if not folder.is_dir():
@@ -76,20 +76,20 @@ def open_oxford(path: str | PathLike[str]) -> InstanceSet:
     names = [_names(file, parsed, key) for key in ("imlist", "qimlist")]
     known = parsed.get("gnd") if isinstance(parsed, Mapping) else None
     if not isinstance(known, list) or len(known) != len(names[1]):
-        raise SourceError(f"{shown(file)}: {len(names[1])} queries, and gnd does not list as many; {_FORM}")
+        raise SourceError(f"{shown(file)}: gnd does not have one entry for each of {len(names[1])} queries; {_FORM}")
     gallery = tuple(Sample(name, _image(folder, name), path=shown(_image(folder, name))) for name in names[0])
-    queries, truth = [], []
+    queries, ground_truth = [], []
     for number, (name, one) in enumerate(zip(names[1], known, strict=True)):
         box, lists = _query(file, number, one, len(gallery))
         path_of = _image(folder, name)
         queries.append(Sample(name, CroppedImage(path_of, box), path=shown(path_of)))
-        truth.append(lists)
+        ground_truth.append(lists)
     title = shown(file)
-    return InstanceSet(title, SampleList(title, tuple(queries)), SampleList(title, gallery), tuple(truth))
+    return InstanceSet(title, SampleList(title, tuple(queries)), SampleList(title, gallery), tuple(ground_truth))
 
 
 def is_oxford(path: Path) -> bool:
-    """Whether a path is, or a folder holds, a ground truth of this kind."""
+    """Whether a path is a ground truth of this kind, or a folder with one."""
     return path.name.startswith("gnd_") or (path.is_dir() and any(path.glob("gnd_*")))
 
 
@@ -101,12 +101,12 @@ def _file(path: Path) -> Path:
     found = sorted(path.glob("gnd_*.json")) or sorted(path.glob("gnd_*.pkl"))
     if len(found) != 1:
         listed = ", ".join(shown(file.name) for file in found) or "none"
-        raise SourceError(f"{shown(path)}: expected one gnd_*.json in this folder, found {listed}; name the file")
+        raise SourceError(f"{shown(path)}: found {listed} in this folder; expected one gnd_*.json: give its path")
     return found[0]
 
 
 def _conversion(pickled: str, target: str) -> str:
-    """The command that turns the published file into JSON, in an environment of whoever trusts it."""
+    """The command that converts the published file into JSON."""
     reading, writing = f"open({pickled!r}, 'rb')", f"open({target!r}, 'w')"
     dump = f"json.dump(pickle.load({reading}), {writing}, default=lambda value: value.tolist())"
     return f'python -c "import json, pickle; {dump}"'
@@ -120,11 +120,11 @@ def _names(file: Path, parsed: object, key: str) -> list[str]:
 
 
 def _image(folder: Path, name: str) -> Path:
-    return folder / (name if Path(name).suffix.lower() in (".jpg", ".jpeg", ".png") else f"{name}.jpg")
+    return found_in(folder, name if is_image_name(name) else f"{name}.jpg")
 
 
 def _query(file: Path, number: int, one: object, count: int) -> tuple[tuple[float, float, float, float], Lists]:
-    """Box and lists of one query."""
+    """The box and the lists of one query."""
     box = one.get("bbx") if isinstance(one, Mapping) else None
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         raise SourceError(f"{shown(file)}: query {number} has no bbx of four numbers; {_FORM}")
@@ -133,7 +133,7 @@ def _query(file: Path, number: int, one: object, count: int) -> tuple[tuple[floa
         rows = one.get(name, []) if isinstance(one, Mapping) else []
         if not isinstance(rows, list) or not all(type(row) is int and 0 <= row < count for row in rows):
             raise SourceError(
-                f"{shown(file)}: query {number} lists under {name} what is no number below {count}; {_FORM}"
+                f"{shown(file)}: query {number} has entries in {name} that are no index below {count}; {_FORM}"
             )
         lists[name] = tuple(rows)
     return (float(box[0]), float(box[1]), float(box[2]), float(box[3])), lists

@@ -88,7 +88,7 @@ def test_vocs_own_files_are_measured_beside_what_was_published(dinoclip, voc, cl
     assert "in CLIP's 80 templates" in whole.out and "pixels assigned to: sky, wall, tree" in whole.out
     assert "best of a hundred on" in whole.out and "(train)" in whole.out and "CLIP-DINOiser 62.1" in whole.out
     (voc / "VOC2012" / "ImageSets" / "Segmentation" / "train.txt").unlink()
-    dinoclip(*words, "--dataset", "voc21").refused("no list train", "name --known SOURCE, or --known none")
+    dinoclip(*words, "--dataset", "voc21").refused("no split train", "name --known SOURCE, or --known none")
     without = dinoclip(*words, "--dataset", "voc21", "--known", "none", "--templates", "none", "--json").json["results"]
     assert without[0]["threshold"] is None and without[0]["miou_with_background"] is not None
 
@@ -143,7 +143,8 @@ def test_a_folder_with_a_background_takes_its_threshold_from_another(dinoclip, c
     dinoclip(*words, "--known", tmp_path / "there").refused("have different classes")
     (tmp_path / "here" / "masks" / "one.png").write_text("broken")
     broken = dinoclip(*words)
-    assert (broken.code, broken.out) == (2, "") and "no PNG; expected the ground truth" in broken.err.splitlines()[-1]
+    assert (broken.code, broken.out) == (2, "")
+    assert "not a PNG; expected the ground truth" in broken.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

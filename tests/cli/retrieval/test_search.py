@@ -115,7 +115,7 @@ def test_without_faiss_the_extra_is_named(dinoclip, stores, monkeypatch):
         (["--text", " "], "--text is empty"),
         ([], "--text"),
         (["--text", "a cat", "--image", "cat.png"], "not allowed with"),
-        (["--text", "a cat", "--encoder", "playground-clip"], "playground-clip was asked for"),
+        (["--text", "a cat", "--encoder", "playground-clip"], "expected playground-clip"),
         (["--text", "a cat", "--model", "playground-clip"], "different spaces"),
         (["--text", "a cat", "--model", "./no-folder"], "no-folder"),
         (["--text", "a cat", "--out", "sheet.txt"], "sheet.txt"),

@@ -40,6 +40,13 @@ def test_split_files_choose_images(tmp_path, image, check_source):
         list(FlickrSource(file, split="all").samples())
 
 
+def test_images_only_in_a_split_come_in_its_order(tmp_path):
+    (tmp_path / "x.token").write_text("a.jpg#0\tone\n")
+    names = [f"new{number}" for number in range(40)]
+    (tmp_path / "Flickr_8k.testImages.txt").write_text("".join(f"{name}.jpg\n" for name in names))
+    assert [sample.key for sample in FlickrSource(tmp_path / "x.token", split="test").samples()] == names
+
+
 def test_lines_of_another_kind_are_unreadable_samples(tmp_path, image, check_source):
     image(tmp_path / "a.jpg")
     file = tmp_path / "results_20130124.token"
@@ -54,5 +61,5 @@ def test_lines_of_another_kind_are_unreadable_samples(tmp_path, image, check_sou
 @pytest.mark.parametrize("text", ["", "a.jpg\tone\n"])
 def test_a_file_of_another_layout_is_refused(tmp_path, text):
     (tmp_path / "x.token").write_text(text)
-    with pytest.raises(SourceError, match="no line like"):
+    with pytest.raises(SourceError, match="no caption in the first 20 lines"):
         list(FlickrSource(tmp_path / "x.token").samples())

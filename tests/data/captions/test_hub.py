@@ -119,7 +119,7 @@ def test_a_path_on_a_machine_of_others_is_unreadable(tmp_path, monkeypatch):
     monkeypatch.setattr(HubSource, "_open", lambda self: data)
     (sample,) = HubSource("owner/name").samples()
     assert sample.captions == ("one",) and sample.path == "train/1.jpg"
-    with pytest.raises(ImageError, match=r"train/1\.jpg: a path on the machine of those who made"):
+    with pytest.raises(ImageError, match=r"train/1\.jpg: a path on another machine in hub:"):
         sample.load()
 
 
@@ -177,7 +177,7 @@ def test_a_stream_that_breaks_off_says_where(monkeypatch, tmp_path):
     )
     samples = HubSource("owner/name").samples()
     assert next(samples).path == "https://a.org/1.jpg"
-    with pytest.raises(SourceError, match="broke off after 1 samples"):
+    with pytest.raises(SourceError, match="stopped after 1 samples"):
         next(samples)
 
 
@@ -199,5 +199,5 @@ def test_an_image_in_another_file_system_is_read_when_it_is_loaded(tmp_path, ima
     with fsspec.open("memory://pictures/a.jpg", "wb") as file:
         file.write(image(tmp_path / "a.jpg").read_bytes())
     assert RemoteImage("memory://pictures/a.jpg")().size == (8, 6)
-    with pytest.raises(ImageError, match="out of reach"):
+    with pytest.raises(ImageError, match="cannot be read"):
         RemoteImage("memory://pictures/gone.jpg")()

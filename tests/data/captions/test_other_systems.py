@@ -78,11 +78,61 @@ def test_a_list_is_read_in_the_encoding_that_is_given(name, encoding, tmp_path):
 def test_a_list_that_is_not_utf8_names_the_option(name, tmp_path):
     image(tmp_path / "1.png")
     (tmp_path / name).write_text(TEXTS[name], encoding="latin-1")
-    with pytest.raises(ValueError, match="--encoding"):
+    with pytest.raises(ValueError, match=r"not UTF-8 text.*such as --encoding latin-1") as caught:
         next(iter(open_source(tmp_path / name).samples())).load()
+    assert "\n" not in str(caught.value) and name in str(caught.value)
+    (tmp_path / name).write_text(TEXTS[name], encoding="utf-16")
+    with pytest.raises(SourceError, match="UTF-16 text, not UTF-8; give its encoding, --encoding utf-16"):
+        open_source(tmp_path / name)
 
 
-def test_an_encoding_that_does_not_fit_or_does_not_exist_is_told(tmp_path):
+def test_the_invalid_byte_is_counted(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'{"1.png": "K\xe4tzchen"}')
+    with pytest.raises(SourceError, match=r"a\.json: not UTF-8 text at byte 12; give its encoding"):
+        open_source(tmp_path / "a.json")
+
+
+def test_texts_next_to_images_are_read_in_the_encoding(tmp_path):
+    for folder in ("plain", "parts/train"):
+        image(tmp_path / folder / "1.png")
+        (tmp_path / folder / "1.txt").write_text("ein Kätzchen", encoding="latin-1")
+    (tmp_path / "parts" / "train" / "metadata.csv").write_text("file_name,text\n1.png,ein Kätzchen", encoding="latin-1")
+    for folder in ("plain", "parts"):
+        (sample,) = open_source(tmp_path / folder, encoding="latin-1").samples()
+        assert sample.captions == ("ein Kätzchen",)
+        for encoding, words in (("utf-8", "not UTF-8 text.*--encoding"), ("utf-16", "not utf-16 text|UTF-16 stream")):
+            with pytest.raises(ValueError, match=words):
+                [sample.load() for sample in open_source(tmp_path / folder, encoding=encoding).samples()]
+
+
+def test_captions_in_a_tar_are_read_in_the_encoding(tmp_path):
+    path = tar(tmp_path / "a.tar", {"1.png": image(tmp_path / "1.png").read_bytes(), "1.txt": b"ein K\xe4tzchen"})
+    (sample,) = open_source(path, encoding="latin-1").samples()
+    assert sample.captions == ("ein Kätzchen",)
+    (sample,) = open_source(path).samples()
+    with pytest.raises(ValueError, match="not UTF-8 text; give its encoding, such as --encoding latin-1"):
+        sample.load()
+    (sample,) = open_source(path, encoding="ascii").samples()
+    with pytest.raises(ValueError, match="captions that are not ascii text"):
+        sample.load()
+
+
+@pytest.mark.parametrize("name", ["playground:1:2", "hub:a/b"])
+def test_an_encoding_of_what_has_no_text_files_is_refused(name):
+    with pytest.raises(SourceError, match="has no text files; omit encoding latin-1"):
+        open_source(name, encoding="latin-1")
+    open_source(name, encoding="UTF8")
+
+
+def test_karpathys_folders_from_windows_are_found_in_a_given_folder(tmp_path):
+    image(tmp_path / "coco" / "val2014" / "deep" / "1.png")
+    row = {"filepath": "val2014\\deep", "filename": "1.png", "split": "test", "sentences": [{"raw": "a cat"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"images": [row]}))
+    (sample,) = open_source(tmp_path / "dataset.json", images=tmp_path / "coco").samples()
+    assert sample.load().size == (4, 3)
+
+
+def test_an_encoding_that_does_not_fit_or_does_not_exist_is_refused(tmp_path):
     image(tmp_path / "1.png")
     (tmp_path / "list.csv").write_text(TEXTS["list.csv"], encoding="latin-1")
     with pytest.raises(SourceError, match=r"not utf-16 text.*--encoding"):

@@ -102,7 +102,7 @@ def test_a_folder_of_another_kind_and_an_unknown_split_are_refused(folder, tmp_p
         list(SPairSource(folder).pairs())
     for text in ("", "../../etc:cat\n"):
         (folder / "Layout" / "large" / "test.txt").write_text(text)
-        with pytest.raises(SourceError, match="one a line"):
+        with pytest.raises(SourceError, match="one per line"):
             list(SPairSource(folder).pairs())
 
 

@@ -123,7 +123,7 @@ def test_folders_of_another_layout_are_refused_in_one_line(tmp_path, coco, stree
         ("voc21", tmp_path / "nowhere", None, "no such folder; expected voc21: JPEGImages"),
         ("voc21", context, None, "no voc21 was found"),
         ("context60", coco, None, "no context60 was found; expected JPEGImages, SegmentationClassContext"),
-        ("context60", context, "test", "no list test; its lists: train, val"),
+        ("context60", context, "test", "no split test; its splits: train, val"),
         ("coco-stuff", coco, "../val2017", "no split ../val2017; its splits: test2017, train2017, val2017"),
         ("coco-object", coco, "test2017", "no images; expected names that end in .jpg"),
         ("coco-stuff", streets, None, "no folder images/; expected COCO-Stuff 164k: images in images/val2017"),

@@ -109,6 +109,11 @@ def test_ade20k_numbers_from_one_and_leaves_zero_unknown(ade, check_source):
     assert open_truths(ade, training=True).split == "training"
     assert source.truth("ADE_val_00000001", "class")[0, :3].tolist() == [UNKNOWN, 0, 149]
     assert len(set(ADE20K_NAMES)) == 150 and source.names("class")[149] == "flag"
+    images = ade / "images" / "validation"
+    (images / "ADE_val_00000001.jpg").rename(images / "ADE_val_00000001.png")
+    (images / "._ADE_val_00000001.jpg").write_bytes(b"hidden")
+    (sample,) = source.samples()
+    assert sample.key == "ADE_val_00000001" and sample.load().size == (8, 6)
 
 
 def test_nyu_reads_millimetres_of_the_list_it_is_asked_for(nyu, check_source):
@@ -119,6 +124,14 @@ def test_nyu_reads_millimetres_of_the_list_it_is_asked_for(nyu, check_source):
     assert source.depth_range == (0.001, 10.0)
     assert [sample.key for sample in open_truths(nyu, training=True).samples()] == ["bathroom/rgb_00045.jpg"]
     assert open_truths(nyu / "nyu_train.txt").count == 1
+
+
+def test_nyu_lists_with_backslashes_are_read(nyu):
+    (nyu / "nyu_train.txt").write_text("\\bathroom\\rgb_00045.jpg \\bathroom\\sync_depth_00045.png 518.8579\n")
+    source = open_truths(nyu / "nyu_train.txt")
+    (sample,) = source.samples()
+    assert sample.load().size == (8, 6)
+    assert source.truth(sample.key, "depth")[0, 1] == pytest.approx(1.5)
 
 
 def test_a_drawn_folder_gives_the_truth_that_was_drawn(tmp_path, check_source):
@@ -192,7 +205,7 @@ def test_depth_must_have_sixteen_bits_and_masks_must_be_there(tmp_path):
     with pytest.raises(ImageError, match="no such file"):
         read_labels(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("hello")
-    with pytest.raises(ImageError, match="no PNG"):
+    with pytest.raises(ImageError, match="not a PNG"):
         read_labels(tmp_path / "text.png")
 
 
@@ -206,9 +219,9 @@ def test_names_that_stand_for_no_truth_are_refused_in_one_line(tmp_path, voc, ad
         (tmp_path / "nowhere", None, "no such file or folder"),
         (empty, None, "no ground truth was found"),
         (bare, None, "no image in images/ has ground truth"),
-        (tmp_path / "list.txt", None, "no list of NYU Depth"),
-        (voc, "../val", "no list ../val; its lists: train, val"),
-        (ade, "test", "no part test; expected one of training, validation"),
+        (tmp_path / "list.txt", None, "not a list of NYU Depth"),
+        (voc, "../val", "no split ../val; its splits: train, val"),
+        (ade, "test", "no split test; its splits: training, validation"),
         ("playground:2000:3", "val", "has no splits"),
         ("playground:cat", None, "expected playground"),
     ]
