@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dinoclip_viz.encoders.checks import check_text_encoder as check_text_encoder
     from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled as encode_tiled
     from dinoclip_viz.encoders.inside import look_inside as look_inside
-    from dinoclip_viz.features import encode_sources as encode_sources
     from dinoclip_viz.hovering import hover as hover
     from dinoclip_viz.images import ImageError as ImageError
     from dinoclip_viz.images import ImageLike as ImageLike
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.models import load_model as load_model
     from dinoclip_viz.pipeline import EmbedReport as EmbedReport
     from dinoclip_viz.pipeline import embed as embed
+    from dinoclip_viz.pipeline import encode_sources as encode_sources
     from dinoclip_viz.projector import Projector as Projector
     from dinoclip_viz.projector import ProjectorWithResiduals as ProjectorWithResiduals
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
@@ -73,7 +73,7 @@ _HOMES = {
     "encode_tiled": "encoders.high_resolution.tiles",
     "EmbedReport": "pipeline",
     "embed": "pipeline",
-    "encode_sources": "features",
+    "encode_sources": "pipeline",
     "hover": "hovering",
     "ImageError": "images",
     "ImageLike": "images",

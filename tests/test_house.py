@@ -24,7 +24,7 @@ PACKAGE = ROOT / "dinoclip_viz"
 
 FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
 
-_VISION = {"images", "dense", "encoders", "features", "projector", "models"}
+_VISION = {"images", "dense", "encoders", "projector", "models"}
 _STORED = {"data", "store", "pipeline", "training"}
 _SYSTEMS = {"adapt", "curate", "vlm", "affordance"}
 
@@ -36,7 +36,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": set(),
     "data": {"images", "playground"},
     "encoders": {"images", "dense"},
-    "features": {"images", "encoders"},
     "projector": {"encoders"},
     "models": {"images", "dense", "encoders", "projector"},
     "pipeline": {"images", "data", "store", "encoders"},

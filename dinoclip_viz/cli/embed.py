@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
 from dinoclip_viz.cli.parser import add_encoding, add_levels, output_folder, whole_number
+from dinoclip_viz.images.scaled import DECODES
 
 SUMMARY = "encode images and captions into a feature store, resumable"
 
@@ -21,6 +22,14 @@ def patch_grid(text: str) -> str | int | None:
     if not text.isdigit() or not int(text):
         raise ArgumentTypeError(f"{text!r} is no patch grid; expected none, full or a number such as 4")
     return int(text)
+
+
+def batch_size(text: str) -> int | str:
+    """A number of images, or "auto"."""
+    return text if text == "auto" else whole_number(text)
+
+
+batch_size.__name__ = "batch size"
 
 
 def workers(text: str) -> int:
@@ -43,9 +52,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--patches", type=patch_grid, default=None, metavar="GRID", help="none, full, or N for N x N averages (none)"
     )
-    parser.add_argument("--batch-size", type=whole_number, default=32, metavar="N", help="(%(default)s)")
     parser.add_argument(
-        "--workers", type=workers, default=2, metavar="N", help="processes that decode, 0 for none (%(default)s)"
+        "--batch-size", type=batch_size, default="auto", metavar="N|auto", help="images per forward pass (%(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=workers,
+        metavar="N",
+        help="processes that decode, 0 for threads (one per CPU on a GPU, else 2)",
+    )
+    parser.add_argument(
+        "--decode", choices=DECODES, default="exact", help="JPEGs: exact, or at a reduced scale, faster (%(default)s)"
     )
     parser.add_argument("--shard-size", type=whole_number, metavar="N", help="images per shard (2048 or fewer)")
     add_levels(parser)
@@ -60,11 +77,13 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.pipeline import embed
 
     source = open_source(arguments.source, arguments.split, arguments.images, encoding=arguments.encoding)
+    started: list[bool] = []
     with tqdm(total=source.count, unit="images", dynamic_ncols=True) as bar:
 
         def watch(done: int, count: int | None) -> None:
-            if done and not bar.n:
-                bar.initial = done - 1  # what an earlier run did counts in no rate
+            if not started:
+                started.append(True)
+                bar.initial = bar.n = done  # what an earlier run did counts in no rate
             bar.update(done - bar.n)
 
         report = embed(
@@ -79,6 +98,7 @@ def run(arguments: Namespace) -> Answer:
             arguments.shard_size,
             watch,
             arguments.levels,
+            arguments.decode,
         )
     failed = [Failure(key, reason) for key, reason in report.failed]
     check_some(report.images, failed)

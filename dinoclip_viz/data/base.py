@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from dinoclip_viz.images import ImageError, ImageLike, Levels, check_levels, load_image
+from dinoclip_viz.images.scaled import Size, load_scaled
 
 
 class SourceError(ValueError):
@@ -57,9 +58,23 @@ class Sample:
             ValueError: the levels are invalid.
         """
         levels = self.levels if levels is None else check_levels(levels)
-        if isinstance(self.image, ImageFile):
+        if callable(self.image) and isinstance(self.image, ImageFile):  # an open file reads as well
             return self.image.read(levels)
         return self.image() if callable(self.image) else load_image(self.image, levels=levels)
+
+    def load_scaled(self, resized: Callable[[Size], Size]) -> tuple[Image.Image, Size]:
+        """The RGB image, a JPEG at a reduced scale, and the size of the whole image; see `images.scaled.load_scaled`.
+
+        Args:
+            resized: width and height in pixels -> those that the image will be resized to.
+
+        Raises:
+            ImageError: as `load`.
+        """
+        if callable(self.image):
+            image = self.load()
+            return image, image.size
+        return load_scaled(self.image, resized, levels=self.levels)
 
 
 @dataclass(frozen=True)

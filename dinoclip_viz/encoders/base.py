@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from dinoclip_viz.dense.reader import BlockReader
 from dinoclip_viz.encoders.errors import EncoderError, SpaceError
 from dinoclip_viz.images import ImagesLike
+from dinoclip_viz.images.crops import Fit
 
 __all__ = [
     "EncoderError",
@@ -28,9 +29,6 @@ __all__ = [
     "concatenate",
     "same_space",
 ]
-
-Fit = Literal["crop", "whole"]
-"""Preprocessing: the published centre crop, or the whole image with its sides rounded to whole patches."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+from collections.abc import Callable
 
 from PIL import Image, UnidentifiedImageError
 
@@ -52,8 +53,21 @@ def read(path: str | os.PathLike[str], name: str) -> bytes:
         raise image_error(name, f"an invalid path ({error})") from error
 
 
-def decode(data: bytes, name: str, levels: Levels = None, formats: tuple[str, ...] = ALL_FORMATS) -> Image.Image:
+def decode(
+    data: bytes,
+    name: str,
+    levels: Levels = None,
+    formats: tuple[str, ...] = ALL_FORMATS,
+    scale: Callable[[Image.Image], object] | None = None,
+) -> Image.Image:
     """The first frame of a file of an accepted format, RGB.
+
+    Args:
+        data: content of the file.
+        name: of the file, for errors.
+        levels: as in `load_image`.
+        formats: as in `load_image`.
+        scale: is given a JPEG that is opened and not decoded yet, and may choose its scale.
 
     Raises:
         ImageError: the file is of another kind, too large, or broken.
@@ -72,6 +86,8 @@ def decode(data: bytes, name: str, levels: Levels = None, formats: tuple[str, ..
             Image.open(io.BytesIO(data), formats=[kind]).verify()
         with _opened(data, kind, name) as image:
             check_size(image.size, name)
+            if scale is not None and kind == "JPEG":
+                scale(image)
             return _converted(image, data, kind, name, levels)
     except ImageError:
         raise

@@ -88,7 +88,7 @@ def load_image(
         return image_of_array(source, name, levels)
     if _is_tensor(source):
         return image_of_tensor(source, name, levels)
-    data = _bytes_of(source, name, fetch or download)
+    data = bytes_of(source, name, fetch or download)
     return decode(data, name, levels, tuple(formats))
 
 
@@ -192,8 +192,12 @@ def _is_tensor(value: object) -> TypeGuard[Tensor]:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _bytes_of(source: object, name: str, fetch: Callable[[str], bytes]) -> bytes:
-    """The content of a file, wherever it is."""
+def bytes_of(source: object, name: str, fetch: Callable[[str], bytes] = download) -> bytes:
+    """The content of a file, wherever it is.
+
+    Raises:
+        ImageError: it cannot be read, is too large, or is no file at all.
+    """
     if isinstance(source, (bytes, bytearray, memoryview)):
         check_length(memoryview(source).nbytes, name)
         return bytes(source)

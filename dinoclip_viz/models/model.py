@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from dinoclip_viz.dense.dinoiser import DinoiserHead
 from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures, TextEncoder, TextFeatures
@@ -163,9 +165,14 @@ class ImageTextModel:
     ) -> ImageFeatures:
         """The encoder's features, projected into the model's space, with the patches of the methods."""
         dense = make_patches(self, images, features, wanted, batch_size)
-        pooled = features.pooled
-        if self.projector is not None and self.projector.side == "image":
-            pooled = self.projector.project(features)
-        elif self.projector is not None:
-            pooled = self.projector.choose(features.pooled, features.mean)
+        pooled = self.pooled_in_space(features.pooled, features.mean)
         return replace(features, pooled=pooled, space=self.space, dense=dense)
+
+    @torch.no_grad()
+    def pooled_in_space(self, pooled: Tensor, mean: Tensor) -> Tensor:
+        """(B, D) vectors in the model's space from its image encoder's `pooled` and `mean`."""
+        if self.projector is None:
+            return pooled
+        chosen = self.projector.choose(pooled, mean)
+        projected: Tensor = self.projector(chosen) if self.projector.side == "image" else chosen
+        return projected

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 from dinoclip_viz.data import Source, SourceError, open_source
-from dinoclip_viz.data.decoding import Decoded, decoded
 from dinoclip_viz.data.levels import with_levels
 from dinoclip_viz.encoders import EncoderError, as_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.errors import type_name
 from dinoclip_viz.images import Levels
-from dinoclip_viz.pipeline.shards import Patches, embed_shard, grid_of, patch_bytes
+from dinoclip_viz.images.scaled import DECODES, Decode
+from dinoclip_viz.pipeline.encoding import BatchSize, encoded
+from dinoclip_viz.pipeline.shards import Patches, PendingShard, grid_of, jobs_of, patch_bytes
 from dinoclip_viz.store import StoreError, StoreSettings
 from dinoclip_viz.store.settings import read_settings, shard_files, slug
 from dinoclip_viz.store.writing import Shard, finish, first_missing, prepare, write_shard
@@ -67,11 +69,12 @@ def embed(
     texts: str | TextEncoder | None = None,
     size: int | None = None,
     patches: Patches = None,
-    batch_size: int = 32,
+    batch_size: BatchSize = 32,
     workers: int = 0,
     shard_size: int | None = None,
     watch: Watch | None = None,
     levels: Levels = None,
+    decode: Decode = "exact",
 ) -> EmbedReport:
     """Encode a data source into feature stores; an interrupted run resumes with the same result.
 
@@ -83,12 +86,14 @@ def embed(
         texts: text encoder of the captions, by name or loaded; without one, the captions are stored as text only.
         size: side of the square crop in pixels; by default each encoder's published one.
         patches: None for no patches, "full" for all, or a number R for R x R averaged patches.
-        batch_size: images per forward pass.
-        workers: number of processes that decode images; 0 decodes in threads of this process. In a script, more than 0
-            needs `if __name__ == "__main__":`.
+        batch_size: images per forward pass; "auto" for 32 on a CPU, and what the memory at hand allows on a GPU.
+        workers: number of processes that decode images; 0 decodes in threads of this process, one per CPU. A fast GPU
+            needs processes, one per CPU. In a script, more than 0 needs `if __name__ == "__main__":`.
         shard_size: samples per shard, the unit of resumption; by default 2048, fewer with large patches.
         watch: called with the number of finished samples and the total.
         levels: levels with which images are read, as in `load_image`; they are part of the store's settings.
+        decode: "exact"; or "scaled" for JPEGs decoded at the smallest scale at least twice the encoder's resized image,
+            which is faster for large photographs and changes features slightly. It is part of the store's settings.
 
     Raises:
         StoreError: the folder contains a store with other settings, features are not finite, or the disk has too little
@@ -106,19 +111,20 @@ def embed(
     loaded = [as_encoder(name) for name in names]
     tower = _text_encoder(texts)
     rows = _shard_size(loaded, size, patches) if shard_size is None else shard_size
+    if decode not in DECODES:
+        raise ValueError(f"decode={decode!r}; expected 'exact' or 'scaled'")
     plan = [
-        replace(_settings(encoder, source, tower, size, patches, rows), levels=_shown(levels)) for encoder in loaded
+        replace(_settings(encoder, source, tower, size, patches, rows), levels=_shown(levels), decode=decode)
+        for encoder in loaded
     ]
     folders = _folders(Path(store).expanduser(), plan)
     _check_disk(loaded, size, patches, source.count, folders[0])
     finished = [prepare(folder, settings) for folder, settings in zip(folders, plan, strict=True)]
     encoded = 0
     if not all(finished):
-        for number, shard, seconds in _shards(
-            source, loaded, tower, first_missing(folders), rows, (size, patches, batch_size, workers), watch
-        ):
-            write_shard(folders, number, shard, seconds)
-            encoded += len(shard.rows)
+        how = _How(rows, size, patches, batch_size, workers, decode)
+        shards = _shards(source, loaded, tower, first_missing(folders), how, watch)
+        encoded = _write(folders, shards)
         if not first_missing(folders):
             raise SourceError(f"{source.name} has no samples; expected at least one image")
         for folder, settings in zip(folders, plan, strict=True):
@@ -134,36 +140,56 @@ def _text_encoder(texts: str | TextEncoder | None) -> TextEncoder | None:
     return load_text_encoder(texts)
 
 
+@dataclass(frozen=True)
+class _How:
+    """Samples per shard, and the arguments of `embed`."""
+
+    rows: int
+    size: int | None
+    patches: Patches
+    batch_size: BatchSize
+    workers: int
+    decode: Decode
+
+
 def _shards(
     source: Source,
     encoders: Sequence[ImageEncoder],
     texts: TextEncoder | None,
     first: int,
-    rows: int,
-    how: tuple[int | None, Patches, int, int],
+    how: _How,
     watch: Watch | None,
-) -> Iterator[tuple[int, Shard, float]]:
+) -> Generator[tuple[int, Shard, float]]:
     """Number, features and duration in seconds of each shard from number `first` on."""
-    size, patches, batch_size, workers = how
-    with decoded(source.samples(first * rows), workers, 2 * batch_size) as images:
-        counted = _counted(images, first * rows, source.count, watch)
-        number = first
-        while True:
-            begun = time.monotonic()
-            shard = embed_shard(islice(counted, rows), encoders, texts, size, patches, batch_size)
-            if not shard.rows and not shard.failed:
-                return
-            yield number, shard, time.monotonic() - begun
-            number += 1
-
-
-def _counted(images: Iterator[Decoded], done: int, count: int | None, watch: Watch | None) -> Iterator[Decoded]:
+    jobs = jobs_of(encoders, how.size, how.patches)
+    begun, done, number = time.monotonic(), first * how.rows, first
+    pending = PendingShard(jobs, how.patches)
+    samples = source.samples(done)
     if watch:
-        watch(done, count)
-    for number, one in enumerate(images, start=done + 1):
-        yield one
+        watch(done, source.count)
+    for part in encoded(samples, jobs, how.batch_size, how.workers, how.decode, how.rows):
+        pending.add(part)
+        done += part.batch.seen
         if watch:
-            watch(number, count)
+            watch(done, source.count)
+        if part.batch.last:
+            yield number, pending.shard(texts), time.monotonic() - begun
+            begun, number, pending = time.monotonic(), number + 1, PendingShard(jobs, how.patches)
+
+
+def _write(folders: Sequence[Path], shards: Generator[tuple[int, Shard, float]]) -> int:
+    """Write shards while the next one is encoded; returns the number of images."""
+    images = 0
+    with ThreadPoolExecutor(1) as writer, contextlib.closing(shards):
+        writing: Future[None] | None = None
+        for number, shard, seconds in shards:
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(write_shard, folders, number, shard, seconds)
+            images += len(shard.rows)
+        if writing is not None:
+            writing.result()
+    return images
 
 
 def _shard_size(encoders: Sequence[ImageEncoder], size: int | None, patches: Patches) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dinoclip_viz.data.decoding import Decoded
+from dinoclip_viz.data.base import Sample
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.pipeline.batches import batches
+from dinoclip_viz.pipeline.decoding import Prepared, prepare_image
+from dinoclip_viz.pipeline.encoding import (
+    BatchSize,
+    Encoded,
+    Features,
+    Job,
+    chosen_batch_size,
+    recipes_of,
+    run,
+)
 from dinoclip_viz.store import StoreError
 from dinoclip_viz.store.writing import FailedRow, ImageRow, Shard
 
@@ -24,17 +36,18 @@ DENSE = "maskclip"
 
 
 def embed_shard(
-    images: Iterable[Decoded],
+    images: Iterable[tuple[Sample, Prepared | Image.Image | str]],
     encoders: Sequence[ImageEncoder],
     texts: TextEncoder | None,
     size: int | None = None,
     patches: Patches = None,
-    batch_size: int = 32,
+    batch_size: BatchSize = 32,
 ) -> Shard:
     """Features of the images of one shard, which depend only on the images and the settings.
 
     Args:
-        images: samples with their images, or with the reason why an image could not be read.
+        images: samples with their images, prepared with `recipes_of(jobs_of(...))` or whole, or with the reason why an
+            image could not be read.
         encoders: loaded image encoders.
         texts: loaded text encoder of the captions, or None.
         size: as in `embed`.
@@ -44,33 +57,79 @@ def embed_shard(
     Raises:
         StoreError: an encoder returns vectors that are not finite in float16.
     """
-    rows: list[ImageRow] = []
-    failed: list[FailedRow] = []
-    parts = [{kind: [nothing] for kind, nothing in _nothing(one, size, patches).items()} for one in encoders]
-    waiting: list[Image.Image] = []
+    jobs = jobs_of(encoders, size, patches)
+    recipes = recipes_of(jobs)
+    outcomes = (
+        (sample, prepare_image(one, recipes) if isinstance(one, Image.Image) else one) for sample, one in images
+    )
+    pending = PendingShard(jobs, patches)
+    for part in run(batches(outcomes, chosen_batch_size(batch_size, jobs)), jobs):
+        pending.add(part)
+    return pending.shard(texts)
 
-    def encode() -> None:
-        keys = [row.key for row in rows[len(rows) - len(waiting) :]]
-        for encoder, part in zip(encoders, parts, strict=True):
-            for kind, values in _features(encoder, waiting, size, patches, batch_size).items():
-                part[kind].append(_half(values, encoder.name, keys))
-        waiting.clear()
 
-    for sample, image in images:
-        if isinstance(image, str):
-            failed.append(FailedRow(sample.key, sample.path, image))
-            continue
-        captions = tuple(text for text in sample.captions if text.strip())
-        rows.append(ImageRow(sample.key, sample.path, captions, sample.label, *image.size))
-        waiting.append(image)
-        if len(waiting) == batch_size:
-            encode()
-    if waiting:
-        encode()
-    texts_of_rows = [text for row in rows for text in row.captions]
-    owners = np.repeat(np.arange(len(rows)), [len(row.captions) for row in rows]).astype(np.int64)
-    arrays = [{kind: np.concatenate(values) for kind, values in part.items()} for part in parts]
-    return Shard(rows, failed, arrays, encode_captions(texts_of_rows, texts) if texts is not None else None, owners)
+def jobs_of(encoders: Sequence[ImageEncoder], size: int | None, patches: Patches) -> list[Job]:
+    """What of each encoder's features a store contains, as float16."""
+    jobs = []
+    for encoder in encoders:
+        dense = (DENSE,) if patches is not None and DENSE in encoder.methods else ()
+        grid = None if patches is None else grid_of(encoder, size, patches)
+        jobs.append(Job(encoder, partial(_kept, grid=grid), size, "crop", dense))
+    return jobs
+
+
+def _kept(features: Features, grid: tuple[int, int] | None) -> dict[str, Tensor]:
+    kept = {"img_emb": features.pooled, "mean_emb": features.mean}
+    if grid is not None:
+        kept["patch_emb"] = _smaller(features.patches.float(), grid)
+        if DENSE in features.dense:
+            kept["dense_emb"] = _smaller(features.dense[DENSE].float(), grid)
+    return {kind: values.float().half() for kind, values in kept.items()}
+
+
+class PendingShard:
+    """A shard whose batches arrive one by one.
+
+    Args:
+        jobs: of `jobs_of`.
+        patches: as in `embed`.
+    """
+
+    def __init__(self, jobs: Sequence[Job], patches: Patches) -> None:
+        self._jobs = jobs
+        self._rows: list[ImageRow] = []
+        self._failed: list[FailedRow] = []
+        self._parts = [
+            {kind: [nothing] for kind, nothing in _nothing(job.encoder, job.size, patches).items()} for job in jobs
+        ]
+
+    def __len__(self) -> int:
+        """Number of samples, those that failed included."""
+        return len(self._rows) + len(self._failed)
+
+    def add(self, part: Encoded) -> None:
+        """Add a batch.
+
+        Raises:
+            StoreError: a vector is not finite in float16.
+        """
+        batch = part.batch
+        for sample, (width, height) in zip(batch.samples, batch.sizes, strict=True):
+            captions = tuple(text for text in sample.captions if text.strip())
+            self._rows.append(ImageRow(sample.key, sample.path, captions, sample.label, width, height))
+        self._failed += [FailedRow(sample.key, sample.path, reason) for _, sample, reason in batch.failed]
+        keys = [sample.key for sample in batch.samples]
+        for job, kept, parts in zip(self._jobs, part.kept, self._parts, strict=bool(part.kept)):
+            for kind, values in kept.items():
+                parts[kind].append(_finite(values, job.encoder.name, keys))
+
+    def shard(self, texts: TextEncoder | None) -> Shard:
+        """The shard, with its captions encoded by a text encoder, if one is given."""
+        captions = [text for row in self._rows for text in row.captions]
+        owners = np.repeat(np.arange(len(self._rows)), [len(row.captions) for row in self._rows]).astype(np.int64)
+        arrays = [{kind: np.concatenate(values) for kind, values in parts.items()} for parts in self._parts]
+        encoded = encode_captions(captions, texts) if texts is not None else None
+        return Shard(self._rows, self._failed, arrays, encoded, owners)
 
 
 def patch_bytes(encoder: ImageEncoder, size: int | None, patches: Patches) -> int:
@@ -83,20 +142,6 @@ def patch_bytes(encoder: ImageEncoder, size: int | None, patches: Patches) -> in
     return 2 * rows * columns * (encoder.patch_dimension + encoder.dimension * (DENSE in encoder.methods))
 
 
-def _features(
-    encoder: ImageEncoder, images: Sequence[Image.Image], size: int | None, patches: Patches, batch_size: int
-) -> dict[str, Tensor]:
-    dense = [DENSE] if patches is not None and DENSE in encoder.methods else []
-    features = encoder.encode(images, size, "crop", dense, batch_size)
-    values = {"img_emb": features.pooled, "mean_emb": features.mean}
-    if patches is not None:
-        grid = grid_of(encoder, size, patches)
-        values["patch_emb"] = _smaller(features.patches, grid)
-        if dense:
-            values["dense_emb"] = _smaller(features.dense[DENSE], grid)
-    return values
-
-
 def _smaller(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     """(B, R, C, D) patches averaged to a grid of R rows and C columns."""
     if patches.shape[1:3] == grid:
@@ -104,8 +149,7 @@ def _smaller(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
 
 
-def _half(values: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]:
-    half = values.half()
+def _finite(half: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]:
     finite = torch.isfinite(half).flatten(1).all(dim=1)
     if not finite.all():
         first = keys[int((~finite).nonzero()[0])]
@@ -132,7 +176,7 @@ def encode_captions(captions: Sequence[str], texts: TextEncoder) -> NDArray[np.f
     unique = list(dict.fromkeys(captions))
     if not unique:
         return np.empty((0, texts.dimension), np.float16)
-    vectors = _half(texts.encode(unique).pooled, texts.name, unique)
+    vectors = _finite(texts.encode(unique).pooled.half(), texts.name, unique)
     row_of = {text: row for row, text in enumerate(unique)}
     return vectors[[row_of[text] for text in captions]]
 

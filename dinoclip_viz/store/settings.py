@@ -39,6 +39,7 @@ class StoreSettings:
         shard_size: number of samples per shard.
         versions: library -> version.
         levels: the values shown as black and white, "" for the whole range.
+        decode: "exact", or "scaled" for JPEGs decoded at a reduced scale.
     """
 
     encoder: str
@@ -58,6 +59,7 @@ class StoreSettings:
     shard_size: int
     versions: Mapping[str, str]
     levels: str = ""
+    decode: str = "exact"
 
     @property
     def image_levels(self) -> tuple[float, float] | Literal["auto"] | None:

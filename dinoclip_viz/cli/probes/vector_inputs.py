@@ -12,10 +12,9 @@ from dinoclip_viz.cli.answer import Failure, check_some
 from dinoclip_viz.cli.parser import whole_number
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor
 
-    from dinoclip_viz.data import Source
+    from dinoclip_viz.data import Sample, Source
     from dinoclip_viz.encoders.base import ImageEncoder
     from dinoclip_viz.images import Levels
     from dinoclip_viz.store import FeatureStore
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 ENCODERS = ("playground-dino", "playground-clip", "random:playground-dino")
 GALLERY, QUERIES = "playground:2001:2000:96:1", "playground:3001:1000:96:1"
-BATCH = 32  # images in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,38 +196,30 @@ def encoded(
     import torch
     from tqdm import tqdm
 
-    from dinoclip_viz.data.decoding import decoded
     from dinoclip_viz.encoders import load_encoder
+    from dinoclip_viz.pipeline.encoding import Job
+    from dinoclip_viz.pipeline.encoding import encoded as run_encoders
 
     encoders: dict[str, ImageEncoder] = {name: load_encoder(name) for name in names}
     failed: list[Failure] = []
     numbers: list[int] = []
     classes: list[str] = []
-    waiting: list[Image.Image] = []
     parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
 
-    def encode() -> None:
-        for name, encoder in encoders.items():
-            features = encoder.encode(waiting, sizes.get(name), "crop")
-            parts[name].append((features.pooled, features.mean))
-        waiting.clear()
+    def refuse(sample: Sample) -> str | None:
+        return f"{sample.key}: no label; expected a class" if labels and sample.label is None else None
 
+    jobs = [Job(encoder, size=sizes.get(name)) for name, encoder in encoders.items()]
     count = source.count if limit is None else min(source.count or limit, limit)
     counted = tqdm(total=count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
-    with counted as bar, decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for number, (sample, image) in enumerate(samples):
-            bar.update()
-            if isinstance(image, str) or (labels and sample.label is None):
-                reason = image if isinstance(image, str) else f"{sample.key}: no label; expected a class"
-                failed.append(Failure(sample.path or sample.key, reason))
-                continue
-            numbers.append(number)
-            classes += [sample.label] if labels and sample.label is not None else []
-            waiting.append(image)
-            if len(waiting) == BATCH:
-                encode()
-    if waiting:
-        encode()
+    with counted as bar:
+        for part in run_encoders(islice(source.samples(), limit), jobs, refuse=refuse):
+            bar.update(part.batch.seen)
+            failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
+            numbers += part.batch.numbers
+            classes += [sample.label for sample in part.batch.samples if labels and sample.label is not None]
+            for name, kept in zip(names, part.kept, strict=bool(part.kept)):
+                parts[name].append((kept["pooled"], kept["mean"]))
     _check_labelled(source.name, len(numbers), failed)
     found: list[Images] = []
     for name, encoder in encoders.items():

@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
-    from dinoclip_viz.data import Source
+    from dinoclip_viz.data import Sample, Source
     from dinoclip_viz.models import ImageTextModel
     from dinoclip_viz.projector import Projector
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.vectors import Vectors
 
-BATCH = 32  # images in memory at a time
 CHUNK = 8192  # rows of a store that are projected at a time
 
 
@@ -93,38 +92,29 @@ def encode_source(
     """
     import torch
 
-    from dinoclip_viz.data.decoding import decoded
+    from dinoclip_viz.pipeline.encoding import Job, encoded
 
     models = {model.name: model for pair in pairs for model in pair}
     failed: list[Failure] = []
     numbers: list[int] = []
     captions: list[str] = []
     owners: list[int] = []
-    waiting: list[Image.Image] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in models}
 
-    def encode() -> None:
-        for name, model in models.items():
-            parts[name].append(model.encode_images(waiting, fit="crop", methods=()).pooled)
-        waiting.clear()
+    def refuse(sample: Sample) -> str | None:
+        return None if _said(sample) else f"{sample.key}: no caption; expected one or more"
 
-    with decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for number, (sample, image) in enumerate(samples):
-            watch(1)
-            said = [text for text in sample.captions if text.strip()]
-            if isinstance(image, str) or not said:
-                reason = image if isinstance(image, str) else f"{sample.key}: no caption; expected one or more"
-                failed.append(Failure(sample.path or sample.key, reason))
-                continue
-            said = said[:1] if first_only else said
+    jobs = [Job(model.images) for model in models.values()]
+    for part in encoded(islice(source.samples(), limit), jobs, refuse=refuse):
+        watch(part.batch.seen)
+        failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
+        for number, sample in zip(part.batch.numbers, part.batch.samples, strict=True):
+            said = _said(sample)[:1] if first_only else _said(sample)
             captions += said
             owners += [len(numbers)] * len(said)
             numbers.append(number)
-            waiting.append(image)
-            if len(waiting) == BATCH:
-                encode()
-    if waiting:
-        encode()
+        for model, kept in zip(models.values(), part.kept, strict=bool(part.kept)):
+            parts[model.name].append(model.pooled_in_space(**kept))
     check_some(len(numbers), failed)
     if not numbers:
         raise ValueError(f"{source.name} has no samples; expected at least one image with a caption")
@@ -230,6 +220,10 @@ def check_same_images(images: FeatureStore, targets: FeatureStore) -> None:
             f"{both} hold different images: {len(differ)} of {len(one)} keys differ, row {row} first "
             f"({one[row]!r} and {other[row]!r}); embed one source with both encoders"
         )
+
+
+def _said(sample: Sample) -> list[str]:
+    return [text for text in sample.captions if text.strip()]
 
 
 def _encode_once(models: dict[str, ImageTextModel], captions: Sequence[str]) -> dict[str, Tensor]:

@@ -11,16 +11,14 @@ from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
 from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor
 
-    from dinoclip_viz.data import Source
+    from dinoclip_viz.data import Sample, Source
     from dinoclip_viz.models import ImageTextModel
     from dinoclip_viz.tasks.zero_shot.class_lists import ClassList
 
 SUMMARY = "measure zero-shot classification on labelled images"
 DEFAULT = "playground:3000:1000:96:1"
-BATCH = 32  # images in memory at a time
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -105,39 +103,33 @@ def _scores(
     import torch
     from tqdm import tqdm
 
-    from dinoclip_viz.data.decoding import decoded
+    from dinoclip_viz.pipeline.encoding import Job, encoded
     from dinoclip_viz.tasks.zero_shot.classify import cosines, label_vectors
 
     unique = list(dict.fromkeys(classes.names))  # ImageNet has two missiles
     labels = label_vectors(model.texts, unique, templates)[[unique.index(name) for name in classes.names]]  # (C, D)
     failed: list[Failure] = []
     truth: list[int] = []
-    waiting: list[Image.Image] = []
     parts: list[Tensor] = []
 
-    def encode() -> None:
-        parts.append(cosines(model.encode_images(waiting, fit="crop", methods=()).pooled, labels))
-        waiting.clear()
+    def refuse(sample: Sample) -> str | None:
+        if sample.label is None:
+            return f"{sample.key}: no label; expected a class of {classes.name}"
+        try:
+            classes.index(sample.label)
+        except ValueError as error:
+            return str(error)
+        return None
 
     counted = tqdm(total=limit or source.count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
-    with counted as bar, decoded(islice(source.samples(), limit), ahead=2 * BATCH) as samples:
-        for sample, image in samples:
-            bar.update()
-            try:
-                if isinstance(image, str):
-                    raise ValueError(image)
-                if sample.label is None:
-                    raise ValueError(f"{sample.key}: no label; expected a class of {classes.name}")
-                number = classes.index(sample.label)
-            except ValueError as error:
-                failed.append(Failure(sample.path or sample.key, str(error)))
-                continue
-            truth.append(number)
-            waiting.append(image)
-            if len(waiting) == BATCH:
-                encode()
-    if waiting:
-        encode()
+    jobs = [Job(model.images)]
+    with counted as bar:
+        for part in encoded(islice(source.samples(), limit), jobs, refuse=refuse):
+            bar.update(part.batch.seen)
+            failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
+            truth += [classes.index(str(sample.label)) for sample in part.batch.samples]
+            if part.kept:
+                parts.append(cosines(model.pooled_in_space(**part.kept[0]), labels))
     check_some(len(truth), failed)
     if not truth:
         raise ValueError(f"{source.name} has no samples; expected at least one image with a label")

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.dense.reader import EXTRAS, BlockReader
 from dinoclip_viz.encoders.base import Fit, ImageFeatures, TextFeatures, concatenate
 from dinoclip_viz.encoders.towers.blocks import Blocks
-from dinoclip_viz.encoders.towers.preprocessing import Plan, Preprocessing
+from dinoclip_viz.encoders.towers.memory import Halving
+from dinoclip_viz.encoders.towers.preprocessing import Preprocessing, Recipe
 from dinoclip_viz.images import ImagesLike, load_images
+from dinoclip_viz.images.crops import Plan
+
+_THREADS = 16  # that prepare images
 
 
 @dataclass(frozen=True)
@@ -24,14 +32,25 @@ class TowerOutput:
     Attributes:
         pooled: (B, D) pooled vectors.
         mean: (B, D') mean of all tokens.
-        patches: (B, H * W, D') patch tokens, row by row.
-        dense: heat-map method -> (B, H * W, D) patches.
+        patches: (B, H * W, D') patch tokens, row by row; of `BatchedImageEncoder.forward`, (B, H, W, D').
+        dense: heat-map method -> (B, H * W, D) patches; of `BatchedImageEncoder.forward`, (B, H, W, D).
     """
 
     pooled: Tensor
     mean: Tensor
     patches: Tensor
     dense: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def join_outputs(parts: Sequence[TowerOutput]) -> TowerOutput:
+    """Concatenate outputs along the axis B."""
+    first = parts[0]
+    return TowerOutput(
+        torch.cat([part.pooled for part in parts]),
+        torch.cat([part.mean for part in parts]),
+        torch.cat([part.patches for part in parts]),
+        {method: torch.cat([part.dense[method] for part in parts]) for method in first.dense},
+    )
 
 
 Tower = Callable[[Tensor, tuple[int, int], Sequence[str]], TowerOutput]
@@ -57,9 +76,11 @@ class BatchedImageEncoder:
     revision: str | None = None
     blocks: Blocks | None = field(default=None, repr=False)
     size: int = field(init=False)
+    _halving: Halving[TowerOutput] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.size = self.preprocessing.size
+        self._halving = Halving(self.name, join_outputs)
 
     @property
     def processor(self) -> str:
@@ -140,6 +161,53 @@ class BatchedImageEncoder:
             )
         return [self.preprocessing.plan(image.size, self.patch, size, fit) for image in images]
 
+    def recipe(self, size: int | None = None, fit: Fit = "crop") -> Recipe:
+        """The part of preprocessing that runs before images are batched; arguments as in `ImageEncoder.encode`."""
+        return self.preprocessing.recipe(self.patch, size, fit)
+
+    def forward(self, inputs: Tensor, methods: Sequence[str] = ()) -> TowerOutput:
+        """Output of the model for one batch, on its device and in its dtype, patches on their grid (B, H, W, D).
+
+        A batch that exceeds the memory of the device is halved until it fits, with a warning.
+
+        Args:
+            inputs: (B, ...) arrays of the recipe, stacked, on any device.
+            methods: heat-map methods to fill `dense` for.
+        """
+        return self._halving(lambda some: self._forward(some, methods), inputs)
+
+    def _forward(self, inputs: Tensor, methods: Sequence[str]) -> TowerOutput:
+        with torch.no_grad():  # not inference_mode, so that features can be trained on
+            moved = inputs.to(self.device, non_blocking=True)
+            pixels = self.preprocessing.normalised(moved, self.dtype)
+            rows, columns = pixels.shape[2] // self.patch, pixels.shape[3] // self.patch
+            output = self.tower(pixels, (rows, columns), methods)
+
+        def on_grid(patches: Tensor) -> Tensor:
+            return patches.reshape(len(pixels), rows, columns, -1)
+
+        dense = {method: on_grid(patches) for method, patches in output.dense.items()}
+        return TowerOutput(output.pooled, output.mean, on_grid(output.patches), dense)
+
+    def features(self, output: TowerOutput, plans: Sequence[Plan], sizes: Sequence[tuple[int, int]]) -> ImageFeatures:
+        """Features of a batch on the CPU.
+
+        Args:
+            output: of `forward`.
+            plans: of the images.
+            sizes: width and height of each image in pixels.
+        """
+        return ImageFeatures(
+            pooled=_plain(output.pooled),
+            mean=_plain(output.mean),
+            patches=_plain(output.patches),
+            boxes=torch.tensor([plan.box for plan in plans], dtype=torch.float32),
+            sizes=torch.tensor(sizes),
+            space=self.space,
+            patch_space=self.patch_space,
+            dense={method: _plain(patches) for method, patches in output.dense.items()},
+        )
+
     def _run(
         self,
         images: Sequence[Image.Image],
@@ -147,35 +215,11 @@ class BatchedImageEncoder:
         batches: Sequence[Sequence[int]],
         methods: Sequence[str],
     ) -> Iterator[ImageFeatures]:
-        def prepare(batch: Sequence[int]) -> Tensor:
-            return self.preprocessing.pixels([images[index] for index in batch], [plans[index] for index in batch])
-
-        for batch, pixels in zip(batches, _ahead(prepare, batches), strict=True):
-            yield self._features(
-                [images[index].size for index in batch], [plans[index] for index in batch], pixels, methods
-            )
-
-    def _features(
-        self, sizes: Sequence[tuple[int, int]], plans: Sequence[Plan], pixels: Tensor, methods: Sequence[str]
-    ) -> ImageFeatures:
-        count, _, height, width = pixels.shape
-        rows, columns = height // self.patch, width // self.patch
-        with torch.no_grad():  # not inference_mode, so that features can be trained on
-            output = self.tower(pixels.to(self.device, self.dtype), (rows, columns), methods)
-
-        def on_grid(patches: Tensor) -> Tensor:
-            return _plain(patches).reshape(count, rows, columns, -1)  # (B, H, W, D)
-
-        return ImageFeatures(
-            pooled=_plain(output.pooled),
-            mean=_plain(output.mean),
-            patches=on_grid(output.patches),
-            boxes=torch.tensor([plan.box for plan in plans], dtype=torch.float32),
-            sizes=torch.tensor(sizes),
-            space=self.space,
-            patch_space=self.patch_space,
-            dense={method: on_grid(patches) for method, patches in output.dense.items()},
-        )
+        fit: Fit = "whole" if plans[0].crop is None else "crop"
+        recipe = self.recipe(None, fit)
+        for batch, inputs in zip(batches, _ahead(recipe, images, plans, batches), strict=True):
+            chosen = [plans[index] for index in batch]
+            yield self.features(self.forward(inputs, methods), chosen, [images[index].size for index in batch])
 
 
 @dataclass(eq=False)
@@ -217,15 +261,22 @@ def _runs(indices: Sequence[int], length: int) -> list[Sequence[int]]:
     return [indices[start : start + length] for start in range(0, len(indices), length)]
 
 
-def _ahead(prepare: Callable[[Sequence[int]], Tensor], batches: Sequence[Sequence[int]]) -> Iterator[Tensor]:
-    """Prepared batches in order; a thread prepares the next one while one is in use."""
-    if len(batches) < 2:  # nothing to overlap
-        yield from map(prepare, batches)
+def _ahead(
+    recipe: Recipe, images: Sequence[Image.Image], plans: Sequence[Plan], batches: Sequence[Sequence[int]]
+) -> Iterator[Tensor]:
+    """The inputs of each batch, in order; threads prepare the next batch while one is in use."""
+
+    def prepare(index: int) -> NDArray[np.generic]:
+        return recipe.pixels(images[index], plans[index])
+
+    if len(images) == 1:  # nothing to overlap
+        yield torch.from_numpy(prepare(0)[None].copy())
         return
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        coming = thread.submit(prepare, batches[0])
-        for batch in batches[1:]:
-            ready = coming.result()
-            coming = thread.submit(prepare, batch)
-            yield ready
-        yield coming.result()
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        coming = deque([pool.submit(prepare, index) for index in batches[0]])
+        for number in range(len(batches)):
+            ready = list(coming)
+            coming.clear()
+            if number + 1 < len(batches):
+                coming.extend(pool.submit(prepare, index) for index in batches[number + 1])
+            yield torch.from_numpy(np.stack([job.result() for job in ready]))

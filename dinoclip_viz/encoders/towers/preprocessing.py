@@ -4,36 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dinoclip_viz.encoders.base import Fit
-from dinoclip_viz.images import MAXIMUM_SIDE, default_longer, whole_size
+from dinoclip_viz.images.crops import Crop, Fit, Plan
 
 Squares = Callable[[Sequence[Image.Image], int], Tensor]
 """Images and a side in pixels -> (B, 3, side, side) by a library's own preprocessing, if PIL cannot reproduce it."""
 
 
+class Recipe(Protocol):
+    """From an image to an array: the part of preprocessing that runs before images are batched."""
+
+    def plan(self, image: tuple[int, int]) -> Plan:
+        """Preprocessing steps of an image of a width and height in pixels."""
+        ...
+
+    def pixels(self, image: Image.Image, plan: Plan) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """(height, width, 3) bytes, or (3, height, width) normalised values."""
+        ...
+
+
 @dataclass(frozen=True)
-class Plan:
-    """Preprocessing steps of one image; images with the same `shape` can be batched.
+class LibraryCrop:
+    """The published crop by a library's own preprocessing; it cannot be pickled.
 
     Attributes:
-        resized: width and height of the resized image in pixels.
-        corner: left and top of the crop within the resized image.
-        crop: side of the square crop before it is cut to whole patches; None if the whole image is kept.
-        shape: width and height of the model's input in pixels, whole patches.
-        box: region of the image that the input covers, (x0, y0, x1, y1) in the image's pixels.
+        crop: the same crop by PIL, for its plan.
+        squares: the library's preprocessing.
     """
 
-    resized: tuple[int, int]
-    corner: tuple[int, int]
-    crop: int | None
-    shape: tuple[int, int]
-    box: tuple[float, float, float, float]
+    crop: Crop
+    squares: Squares
+
+    def plan(self, image: tuple[int, int]) -> Plan:
+        """Preprocessing steps of an image; errors as in `Crop.plan`."""
+        return self.crop.plan(image)
+
+    def pixels(self, image: Image.Image, plan: Plan) -> NDArray[np.float32]:
+        """(3, height, width) normalised values."""
+        width, height = plan.shape
+        whole = self.squares([image if image.mode == "RGB" else image.convert("RGB")], plan.crop or width)
+        values: NDArray[np.float32] = whole[0, :, :height, :width].contiguous().numpy()
+        return values
 
 
 @dataclass(frozen=True)
@@ -52,63 +70,56 @@ class Preprocessing:
     size: int
     short_side: int | None
     resample: Image.Resampling
-    table: np.ndarray[tuple[int, int], np.dtype[np.float32]] = field(repr=False)
+    table: NDArray[np.float32] = field(repr=False)
     squares: Squares | None = field(default=None, repr=False)
+    _tables: dict[tuple[torch.device, torch.dtype], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
-    def plan(self, image: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
-        """Plan the preprocessing of an image.
+    def recipe(self, patch: int, size: int | None, fit: Fit) -> Recipe:
+        """The part that runs before images are batched.
 
         Args:
-            image: width and height of the image in pixels.
             patch: side of a patch in pixels.
             size: as in `ImageEncoder.encode`.
             fit: as in `ImageEncoder.encode`.
+        """
+        crop = Crop(patch, self.size, self.short_side, self.resample, size, fit)
+        return LibraryCrop(crop, self.squares) if self.squares is not None and fit == "crop" else crop
+
+    def plan(self, image: tuple[int, int], patch: int, size: int | None, fit: Fit) -> Plan:
+        """Preprocessing steps of an image of a width and height in pixels; other arguments as in `recipe`.
 
         Raises:
             ValueError: `size` is out of range, or `fit` is unknown.
         """
-        if size is not None and not patch <= size <= MAXIMUM_SIDE:
-            raise ValueError(f"size={size}; expected {patch} (one patch) to {MAXIMUM_SIDE} pixels")
-        if fit == "crop":
-            return self._crop(image, patch, self.size if size is None else size)
-        if fit == "whole":
-            resized = whole_size(image, patch, default_longer(image, self.size) if size is None else size)
-            return Plan(resized, (0, 0), None, resized, (0.0, 0.0, float(image[0]), float(image[1])))
-        raise ValueError(f"fit={fit!r}; expected 'crop' or 'whole'")
+        return self.recipe(patch, size, fit).plan(image)
 
     def pixels(self, images: Sequence[Image.Image], plans: Sequence[Plan]) -> Tensor:
         """(B, 3, height, width) normalised pixels of images whose plans have the same shape."""
-        width, height = plans[0].shape
-        crop = plans[0].crop
-        if self.squares is not None and crop is not None:
-            return self.squares([_rgb(image) for image in images], crop)[..., :height, :width].contiguous()
-        pixels = np.empty((len(images), 3, height, width), dtype=np.float32)
-        for image, plan, rows in zip(images, plans, pixels, strict=True):
-            resample = self.resample if plan.crop is not None else Image.Resampling.BICUBIC
-            small = _rgb(image)
-            if small.size != plan.resized:
-                small = small.resize(plan.resized, resample)
-            left, top = plan.corner
-            values = np.asarray(small)[top : top + height, left : left + width]  # (height, width, 3)
+        recipe = self.recipe(1, None, "whole" if plans[0].crop is None else "crop")
+        arrays = [recipe.pixels(image, plan) for image, plan in zip(images, plans, strict=True)]
+        return self.normalised(torch.from_numpy(np.stack(arrays)))
+
+    def normalised(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(B, 3, height, width) normalised values on the device of the inputs.
+
+        Args:
+            inputs: (B, height, width, 3) bytes; or (B, 3, height, width) normalised values, which are only converted.
+            dtype: of the result.
+        """
+        if inputs.dtype != torch.uint8:
+            return inputs.to(dtype)
+        if inputs.device.type == "cpu":
+            return self._normalised_on_cpu(inputs).to(dtype)
+        key = inputs.device, dtype
+        if key not in self._tables:
+            self._tables[key] = torch.from_numpy(self.table).to(inputs.device, dtype)
+        rows = zip(self._tables[key], inputs.permute(3, 0, 1, 2), strict=True)
+        return torch.stack([row[values.int()] for row, values in rows], dim=1)
+
+    def _normalised_on_cpu(self, inputs: Tensor) -> Tensor:
+        count, height, width, _ = inputs.shape
+        pixels = np.empty((count, 3, height, width), dtype=np.float32)
+        for rows, values in zip(pixels, inputs.numpy(), strict=True):
             for channel in range(3):
                 np.take(self.table[channel], values[..., channel], out=rows[channel], mode="clip")
         return torch.from_numpy(pixels)
-
-    def _crop(self, image: tuple[int, int], patch: int, size: int) -> Plan:
-        if self.short_side is None:
-            resized = (size, size)
-        else:
-            short = max(size, round(self.short_side * size / self.size))
-            longer = int(short * max(image) / min(image))
-            resized = (short, longer) if image[0] <= image[1] else (longer, short)
-        # torchvision's rounding, as CLIP and DINOv2 were published; transformers rounds down, up to 1 pixel off
-        left, top = (round((side - size) / 2) for side in resized)
-        side = size // patch * patch  # a convolution ignores the rest at the right and the bottom
-        across, down = image[0] / resized[0], image[1] / resized[1]
-        right, bottom = min((left + side) * across, image[0]), min((top + side) * down, image[1])
-        box = (left * across, top * down, right, bottom)
-        return Plan(resized, (left, top), size, (side, side), box)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -8,17 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from dinoclip_viz.data import Sample, Unreadable
-from dinoclip_viz.data.decoding import decoded
 from dinoclip_viz.data.playground import PlaygroundSource
+from dinoclip_viz.images.crops import Crop
+from dinoclip_viz.pipeline.decoding import prepared
 
 ENDLESS = """
 import os, sys, time
-from dinoclip_viz.data.decoding import decoded
+from dinoclip_viz.pipeline.decoding import prepared
 from dinoclip_viz.data.playground import PlaygroundSource
 if __name__ == "__main__":
-    with decoded(PlaygroundSource(2100, 1000).samples(), workers=1) as images:
+    with prepared(PlaygroundSource(2100, 1000).samples(), [None], workers=1) as images:
         next(images)
         from multiprocessing import active_children
         print(active_children()[0].pid, flush=True)
@@ -29,11 +31,14 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("workers", [0, 2])
 def test_images_come_in_order_and_broken_ones_as_their_reason(workers):
     samples = [*PlaygroundSource(2100, 20).samples(), Sample("x", Unreadable("it is broken"))]
-    with decoded(iter(samples), workers, ahead=8) as images:
+    crop = Crop(8, 96, None, Image.Resampling.BICUBIC, 48, "crop")
+    with prepared(iter(samples), [None, crop], workers, ahead=8) as images:
         found = list(images)
     assert [sample.key for sample, _ in found] == [sample.key for sample in samples]
     assert found[-1][1] == "it is broken"
-    assert found[3][1].tobytes() == samples[3].load().tobytes()
+    image = samples[3].load()
+    assert found[3][1].arrays[0].tobytes() == image.tobytes()
+    assert found[3][1].arrays[1].tobytes() == crop.pixels(image, crop.plan(image.size)).tobytes()
 
 
 def test_workers_end_with_the_process_that_was_killed(tmp_path):
