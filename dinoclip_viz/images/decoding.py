@@ -21,7 +21,7 @@ from dinoclip_viz.images.errors import (
     check_size,
     image_error,
 )
-from dinoclip_viz.images.headers import SIZES
+from dinoclip_viz.images.headers import SIZES, jpeg_scans
 from dinoclip_viz.images.levels import Levels
 from dinoclip_viz.images.pixels import rgb
 
@@ -80,7 +80,7 @@ def decode(
         size = SIZES[kind](data)
         if size is not None:  # else Pillow has the first word, and is asked below
             check_size(size, name)
-        if kind == "JPEG" and data.count(b"\xff\xda") > _SCANS:
+        if kind == "JPEG" and jpeg_scans(data) > _SCANS:
             raise image_error(name, f"a JPEG of more than {_SCANS} scans")
         if kind == "PNG":  # decoding alone would not miss a chunk's checksum, nor the end of the file
             Image.open(io.BytesIO(data), formats=[kind]).verify()
@@ -120,7 +120,7 @@ def _converted(image: Image.Image, data: bytes, kind: str, name: str, levels: Le
         return rgb(deep_pgm(data, image), name, levels)
     if kind in ("TIFF", "PPM") and image.mode in _DEEP:
         warn_of_lost_bits(data, image, name, levels)
-    return rgb(image, name, levels)
+    return rgb(image, name, levels, own=True)
 
 
 def kind_of(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from dinoclip_viz.images.boxes import largest_size
 
@@ -37,21 +37,47 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame: not a table, nor an extension
+    for marker, place in _jpeg_segments(data):
+        if _is_frame(marker):
             height, width = struct.unpack(">HH", data[place + 5 : place + 9])
             return width, height
         if marker == 0xDA:
             return None
+    return None
+
+
+def jpeg_scans(data: bytes) -> int:
+    """At most how many scans a JPEG has: 1 for a sequential one whose first scan holds all components."""
+    frame, components = 0, 0
+    for marker, place in _jpeg_segments(data):
+        if _is_frame(marker) and not frame:
+            frame, components = marker, data[place + 9] if len(data) > place + 9 else 0
+        elif marker == 0xDA:
+            if frame in (0xC0, 0xC1) and data[place + 4] == components:
+                return 1
+            break
+    return data.count(b"\xff\xda")
+
+
+def _is_frame(marker: int) -> bool:
+    """Whether a marker begins a frame, not a table or an extension."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position of each segment before the first scan's data."""
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
         if marker == 0xFF:  # padding
             place += 1
         elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
             place += 2
         else:
+            yield marker, place
+            if marker == 0xDA:
+                return
             place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return None
 
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:

@@ -49,8 +49,15 @@ def is_plain(image: Image.Image) -> bool:
     return image.mode == "RGB" and not image.info and not image.has_transparency_data and orientation(image) == 1
 
 
-def rgb(image: Image.Image, name: str, levels: Levels = None) -> Image.Image:
-    """`image_of_pil` without its checks; raises whatever Pillow's plugins raise."""
+def rgb(image: Image.Image, name: str, levels: Levels = None, own: bool = False) -> Image.Image:
+    """`image_of_pil` without its checks; raises whatever Pillow's plugins raise.
+
+    Args:
+        image: of any mode.
+        name: of the image, for errors.
+        levels: as in `load_image`.
+        own: whether nobody else uses the image, so that its pixels need not be copied.
+    """
     image.load()
     turn = _UPRIGHT.get(orientation(image))
     if image.mode[0] == "I" or image.mode == "F":
@@ -63,8 +70,12 @@ def rgb(image: Image.Image, name: str, levels: Levels = None) -> Image.Image:
         result.paste(to_srgb(colours), mask=seen.getchannel("A"))
     else:
         indexed = image.mode in ("P", "PA", "1")
-        result = to_srgb(image.convert("RGB") if indexed else image).convert("RGB")
-        result = result.copy() if result is image else result
+        seen = to_srgb(image.convert("RGB") if indexed else image)
+        if seen is image and own and image.mode == "RGB":
+            result = Image.Image()._new(image.im)  # the same pixels, without the file's metadata
+        else:
+            result = seen.convert("RGB")
+            result = result.copy() if result is image else result
     if levels is not None and image.mode[0] not in "IF":
         result = Image.fromarray(eight_bits(np.asarray(result), name, levels))
     if turn is not None:

@@ -52,7 +52,7 @@ class Batch:
 def batches(
     outcomes: Iterable[Outcome], batch_size: int, group: int | None = None, pinned: bool = False
 ) -> Iterator[Batch]:
-    """Batches of `batch_size` images; the last one of a group of samples may be smaller.
+    """Batches of `batch_size` images; the last one of a group of samples may be smaller, or empty.
 
     Args:
         outcomes: samples with their images.
@@ -63,8 +63,7 @@ def batches(
     Raises:
         ValueError: two images of a batch have different patch grids.
     """
-    batch, ready = Batch(), list[Prepared]()
-    number = -1
+    batch, ready, ended = Batch(), list[Prepared](), True
     for number, (sample, outcome) in enumerate(outcomes):
         if isinstance(outcome, str):
             batch.failed.append((number, sample, outcome))
@@ -73,11 +72,11 @@ def batches(
             batch.numbers.append(number)
             batch.sizes.append(outcome.size)
             ready.append(outcome)
-        batch.last = group is not None and (number + 1) % group == 0
-        if batch.last or len(ready) == batch_size:
+        ended = batch.last = group is not None and (number + 1) % group == 0
+        if ended or len(ready) == batch_size:
             yield _with_inputs(batch, ready, pinned)
             batch, ready = Batch(), []
-    if batch.seen:
+    if batch.seen or not ended:  # an empty batch says that the last group ends
         batch.last = True
         yield _with_inputs(batch, ready, pinned)
 

@@ -88,7 +88,7 @@ def prepared(
     )
     work = partial(_prepare_all, recipes=tuple(recipes), decode=decode)
     try:
-        yield _in_order(iter(samples), pool, work, _TOGETHER if processes else 1, ahead)
+        yield _in_order(iter(samples), pool, work, _TOGETHER if processes else 4, ahead)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -47,7 +47,8 @@ def encode_sources(
         if part.batch.failed:
             number, _, reason = part.batch.failed[0]
             raise ImageError(f"images[{number}]: {reason}")
-        yield _features(job, part)
+        if part.kept:
+            yield _features(job, part)
 
 
 def _everything(features: Features) -> Kept:
