@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
-from dinoclip_viz.cli.parser import add_encoding, add_levels, output_folder, whole_number
-from dinoclip_viz.images.scaled import DECODES
+from dinoclip_viz.cli.loading import computed, encoder_of, text_encoder_of
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder, whole_number
 
 SUMMARY = "encode images and captions into a feature store, resumable"
 
@@ -59,14 +60,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--workers",
         type=workers,
         metavar="N",
-        help="processes that decode, 0 for threads (one per CPU on a GPU, else 2)",
+        help="processes that decode, 0 for threads (one per CPU with a GPU, else 0)",
     )
     parser.add_argument(
-        "--decode", choices=DECODES, default="exact", help="JPEGs: exact, or at a reduced scale, faster (%(default)s)"
+        "--decode",
+        choices=["exact", "scaled"],
+        default="exact",
+        help="JPEGs: exact, or at a reduced scale, faster (%(default)s)",
     )
+    parser.add_argument("--compile", action="store_true", help="compile models on CUDA first, for long runs")
     parser.add_argument("--shard-size", type=whole_number, metavar="N", help="images per shard (2048 or fewer)")
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -77,6 +83,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.pipeline import embed
 
     source = open_source(arguments.source, arguments.split, arguments.images, encoding=arguments.encoding)
+    encoders = [encoder_of(arguments, name) for name in arguments.encoder or ["playground-dino"]]
+    texts = text_encoder_of(arguments, arguments.texts) if arguments.texts else None
     started: list[bool] = []
     with tqdm(total=source.count, unit="images", dynamic_ncols=True) as bar:
 
@@ -88,9 +96,9 @@ def run(arguments: Namespace) -> Answer:
 
         report = embed(
             source,
-            arguments.encoder or ["playground-dino"],
+            encoders,
             arguments.out,
-            arguments.texts,
+            texts,
             arguments.size,
             arguments.patches,
             arguments.batch_size,
@@ -99,6 +107,7 @@ def run(arguments: Namespace) -> Answer:
             watch,
             arguments.levels,
             arguments.decode,
+            arguments.compile,
         )
     failed = [Failure(key, reason) for key, reason in report.failed]
     check_some(report.images, failed)
@@ -109,9 +118,19 @@ def run(arguments: Namespace) -> Answer:
         "seconds": round(report.seconds, 2),
         "images_per_second": round(report.images_per_second, 2),
         "stores": [str(folder) for folder in report.stores],
+        **_computed(encoders),
     }
     text = (
         f"{report.images} images and {report.captions} captions in {', '.join(map(str, report.stores))}; "
         f"{report.encoded} encoded now, {report.images_per_second:.1f} a second, {len(failed)} failed"
     )
     return Answer(result, text, failed, listed_as="failures")
+
+
+def _computed(encoders: Sequence[ImageEncoder]) -> dict[str, str]:
+    """Device and dtype of the encoders, for JSON; those of each store where they differ."""
+    each = [computed(encoder) for encoder in encoders]
+    return {
+        key: ", ".join(one[key] for one in (each if len({one[key] for one in each}) > 1 else each[:1]))
+        for key in each[0]
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +156,14 @@ def _in_order(
         if not waiting:
             return
         group, job = waiting.popleft()
-        yield from zip(group, job.result(), strict=True)
+        try:
+            found = job.result()
+        except BrokenExecutor as error:
+            raise RuntimeError(
+                "a process that decodes images ended early; in a script, call embed under if __name__ == '__main__':, "
+                "or decode in threads (workers=0); if memory ran out, use fewer workers"
+            ) from error
+        yield from zip(group, found, strict=True)
 
 
 def _end_with_parent() -> None:

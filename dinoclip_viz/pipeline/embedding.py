@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import platform
 import shutil
 import time
@@ -18,6 +19,7 @@ from dinoclip_viz.data.levels import with_levels
 from dinoclip_viz.encoders import EncoderError, as_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.errors import type_name
+from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder
 from dinoclip_viz.images import Levels
 from dinoclip_viz.images.scaled import DECODES, Decode
 from dinoclip_viz.pipeline.encoding import BatchSize, encoded
@@ -70,11 +72,12 @@ def embed(
     size: int | None = None,
     patches: Patches = None,
     batch_size: BatchSize = 32,
-    workers: int = 0,
+    workers: int | None = 0,
     shard_size: int | None = None,
     watch: Watch | None = None,
     levels: Levels = None,
     decode: Decode = "exact",
+    compile: bool = False,
 ) -> EmbedReport:
     """Encode a data source into feature stores; an interrupted run resumes with the same result.
 
@@ -87,13 +90,15 @@ def embed(
         size: side of the square crop in pixels; by default each encoder's published one.
         patches: None for no patches, "full" for all, or a number R for R x R averaged patches.
         batch_size: images per forward pass; "auto" for 32 on a CPU, and what the memory at hand allows on a GPU.
-        workers: number of processes that decode images; 0 decodes in threads of this process, one per CPU. A fast GPU
-            needs processes, one per CPU. In a script, more than 0 needs `if __name__ == "__main__":`.
+        workers: number of processes that decode images; 0 decodes in threads of this process, one per CPU; None for one
+            process per CPU if an encoder is on CUDA, else threads. In a script, processes need
+            `if __name__ == "__main__":`.
         shard_size: samples per shard, the unit of resumption; by default 2048, fewer with large patches.
         watch: called with the number of finished samples and the total.
         levels: levels with which images are read, as in `load_image`; they are part of the store's settings.
         decode: "exact"; or "scaled" for JPEGs decoded at the smallest scale at least twice the encoder's resized image,
             which is faster for large photographs and changes features slightly. It is part of the store's settings.
+        compile: whether models on CUDA are compiled first, for long runs; about a minute each.
 
     Raises:
         StoreError: the folder contains a store with other settings, features are not finite, or the disk has too little
@@ -108,7 +113,7 @@ def embed(
     names = list(encoders) if isinstance(encoders, Sequence) and not isinstance(encoders, str) else [encoders]
     if not names:
         raise ValueError("found no encoder; expected at least one, such as playground-dino")
-    loaded = [as_encoder(name) for name in names]
+    loaded = [_compiled(as_encoder(name)) if compile else as_encoder(name) for name in names]
     tower = _text_encoder(texts)
     rows = _shard_size(loaded, size, patches) if shard_size is None else shard_size
     if decode not in DECODES:
@@ -122,6 +127,8 @@ def embed(
     finished = [prepare(folder, settings) for folder, settings in zip(folders, plan, strict=True)]
     encoded = 0
     if not all(finished):
+        if workers is None:
+            workers = (os.cpu_count() or 1) if any(one.device.type == "cuda" for one in loaded) else 0
         how = _How(rows, size, patches, batch_size, workers, decode)
         shards = _shards(source, loaded, tower, first_missing(folders), how, watch)
         encoded = _write(folders, shards)
@@ -130,6 +137,12 @@ def embed(
         for folder, settings in zip(folders, plan, strict=True):
             finish(folder, settings)
     return _report(folders, encoded, time.monotonic() - begun)
+
+
+def _compiled(encoder: ImageEncoder) -> ImageEncoder:
+    if encoder.device.type != "cuda" or not isinstance(encoder, BatchedImageEncoder):
+        raise ValueError(f"compile serves encoders of this package on CUDA; found {encoder.name} on {encoder.device}")
+    return encoder.compiled()
 
 
 def _text_encoder(texts: str | TextEncoder | None) -> TextEncoder | None:

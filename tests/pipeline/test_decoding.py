@@ -60,3 +60,13 @@ def test_workers_end_with_the_process_that_was_killed(tmp_path):
         time.sleep(0.1)
     os.kill(worker, signal.SIGKILL)
     pytest.fail("the worker outlived its parent by ten seconds")
+
+
+def test_a_script_without_a_main_guard_is_told(tmp_path):
+    script = tmp_path / "bare.py"
+    script.write_text(
+        f"import dinoclip_viz as dv\ndv.embed('playground:1:4', 'playground-dino', {str(tmp_path / 's')!r}, workers=1)"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "in a script, call embed under if __name__ == '__main__':" in done.stderr.splitlines()[-1]

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -175,6 +175,16 @@ class BatchedImageEncoder:
             methods: heat-map methods to fill `dense` for.
         """
         return self._halving(lambda some: self._forward(some, methods), inputs)
+
+    def compiled(self, backend: str = "inductor") -> BatchedImageEncoder:
+        """The same encoder with its model compiled by `torch.compile` at its first batch.
+
+        Worth its minute of compilation in long runs on CUDA; features differ within the rounding of the dtype.
+
+        Args:
+            backend: of `torch.compile`.
+        """
+        return replace(self, tower=torch.compile(self.tower, backend=backend))
 
     def _forward(self, inputs: Tensor, methods: Sequence[str]) -> TowerOutput:
         with torch.no_grad():  # not inference_mode, so that features can be trained on
