@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context, parent_process
-from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +20,7 @@ from dinoclip_viz.data.base import Sample
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.images.crops import Crop, Plan
 from dinoclip_viz.images.scaled import DECODES, Decode, Size
+from dinoclip_viz.pipeline.workers import Workers
 
 _TOGETHER = 8  # images per task of a process
 _MOST_THREADS = 16
@@ -74,18 +73,14 @@ def prepared(
 
     Raises:
         ValueError: `workers` is negative, or `decode` is unknown.
-        RuntimeError: a worker process ended, for example because memory ran out.
+        RuntimeError: two processes ended at the same images, for example because memory ran out.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; expected 0 or more")
     if decode not in DECODES:
         raise ValueError(f"decode={decode!r}; expected 'exact' or 'scaled'")
     processes = workers if workers and _can_be_sent(recipes) else 0
-    pool: Executor = (
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent)
-        if processes
-        else ThreadPoolExecutor(threads())
-    )
+    pool: Executor = Workers(processes) if processes else ThreadPoolExecutor(threads())
     work = partial(_prepare_all, recipes=tuple(recipes), decode=decode)
     try:
         yield _in_order(iter(samples), pool, work, _TOGETHER if processes else 4, ahead)
@@ -156,24 +151,4 @@ def _in_order(
         if not waiting:
             return
         group, job = waiting.popleft()
-        try:
-            found = job.result()
-        except BrokenExecutor as error:
-            raise RuntimeError(
-                "a process that decodes images ended early; in a script, call embed under if __name__ == '__main__':, "
-                "or decode in threads (workers=0); if memory ran out, use fewer workers"
-            ) from error
-        yield from zip(group, found, strict=True)
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent process is gone, even if the parent was killed."""
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
+        yield from zip(group, job.result(), strict=True)

@@ -72,7 +72,7 @@ def embed(
     size: int | None = None,
     patches: Patches = None,
     batch_size: BatchSize = 32,
-    workers: int | None = 0,
+    workers: int | None = None,
     shard_size: int | None = None,
     watch: Watch | None = None,
     levels: Levels = None,
@@ -91,8 +91,7 @@ def embed(
         patches: None for no patches, "full" for all, or a number R for R x R averaged patches.
         batch_size: images per forward pass; "auto" for 32 on a CPU, and what the memory at hand allows on a GPU.
         workers: number of processes that decode images; 0 decodes in threads of this process, one per CPU; None for one
-            process per CPU if an encoder is on CUDA, else threads. In a script, processes need
-            `if __name__ == "__main__":`.
+            process per CPU if an encoder is on CUDA, else threads.
         shard_size: samples per shard, the unit of resumption; by default 2048, fewer with large patches.
         watch: called with the number of finished samples and the total.
         levels: levels with which images are read, as in `load_image`; they are part of the store's settings.

@@ -16,14 +16,13 @@ from dinoclip_viz.images.crops import Crop
 from dinoclip_viz.pipeline.decoding import prepared
 
 ENDLESS = """
-import os, sys, time
+import os, subprocess, sys, time
 from dinoclip_viz.pipeline.decoding import prepared
 from dinoclip_viz.data.playground import PlaygroundSource
 if __name__ == "__main__":
     with prepared(PlaygroundSource(2100, 1000).samples(), [None], workers=1) as images:
         next(images)
-        from multiprocessing import active_children
-        print(active_children()[0].pid, flush=True)
+        print(subprocess.check_output(["pgrep", "-P", str(os.getpid()), "-f", "pipeline.workers"]).decode(), flush=True)
         time.sleep(60)
 """
 
@@ -62,11 +61,73 @@ def test_workers_end_with_the_process_that_was_killed(tmp_path):
     pytest.fail("the worker outlived its parent by ten seconds")
 
 
-def test_a_script_without_a_main_guard_is_told(tmp_path):
+SCRIPT = """
+import sys
+import dinoclip_viz as dv
+from dinoclip_viz.data import Sample
+from dinoclip_viz.data.playground import PlaygroundSource
+
+class Mine:
+    name, count = "mine", 3
+
+    def samples(self, start=0):
+        scenes = list(PlaygroundSource(2101, 3).samples())
+        return iter([Sample(str(number), scenes[number].load) for number in range(start, 3)])
+
+def drawn():
+    return dv.playground.draw(5, 1)[0].image
+
+class Hidden:
+    name, count = "hidden", 2
+
+    def samples(self, start=0):
+        return iter([Sample(str(number), drawn) for number in range(start, 2)])
+
+class Nameless(Hidden):
+    name = "nameless"
+
+    def samples(self, start=0):
+        return iter([Sample(str(number), lambda: dv.playground.draw(5, 1)[0].image) for number in range(start, 2)])
+
+for source in (Mine(), Hidden(), Nameless()):
+    print(dv.embed(source, "playground-dino", sys.argv[1] + source.name, workers=2).images)
+print("once")
+"""
+
+
+def test_scripts_need_no_guard_and_may_have_sources_of_their_own(tmp_path):
     script = tmp_path / "bare.py"
-    script.write_text(
-        f"import dinoclip_viz as dv\ndv.embed('playground:1:4', 'playground-dino', {str(tmp_path / 's')!r}, workers=1)"
-    )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "in a script, call embed under if __name__ == '__main__':" in done.stderr.splitlines()[-1]
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script, tmp_path / "s"], check=False, capture_output=True, text=True)
+    assert done.stdout.split() == ["3", "2", "2", "once"], done.stderr
+
+
+def test_a_process_that_ends_is_replaced_and_nothing_is_lost(tmp_path):
+    samples = [*PlaygroundSource(2100, 40).samples()]
+    with prepared(iter(samples), [None], workers=2, ahead=8) as images:
+        found = [next(images)]
+        for child in subprocess.check_output(["pgrep", "-P", str(os.getpid()), "-f", "pipeline.workers"]).split():
+            os.kill(int(child), signal.SIGKILL)
+        found += list(images)
+    assert [sample.key for sample, _ in found] == [sample.key for sample in samples]
+    assert all(one.arrays[0].tobytes() == sample.load().tobytes() for sample, one in found)
+
+
+class Deadly:
+    key = "deadly"
+
+    def load(self):
+        os._exit(3)
+
+
+def test_images_that_end_every_process_are_named_in_one_line():
+    with (
+        pytest.raises(RuntimeError, match=r"2 processes ended while they decoded deadly, \.\.\.; if memory ran out"),
+        prepared(iter([Deadly()]), [None], workers=1) as images,
+    ):
+        next(images)
+
+
+def test_processes_load_no_model_library():
+    code = "import dinoclip_viz.pipeline.workers, dinoclip_viz.pipeline.decoding, sys; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
