@@ -11,12 +11,14 @@ import logging
 import os
 import sys
 import warnings
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import TextIO
 
 from dinoclip_viz.cli.advice import advice
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.parser import build_parser
+from dinoclip_viz.encoders.devices import AUTO, chosen_device
 
 DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 
@@ -40,7 +42,10 @@ def main(argv: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else NOTHING_DONE
     try:
         with _logs(arguments.verbose), _quiet(arguments.verbose):
+            _check_device(arguments)
             answer: Answer = arguments.run(arguments)
+            for line in () if vars(arguments).get("progress") else vars(arguments).get("computing", ()):
+                print(line, file=sys.stderr)
             _print(answers, answer.json() if arguments.json else answer.text)
             if answer.afterwards is not None:
                 answer.afterwards()
@@ -55,6 +60,12 @@ def main(argv: list[str] | None = None) -> int:
     for failure in answer.failed:
         print(f"dinoclip: failed: {' '.join(failure.reason.split())}", file=sys.stderr)
     return SOME_FAILED if answer.failed else DONE
+
+
+def _check_device(arguments: Namespace) -> None:
+    """Check that this machine has the given device, before anything is read."""
+    if vars(arguments).get("device", AUTO) != AUTO:
+        chosen_device(arguments.device)
 
 
 def _print(stream: TextIO, text: str) -> None:

@@ -6,6 +6,8 @@ import socket
 from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer
+from dinoclip_viz.cli.loading import show_device
+from dinoclip_viz.cli.parser import add_device
 
 SUMMARY = "open the app in the browser"
 
@@ -19,15 +21,33 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--heads", metavar="FOLDER", help="trained heads to offer in addition to the package's own")
     parser.add_argument("--dinoiser", metavar="FILE", help="CLIP-DINOiser's trained layers for the model's CLIP")
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s, this machine alone)")
+    parser.add_argument(
+        "--host", help="address to serve on (127.0.0.1, this machine alone; with --public 0.0.0.0, every address)"
+    )
     parser.add_argument("--port", type=int, default=7860, help="port to serve on (%(default)s)")
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        help="serve strangers: load only the embedded models, the given ones and those of --allow, and show no folders",
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="with --public: also load this model or guide; repeatable",
+    )
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
     """Where the app is; it is served once that is printed."""
-    host, port = arguments.host, arguments.port
+    host, port = arguments.host or ("0.0.0.0" if arguments.public else "127.0.0.1"), arguments.port
+    if arguments.allow and not arguments.public:
+        raise ValueError(f"found --allow {arguments.allow[0]} without --public; add --public, or drop it")
     _check_free(host, port)
     from dinoclip_viz.app import build_demo, launch
+    from dinoclip_viz.models import as_model
 
     demo = build_demo(
         arguments.model,
@@ -35,7 +55,12 @@ def run(arguments: Namespace) -> Answer:
         gallery=arguments.gallery,
         heads=arguments.heads,
         dinoiser=arguments.dinoiser,
+        public=arguments.public,
+        allow=arguments.allow,
+        device=arguments.device,
+        dtype=arguments.dtype,
     )
+    show_device(arguments, arguments.model, as_model(arguments.model).encoders)  # the one that the app has just loaded
     address = f"http://{host}:{port}"
 
     def serve() -> None:

@@ -10,6 +10,11 @@ from dinoclip_viz.cli.answer import Answer, Failure, check_some
 from dinoclip_viz.cli.loading import computed, encoder_of, text_encoder_of
 from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder, whole_number
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dinoclip_viz.encoders.base import ImageEncoder
+
 SUMMARY = "encode images and captions into a feature store, resumable"
 
 _SOURCE = """folder of images, captions file (.json, .jsonl, .csv, .tsv, COCO, Karpathy, Flickr), tar shards,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dinoclip_viz import __version__
+from dinoclip_viz.encoders.devices import AUTO, DTYPES, device_word, dtype_word
 
 VERBS = {
     "demo": "demo",
@@ -111,6 +112,42 @@ def add_levels(parser: argparse.ArgumentParser) -> None:
         metavar="auto|LOW,HIGH",
         help="for images of more than 8 bits: LOW becomes black and HIGH white; auto: an image's lowest and highest",
     )
+
+
+def add_device(parser: argparse.ArgumentParser, progress: bool = False) -> None:
+    """The options of every verb that runs a model.
+
+    Args:
+        parser: of the verb.
+        progress: whether the verb shows its progress; device and dtype are then printed as a model is loaded, for
+            other verbs with the answer.
+    """
+    parser.add_argument(
+        "--device", type=device, default=AUTO, metavar="auto|cpu|cuda|cuda:N|mps",
+        help="device to compute on; auto: cuda, else mps, else cpu",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dtype", type=dtype, default=AUTO, metavar="|".join((AUTO, *DTYPES)),
+        help="type to compute in; auto: bfloat16 on a CUDA GPU or a CPU with AMX, else float32; the embedded models "
+        "float32",
+    )  # fmt: skip
+    parser.set_defaults(computing=[], progress=progress)
+
+
+def device(text: str) -> str:
+    """The word for a device."""
+    try:
+        return device_word(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def dtype(text: str) -> str:
+    """The word for a dtype."""
+    try:
+        return dtype_word(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_encoding(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
+from dinoclip_viz.cli.loading import encoder_of
+from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,11 +41,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--ratio", type=float, metavar="R", help="an artefact's norm is above so many times the median; 2.5 by default"
     )
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
     """Norms of each layer and the artefact tokens, with their positions; the image is written."""
-    from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.encoders.inside import look_inside
     from dinoclip_viz.images import load_image
     from dinoclip_viz.tasks.tokens import RATIO, artefact_tokens
@@ -54,7 +55,7 @@ def run(arguments: Namespace) -> Answer:
     names = [arguments.encoder, *([arguments.compare_with] if arguments.compare_with else [])]
     results, panels = [], []
     for name in names:
-        seen = look_inside(load_encoder(name), [image], arguments.size, attention=arguments.attention)
+        seen = look_inside(encoder_of(arguments, name), [image], arguments.size, attention=arguments.attention)
         found = artefact_tokens(seen.norms[0, -1], RATIO if arguments.ratio is None else arguments.ratio)
         results.append(_result(name, seen, found))
         panels.append(_panel(image, seen, found, arguments.scale))

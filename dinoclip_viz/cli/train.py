@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import output_folder
+from dinoclip_viz.cli.loading import show_line
+from dinoclip_viz.cli.parser import add_device, output_folder
 
 if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
@@ -44,11 +45,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--average", choices=["none", "ema", "epochs"], help="which average of the weights is kept")
     parser.add_argument("--epochs", metavar="N", help="the same as --set epochs=N")
     parser.add_argument("--batch", metavar="N", help="the same as --set batch=N")
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
     """Where the projector is, and how well it retrieves held-out images."""
-    from dinoclip_viz.training import fit_projector, pick_stores, save_card
+    from dinoclip_viz.encoders.devices import chosen_device, description, dtype_name
+    from dinoclip_viz.training import fit_projector, pick_stores, save_card, training_dtype
     from dinoclip_viz.viz import learning_curve
 
     recipe = _recipe(arguments)
@@ -56,13 +59,21 @@ def run(arguments: Namespace) -> Answer:
     patches: tuple[FeatureStore, FeatureStore] | None = None
     if arguments.patches:
         patches = pick_stores(arguments.patches, arguments.patches)
-    _, history = fit_projector(images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches)
+    device = chosen_device(arguments.device)
+    dtype = training_dtype(arguments.dtype, device, recipe.bf16)
+    show_line(arguments, f"training on {description(device, dtype)}")
+    _, history = fit_projector(
+        images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches, device, dtype=dtype
+    )
     out: Path = arguments.out
     learning_curve(history, recipe.name).save(out / "learning_curve.png")
     save_card(out)
     rows = [record for record in history if "stage" not in record]
     best = max(rows, key=lambda record: sum(v for name, v in record.items() if name.endswith("_R@1")))
-    result = {"out": str(out), "recipe": recipe.name, "epochs": len(rows), "best": best, "history": history}
+    result = {
+        "out": str(out), "recipe": recipe.name, "epochs": len(rows), "best": best, "history": history,
+        "device": str(device), "dtype": dtype_name(dtype),
+    }  # fmt: skip
     lines = [["epoch", *(name for name in best if name != "epoch")]]
     lines += [
         [f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders import huggingface
+from dinoclip_viz.encoders.devices import AUTO, chosen_device, chosen_dtype
 from dinoclip_viz.encoders.errors import EncoderError
 from dinoclip_viz.encoders.hub import fetch
 from dinoclip_viz.encoders.loading import HUB_ID
@@ -53,12 +54,14 @@ class DepthModel:
         name: hub id or folder.
         metric: whether the depth is in metres; if not, higher values are nearer, up to an unknown scale and shift.
         device: device on which the model computes.
+        dtype: floating-point type in which the model computes; results are float32.
         revision: commit on the hub; None for a local folder.
     """
 
     name: str
     metric: bool
     device: torch.device
+    dtype: torch.dtype
     revision: str | None
     _model: PreTrainedModel = field(repr=False)
     _processor: object = field(repr=False)
@@ -73,7 +76,7 @@ class DepthModel:
             ImageError: the image cannot be read.
         """
         image = load_image(image)
-        depth = _answer(self._model, self._processor, image, self.device, "predicted_depth")
+        depth = _answer(self._model, self._processor, image, "predicted_depth")
         return _at_size(depth[None], image)[0]
 
 
@@ -85,12 +88,14 @@ class SegmentationModel:
         name: hub id or folder.
         names: names of the classes, in the order of the labels.
         device: device on which the model computes.
+        dtype: floating-point type in which the model computes; results are float32.
         revision: commit on the hub; None for a local folder.
     """
 
     name: str
     names: tuple[str, ...]
     device: torch.device
+    dtype: torch.dtype
     revision: str | None
     _model: PreTrainedModel = field(repr=False)
     _processor: object = field(repr=False)
@@ -105,11 +110,13 @@ class SegmentationModel:
             ImageError: the image cannot be read.
         """
         image = load_image(image)
-        logits = _answer(self._model, self._processor, image, self.device, "logits")
+        logits = _answer(self._model, self._processor, image, "logits")
         return _at_size(logits, image).argmax(0)
 
 
-def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthModel:
+def load_depth_model(
+    name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
+) -> DepthModel:
     """Load a depth model from a local folder or the hub.
 
     DPT on DINOv2 (NYU, KITTI), TIPSv2 and the metric versions of Depth Anything predict metres; the others predict
@@ -117,12 +124,16 @@ def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthMode
 
     Args:
         name: hub id, such as facebook/dpt-dinov2-small-nyu, or a folder written by `save_pretrained`.
-        device: device to compute on.
+        device: device to compute on, as in `load_encoder`.
+        dtype: floating-point type to compute in, as in `load_encoder`.
 
     Raises:
-        EncoderError: the model cannot be found, downloaded or read, or is not a depth model of a known type.
+        EncoderError: the model cannot be found, downloaded or read, or is not a depth model of a known type, or the
+            device or dtype is unknown or unavailable.
     """
-    model, processor, revision = _load(name, "depth", DEPTH_MODELS, device)
+    where = chosen_device(device)
+    how = chosen_dtype(dtype, where, name)
+    model, processor, revision = _load(name, "depth", DEPTH_MODELS, where, how)
     config = model.config
     backbone = getattr(getattr(config, "backbone_config", None), "model_type", "")
     metric = {
@@ -130,19 +141,23 @@ def load_depth_model(name: str, device: str | torch.device = "cpu") -> DepthMode
         "depth_anything": getattr(config, "depth_estimation_type", "") == "metric",
         "tipsv2_dpt": True,
     }[config.model_type]
-    return DepthModel(name, metric, torch.device(device), revision, model, processor)
+    return DepthModel(name, metric, where, how, revision, model, processor)
 
 
-def load_segmentation_model(name: str, device: str | torch.device = "cpu") -> SegmentationModel:
+def load_segmentation_model(
+    name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
+) -> SegmentationModel:
     """Load a segmentation model from a local folder or the hub; arguments and errors as in `load_depth_model`."""
-    model, processor, revision = _load(name, "segmentation", SEGMENTATION_MODELS, device)
+    where = chosen_device(device)
+    how = chosen_dtype(dtype, where, name)
+    model, processor, revision = _load(name, "segmentation", SEGMENTATION_MODELS, where, how)
     listed = model.config.id2label
     names = tuple(str(listed[index]) for index in sorted(listed))
-    return SegmentationModel(name, names, torch.device(device), revision, model, processor)
+    return SegmentationModel(name, names, where, how, revision, model, processor)
 
 
 def _load(
-    name: str, task: Task, known: Mapping[str, str], device: str | torch.device
+    name: str, task: Task, known: Mapping[str, str], device: torch.device, dtype: torch.dtype
 ) -> tuple[PreTrainedModel, object, str | None]:
     import transformers
     from safetensors import SafetensorError
@@ -158,7 +173,7 @@ def _load(
         raise EncoderError(f"{name}: {folder} has no model.safetensors, and a pickle is never loaded; save it again")
     try:
         model, report = getattr(transformers, known[kind]).from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
         processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -185,7 +200,7 @@ def _folder(name: str, task: Task) -> tuple[Path, str | None]:
 
 
 @torch.no_grad()
-def _answer(model: PreTrainedModel, processor: object, image: Image.Image, device: torch.device, key: str) -> Tensor:
+def _answer(model: PreTrainedModel, processor: object, image: Image.Image, key: str) -> Tensor:
     """(h, w) or (K, h, w) output of the model for an image, without the borders that its processor padded."""
     if not callable(processor):
         raise EncoderError(f"found {type(processor).__name__}; expected an image processor")
@@ -196,7 +211,7 @@ def _answer(model: PreTrainedModel, processor: object, image: Image.Image, devic
     inside = height, width
     if getattr(processor, "do_pad", False):
         inside = processor(images=small, return_tensors="pt", do_pad=False)["pixel_values"].shape[-2:]
-    found: Tensor = getattr(model(pixels.to(device)), key)[0].float().cpu()
+    found: Tensor = getattr(model(pixels.to(model.device, model.dtype)), key)[0].float().cpu()
     if inside == (height, width):
         return found
     whole = F.interpolate(found.reshape(1, -1, *found.shape[-2:]), (height, width), mode="bilinear")[0]

@@ -10,10 +10,11 @@ from dinoclip_viz.encoders.errors import EncoderError
 
 OFFLINE = "playground-dino, playground-clip and local folders work without it"
 
-Library = Literal["transformers", "open_clip"]
+Library = Literal["transformers", "open_clip", "timm"]
 
 _WEIGHTS = {
     "transformers": ["model.safetensors", "model-*.safetensors"],
+    "timm": ["model.safetensors"],
     "open_clip": ["open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"],
 }
 _SETTINGS = [

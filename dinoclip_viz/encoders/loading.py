@@ -12,18 +12,19 @@ from pathlib import Path
 
 import torch
 
-from dinoclip_viz.encoders import huggingface, openclip
+from dinoclip_viz.encoders import huggingface, openclip, timm_models
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.cache import cached, latest
 from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, find
+from dinoclip_viz.encoders.devices import AUTO, RANDOM_PREFIX, chosen_device, chosen_dtype
 from dinoclip_viz.encoders.errors import type_name
 from dinoclip_viz.encoders.hub import fetch
 from dinoclip_viz.encoders.towers import pixels
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_PREFIX = "hf-hub:"
-RANDOM_PREFIX = "random:"
-"""Prefix of a name: the architecture of that model with random weights, the baseline of every measurement."""
+TIMM_PREFIX = "timm:"
+"""Prefix of a name: a model of timm, by its own name, a hub id or a folder."""
 _EXAMPLE = '"playground-dino"'
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 18
 
@@ -51,23 +52,30 @@ class Source:
     random: bool = False
 
 
-def load_encoder(name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> ImageEncoder:
+def load_encoder(
+    name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
+) -> ImageEncoder:
     """Load an image encoder by name; for an image-text model, its vision side only.
 
     An encoder that was loaded with the same name and settings, and is still referenced, is returned again.
 
     Args:
-        name: catalogue name, hub id (org/name; hf-hub:org/name uses its open_clip files) or local folder. Baselines:
-            "random:NAME" is the architecture of that model with random weights from a fixed seed, "pixels" the raw
-            pixels of each patch.
-        device: device to compute on; by default cuda, else mps, else cpu.
-        dtype: floating-point type to compute in; by default float32.
+        name: catalogue name, hub id (org/name; hf-hub:org/name uses its open_clip files), timm:NAME for a model of
+            timm, such as timm:vit_small_patch14_dinov2.lvd142m, or local folder. Baselines: "random:NAME" is the
+            architecture of that model with random weights from a fixed seed, "pixels" the raw pixels of each patch,
+            always read on the CPU as float32.
+        device: device to compute on: "cpu", "cuda", "cuda:N" or "mps"; "auto" for cuda, else mps, else cpu.
+        dtype: floating-point type to compute in: "float32", "bfloat16" or "float16"; "auto" for bfloat16 on a CUDA GPU
+            or a CPU with AMX, else float32. With "auto", embedded models are float32 on every device.
 
     Raises:
-        EncoderError: the model cannot be found, downloaded or read.
+        EncoderError: the model cannot be found, downloaded or read, or the device or dtype is unknown or unavailable.
     """
     _check_name(name)
-    where, how = chosen_device(device), dtype or torch.float32
+    where = chosen_device(device)
+    how = chosen_dtype(dtype, where, name)
+    if name == pixels.NAME:
+        where, how = torch.device("cpu"), torch.float32
     return cached("encoder", name, (where, how), lambda: _load_encoder(name, where, how))
 
 
@@ -98,22 +106,21 @@ def _load_encoder(name: str, device: torch.device, dtype: torch.dtype) -> ImageE
     if name == pixels.NAME:
         return pixels.image_encoder()
     loaded = _load(name, device, dtype)
-    if isinstance(loaded, openclip.Loaded):
-        return openclip.image_encoder(loaded)
-    encoder = huggingface.image_encoder(loaded)
-    huggingface.drop_text(loaded)
+    encoder = _images(loaded)
+    if isinstance(loaded, huggingface.Loaded):
+        huggingface.drop_text(loaded)
     return encoder
 
 
 def load_text_encoder(
-    name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
 ) -> TextEncoder:
     """Load the text encoder of an image-text model; arguments and errors as in `load_encoder`."""
     return _texts(_load(name, device, dtype))
 
 
 def load_pair(
-    name: str, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
 ) -> tuple[ImageEncoder, TextEncoder]:
     """Load both encoders of an image-text model, over one copy of its weights.
 
@@ -121,27 +128,39 @@ def load_pair(
     """
     loaded = _load(name, device, dtype)
     texts = _texts(loaded)
+    return _images(loaded), texts
+
+
+AnyLoaded = huggingface.Loaded | openclip.Loaded | timm_models.Loaded
+
+
+def _images(loaded: AnyLoaded) -> ImageEncoder:
+    if isinstance(loaded, timm_models.Loaded):
+        return timm_models.image_encoder(loaded)
     if isinstance(loaded, openclip.Loaded):
-        return openclip.image_encoder(loaded), texts
-    return huggingface.image_encoder(loaded), texts
+        return openclip.image_encoder(loaded)
+    return huggingface.image_encoder(loaded)
 
 
-def _texts(loaded: huggingface.Loaded | openclip.Loaded) -> TextEncoder:
+def _texts(loaded: AnyLoaded) -> TextEncoder:
+    if isinstance(loaded, timm_models.Loaded):
+        raise EncoderError(f"{loaded.name} is an image encoder of timm without texts; expected an image-text model")
     if isinstance(loaded, openclip.Loaded):
         return openclip.text_encoder(loaded)
     return huggingface.text_encoder(loaded)
 
 
-def _load(
-    name: str, device: str | torch.device | None, dtype: torch.dtype | None
-) -> huggingface.Loaded | openclip.Loaded:
+def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype | None) -> AnyLoaded:
     _check_name(name)
-    where, how = chosen_device(device), dtype or torch.float32
-    if not how.is_floating_point:
-        raise EncoderError(f"found dtype {how}; expected torch.float32, torch.bfloat16 or torch.float16")
+    where = chosen_device(device)
+    how = chosen_dtype(dtype, where, name)
     source = _resolve(name)
     log.info("loading %s from %s on %s as %s", name, source.folder, where, how)
     with _quietly():
+        if source.random and _is_timm(name):
+            return timm_models.random_model(str(source.folder), name, source.space, where, how)
+        if not source.random and (_is_timm(name) or timm_models.is_timm_folder(source.folder)):
+            return timm_models.load(source.folder, name, source.space, where, how, source.revision)
         if source.published and not source.random:
             return openclip.load_published(
                 *source.published, source.folder, name, source.space, where, how, source.revision
@@ -161,18 +180,29 @@ def _load(
 
 
 def _resolve(name: str) -> Source:
+    if name.startswith(RANDOM_PREFIX + TIMM_PREFIX):
+        return Source(name, name, Path(name.removeprefix(RANDOM_PREFIX + TIMM_PREFIX)), random=True)
     if name.startswith(RANDOM_PREFIX):
         known = _resolve(name.removeprefix(RANDOM_PREFIX))
         return replace(known, name=name, space=RANDOM_PREFIX + known.space, random=True)
-    if name in CATALOG:
-        return _by_name(name)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        _refuse_paths(name, folder)
-        return _by_name(name)
+    folder = Path(name.removeprefix(TIMM_PREFIX)).expanduser()
+    if name in CATALOG or not folder.is_dir():
+        return _of_timm(name) if _is_timm(name) else _by_name(name)
     if folder.resolve().parent == PLAYGROUND:
         return _by_name(folder.resolve().name)
     return Source(name, f"{folder.resolve().name}-{_fingerprint(folder)}", folder)
+
+
+def _is_timm(name: str) -> bool:
+    return name.removeprefix(RANDOM_PREFIX).startswith(TIMM_PREFIX)
+
+
+def _of_timm(name: str) -> Source:
+    model = name.removeprefix(TIMM_PREFIX)
+    _refuse_paths(model, Path(model).expanduser())
+    repository = model if HUB_ID.fullmatch(model) else timm_models.repository(model)
+    folder, commit = fetch(name, repository, "timm")
+    return Source(name, name, folder, commit)
 
 
 def _refuse_paths(name: str, folder: Path) -> None:
@@ -183,6 +213,8 @@ def _refuse_paths(name: str, folder: Path) -> None:
 
 
 def _by_name(name: str) -> Source:
+    if name not in CATALOG:
+        _refuse_paths(name, Path(name).expanduser())
     if name.startswith(f"{OPEN_CLIP}/") and name.count("/") == 2:
         _, model, pretrained = name.split("/")
         return _published(name, name, model, pretrained, None)
@@ -210,25 +242,6 @@ def _by_name(name: str) -> Source:
 def _published(name: str, space: str, model: str, pretrained: str, revision: str | None) -> Source:
     folder, commit = fetch(name, openclip.repository(model, pretrained), "open_clip", revision)
     return Source(name, space, folder, commit, (model, pretrained))
-
-
-def chosen_device(device: str | torch.device | None) -> torch.device:
-    """The device to compute on: the given one, else cuda, mps or cpu, the first that is available.
-
-    Raises:
-        EncoderError: the given device is unknown or unavailable.
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise EncoderError(
-            f"device {str(device)!r} is not available ({reason}); expected cpu, cuda, cuda:0, mps, ..."
-        ) from error
-    return chosen
 
 
 def _fingerprint(folder: Path) -> str:

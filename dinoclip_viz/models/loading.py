@@ -14,8 +14,8 @@ from dinoclip_viz.encoders import load_encoder, load_pair, load_text_encoder
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder, same_space
 from dinoclip_viz.encoders.cache import cached, files_state, latest
 from dinoclip_viz.encoders.catalog import PLAYGROUND
+from dinoclip_viz.encoders.devices import AUTO, chosen_device, chosen_dtype, is_embedded
 from dinoclip_viz.encoders.errors import type_name
-from dinoclip_viz.encoders.loading import chosen_device
 from dinoclip_viz.models.model import ImageTextModel
 from dinoclip_viz.models.patches import GUIDED_BY, POOLING_LEAST
 from dinoclip_viz.models.texts import ProjectedTexts
@@ -29,8 +29,8 @@ TEXT_TO_DINO = PLAYGROUND / "playground-text-to-dino"
 def load_model(
     name: str = "playground",
     guide: str | None = None,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = AUTO,
+    dtype: str | torch.dtype | None = AUTO,
     dinoiser: str | Path | None = None,
 ) -> ImageTextModel:
     """Load an image-text model by name.
@@ -41,17 +41,20 @@ def load_model(
         name: "playground"; catalogue name, hub id or local folder of a CLIP; or local folder of a projector.
         guide: name of a DINO, for the methods that use its similarities and for PCA maps; by default "playground-dino"
             for "playground-clip", else none.
-        device: device to compute on; by default cuda, else mps, else cpu.
-        dtype: floating-point type to compute in; by default float32.
+        device: device to compute on, as in `load_encoder`.
+        dtype: floating-point type that its encoders compute in, as in `load_encoder`; "auto" is chosen for each of them
+            by itself. Projectors and CLIP-DINOiser's layers compute in float32.
         dinoiser: file with CLIP-DINOiser's layers for the CLIP, trained by `dinoclip dinoiser` or the published
             last.pt; by default dinoiser.safetensors in the folder of the CLIP, if it exists.
 
     Raises:
-        EncoderError: a part cannot be found, downloaded or read, or two parts do not fit.
+        EncoderError: a part cannot be found, downloaded or read, two parts do not fit, or the device or dtype is
+            unknown or unavailable.
     """
     if not isinstance(name, str):
         raise EncoderError(f"found {type_name(name)}; expected the name of a model, such as {_EXAMPLE}")
-    where, how = chosen_device(device), dtype or torch.float32
+    where = chosen_device(device)
+    how = _common_dtype(dtype, where, (name, guide))
     head = None if dinoiser is None else str(dinoiser)
     settings = (guide, files_state(guide), where, how, head, files_state(head))
     return cached("model", name, settings, lambda: _load_model(name, guide, where, how, dinoiser))
@@ -75,11 +78,21 @@ def as_model(model: str | ImageTextModel) -> ImageTextModel:
     return model
 
 
+def _common_dtype(
+    dtype: str | torch.dtype | None, device: torch.device, names: tuple[str, str | None]
+) -> torch.dtype | None:
+    """The dtype of all parts of a model; None if it is chosen for each part by itself."""
+    general = chosen_dtype(dtype, device)
+    if dtype not in (None, AUTO) or general == torch.float32:
+        return general
+    return torch.float32 if all(is_embedded(name) for name in names if name) else None
+
+
 def _load_model(
     name: str,
     guide: str | None,
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     dinoiser: str | Path | None,
 ) -> ImageTextModel:
     folder = PLAYGROUND / "playground-projector" if name == "playground" else Path(name).expanduser()
@@ -114,7 +127,7 @@ def _load_clip(
     name: str,
     guide: str | None,
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     dinoiser: str | Path | None,
 ) -> ImageTextModel:
     images, texts = load_pair(name, device, dtype)

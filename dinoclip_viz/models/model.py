@@ -62,6 +62,13 @@ class ImageTextModel:
         return self.texts.space
 
     @property
+    def encoders(self) -> dict[str, ImageEncoder | TextEncoder]:
+        """Role -> encoder: "images", "texts", and "CLIP" and "guide" where these are others."""
+        others = {"CLIP": self.clip, "guide": self.guide}
+        further = {role: one for role, one in others.items() if one is not None and one is not self.images}
+        return {"images": self.images, "texts": self.texts, **further}
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """The heat-map methods that this model serves, in the order of `HEATMAP_METHODS`."""
         served: set[str] = set()

@@ -76,7 +76,7 @@ def batches(
         if ended or len(ready) == batch_size:
             yield _with_inputs(batch, ready, pinned)
             batch, ready = Batch(), []
-    if batch.seen or not ended:  # an empty batch says that the last group ends
+    if batch.seen or not ended:  # an empty batch marks the end of the last group
         batch.last = True
         yield _with_inputs(batch, ready, pinned)
 

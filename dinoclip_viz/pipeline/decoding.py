@@ -89,7 +89,7 @@ def prepared(
 
 
 def prepare(sample: Sample, recipes: Recipes, decode: Decode = "exact") -> Prepared | str:
-    """The prepared image of a sample, or the message of the error that says why it cannot be read."""
+    """The prepared image of a sample, or the message of the error where it cannot be read."""
     try:
         if decode == "scaled" and recipes and all(recipes):
             image, size = sample.load_scaled(lambda full: _largest(full, recipes))

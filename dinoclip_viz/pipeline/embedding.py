@@ -225,6 +225,8 @@ def _settings(
         revision=getattr(encoder, "revision", None),
         processor=getattr(encoder, "processor", ""),
         dtype=str(encoder.dtype).removeprefix("torch."),
+        device=str(encoder.device),
+        text_dtype="" if texts is None else str(texts.dtype).removeprefix("torch."),
         size=size or encoder.size,
         patches="" if patches is None else "full" if patches == "full" else f"{grid[0]} x {grid[1]}",
         source=source.name,

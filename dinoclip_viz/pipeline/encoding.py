@@ -134,7 +134,7 @@ def encoded(
 
 
 def run(ready: Iterable[Batch], jobs: Sequence[Job]) -> Iterator[Encoded]:
-    """The kept features of prepared batches; on a GPU, one batch is under way while another comes back."""
+    """The kept features of prepared batches; on a GPU, one batch is computed while another is copied."""
     recipes = recipes_of(jobs)
     delayed = any(job.encoder.device.type == "cuda" for job in jobs)
     waiting: _UnderWay | None = None

@@ -46,22 +46,20 @@ class _Worker:
             EOFError, OSError: the process ended.
             _Told: the samples cannot be sent, or not be read in the process.
         """
-        if self._connection is None:
-            self._start()
-        assert self._connection is not None
+        connection = self._connection = self._connection or self._start()
         try:
             message = ForkingPickler.dumps((work, samples))
         except Exception as error:  # every object has its own way not to be sent
             raise _Told(str(error)) from error
-        self._connection.send_bytes(message)
-        kind, value = self._connection.recv()
+        connection.send_bytes(message)
+        kind, value = connection.recv()
         if kind == "unreadable":
             raise _Told(value)
         if kind == "error":
             raise value
         return value
 
-    def _start(self) -> None:
+    def _start(self) -> Connection[Any, Any]:
         key = secrets.token_bytes(32)
         with Listener(authkey=key) as listener:
             command = [sys.executable, "-P", "-m", __name__, *_words(listener.address)]
@@ -71,7 +69,7 @@ class _Worker:
                 "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
             }
             self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
-            self._connection = _accepted(listener, self._process)
+            return _accepted(listener, self._process)
 
     def close(self) -> None:
         """End the process."""

@@ -44,6 +44,8 @@ class Projector(
         patch_head: whether patches have a second head of the same kind. Otherwise they use the first, which requires
             inputs of one encoder width. patch_hidden, patch_blocks: its sizes, by default those of the first.
         side: "image" to project images, "text" to project texts.
+        image_dtype, text_dtype: types that the encoders of its training computed in, such as "float32"; "" if unknown.
+            They are information: the projector itself computes in float32.
 
     Raises:
         ValueError: unknown head, inputs or side, or an invalid combination.
@@ -66,6 +68,8 @@ class Projector(
         patch_hidden: int | None = None,
         patch_blocks: int | None = None,
         side: Side = "image",
+        image_dtype: str = "",
+        text_dtype: str = "",
     ) -> None:
         super().__init__()
         if inputs not in INPUTS:
@@ -80,6 +84,7 @@ class Projector(
             )
         self.image_encoder, self.text_encoder = image_encoder, text_encoder
         self.image_space, self.text_space = image_space, text_space
+        self.image_dtype, self.text_dtype = image_dtype, text_dtype
         self.head: str = head
         self.inputs: str = inputs
         self.side: str = side

@@ -18,7 +18,7 @@ Folders of clip-retrieval can be opened as well. Several encoders of one pass ha
 """
 
 from dinoclip_viz.store.reading import FeatureStore, store_folders
-from dinoclip_viz.store.settings import StoreError, StoreSettings
+from dinoclip_viz.store.settings import StoreError, StoreSettings, check_one_dtype
 from dinoclip_viz.store.sharded import Sharded
 
-__all__ = ["FeatureStore", "Sharded", "StoreError", "StoreSettings", "store_folders"]
+__all__ = ["FeatureStore", "Sharded", "StoreError", "StoreSettings", "check_one_dtype", "store_folders"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +29,7 @@ class StoreSettings:
         patch_dimension: D' of `mean` and `patches`.
         revision: the commit of an encoder from the hub, None for others.
         processor: backend of resizing and normalisation: "pil" or "torchvision".
-        dtype: the encoder's data type.
+        dtype: data type that the encoder computed in, "" if unknown.
         size: side of the square crop in pixels.
         patches: "" without patches, "full", or "R x C", the smaller grid of their averages.
         source: the name of the data source.
@@ -40,6 +40,8 @@ class StoreSettings:
         versions: library -> version.
         levels: the values shown as black and white, "" for the whole range.
         decode: "exact", or "scaled" for JPEGs decoded at a reduced scale.
+        text_dtype: data type that the captions were computed in, "" without captions or if unknown.
+        device: device that the encoder computed on, "" if unknown; information only, as features do not depend on it.
     """
 
     encoder: str
@@ -60,6 +62,8 @@ class StoreSettings:
     versions: Mapping[str, str]
     levels: str = ""
     decode: str = "exact"
+    text_dtype: str = ""
+    device: str = ""
 
     @property
     def image_levels(self) -> tuple[float, float] | Literal["auto"] | None:
@@ -70,12 +74,48 @@ class StoreSettings:
         return float(low), float(high)
 
     def difference(self, other: StoreSettings) -> str:
-        """The settings that differ, "" if none does; versions of libraries are not compared."""
+        """The settings that differ, "" if none does; versions, devices and an unknown `text_dtype` are not compared."""
         mine, theirs = asdict(self), asdict(other)
+        skipped = {"versions", "device"} | (set() if self.text_dtype and other.text_dtype else {"text_dtype"})
         return ", ".join(
             f"{name} {mine[name]!r} and {theirs[name]!r}"
             for name in mine
-            if name != "versions" and mine[name] != theirs[name]
+            if name not in skipped and mine[name] != theirs[name]
+        )
+
+    def dtype_difference(self, other: StoreSettings) -> str:
+        """The dtypes of this store and of the other, and what to do; "" if they are equal, or other settings differ."""
+        computed = replace(other, dtype=self.dtype, text_dtype=self.text_dtype)
+        pairs = [(self.dtype, other.dtype), (self.text_dtype, other.text_dtype)]
+        differing = [(mine, theirs) for mine, theirs in pairs if mine and theirs and mine != theirs]
+        if not differing or self.difference(computed):
+            return ""
+        mine, theirs = differing[0]
+        way = f"--dtype {mine}"
+        if self.text_dtype not in ("", self.dtype):
+            way = f"images in {self.dtype} and captions in {self.text_dtype}, as --dtype auto chose on another device"
+        return f"computed in {mine}, not in {theirs}; resume with {way}"
+
+
+def check_one_dtype(encoder: str, computed: Mapping[str, str]) -> None:
+    """Check that features of one encoder that are compared were computed in one dtype.
+
+    Args:
+        encoder: its name.
+        computed: where the features are, such as a store's folder -> their dtype, "" if unknown.
+
+    Raises:
+        StoreError: the dtypes differ; the message names them.
+
+    Examples:
+        >>> check_one_dtype("playground-dino", {"stores/a": "float32", "stores/b": "float32"})
+    """
+    known = {where: dtype for where, dtype in computed.items() if dtype}
+    if len(set(known.values())) > 1:
+        listed = " and ".join(f"{where} in {dtype}" for where, dtype in known.items())
+        raise StoreError(
+            f"features of {encoder} were computed in different dtypes: {listed}; expected one: choose it with --dtype, "
+            "or embed again"
         )
 
 

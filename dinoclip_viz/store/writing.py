@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -71,13 +71,18 @@ def prepare(folder: Path, settings: StoreSettings) -> bool:
     """
     if (folder / MANIFEST).is_file():
         found, manifest = read_settings(folder)
-        difference = found.difference(settings)
+        difference, dtypes = found.difference(settings), found.dtype_difference(settings)
+        if dtypes:
+            raise StoreError(f"{folder} holds features of {found.encoder} {dtypes}, or choose another folder")
         if difference:
             raise StoreError(
                 f"{folder} holds a store with other settings (stored and expected: {difference}); choose another folder"
             )
         if manifest.get("complete"):
             return True
+        if settings.device and settings.device not in found.device.split(", "):
+            devices = ", ".join(filter(None, (found.device, settings.device)))
+            _put_json(folder / MANIFEST, {**manifest, "settings": asdict(replace(found, device=devices))})
     elif folder.is_dir() and any(folder.iterdir()):
         raise StoreError(f"{folder} is not empty and holds no store (no {MANIFEST}); choose another folder")
     else:
@@ -136,7 +141,7 @@ def finish(folder: Path, settings: StoreSettings) -> None:
     manifest = {
         "format": FORMAT,
         "complete": True,
-        "settings": asdict(settings),
+        "settings": asdict(replace(settings, device=read_settings(folder)[0].device)),  # of all runs
         "shards": len(records),
         "images": starts[-1],
         "captions": len(joined),

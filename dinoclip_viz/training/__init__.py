@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.training.fit import fit_projector, score_pairs
     from dinoclip_viz.training.pairs import Pairs, pick_stores, same_images
     from dinoclip_viz.training.patches import fit_patch_head
+    from dinoclip_viz.training.precision import training_dtype
     from dinoclip_viz.training.recipes import RECIPES, Recipe, find_recipe
 
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "fit": ("fit_projector", "score_pairs"),
     "pairs": ("Pairs", "pick_stores", "same_images"),
     "patches": ("fit_patch_head",),
+    "precision": ("training_dtype",),
     "recipes": ("RECIPES", "Recipe", "find_recipe"),
 }
 
@@ -34,6 +36,7 @@ __all__ = [
     "same_images",
     "save_card",
     "score_pairs",
+    "training_dtype",
 ]
 
 

@@ -18,7 +18,8 @@ Load it as an image-text model with `dinoclip_viz.load_model("path/to/this/folde
 ## Training
 
 Recipe `{recipe}` on {images} images of `{source}` at {size} px; the weights are those of epoch {best} of {epochs}.
-`training.json` holds all settings and the history, `learning_curve.png` the learning curve.
+The features of `{image}` were computed in {image_dtype}, those of `{text}` in {text_dtype}; the training ran on
+{device}, {dtype}. `training.json` holds all settings and the history, `learning_curve.png` the learning curve.
 
 ## Evaluation on held-out images of the same source
 
@@ -39,7 +40,8 @@ which patches are similar and which belong to an object. Inference takes one for
 ## Training
 
 {steps} steps of {batch} images of `{source}` ({images} images, {held} of them held out) at {size} px; the weights are
-those of round {best} of {rounds}. `{run}` holds all settings, `learning_curve.png` the learning curve.
+those of round {best} of {rounds}. Both encoders computed in {dtype}. `{run}` holds all settings, `learning_curve.png`
+the learning curve.
 
 ## Evaluation on held-out images of the same source
 
@@ -74,6 +76,10 @@ def save_card(folder: Path) -> Path:
             best=int(best["epoch"]),
             epochs=len(epochs),
             table=_table(best),
+            image_dtype=record["stores"]["images"]["dtype"] or "an unknown dtype",
+            text_dtype=record["stores"]["targets"]["dtype"] or "an unknown dtype",
+            device=record["device"],
+            dtype=record["dtype"],
         )
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(
@@ -101,7 +107,7 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
         run = json.loads((folder / RUN).read_text(encoding="utf-8"))
         history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
         best = min(history, key=lambda row: row["held_loss"])
-        names = ("clip", "guide", "steps", "batch", "images", "held", "size")
+        names = ("clip", "guide", "steps", "batch", "images", "held", "size", "dtype")
         known = {name: run[name] for name in names}
         known |= {"head": HEAD, "run": RUN, "source": source, "best": int(best["epoch"]), "rounds": len(history)}
         card = _DINOISER_CARD.format(**known, table=_table(best))

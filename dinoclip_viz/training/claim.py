@@ -25,9 +25,9 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
         file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         return
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = {"dtype": "float32", **json.loads(file.read_text(encoding="utf-8"))}  # before there was a choice
         differing = [name for name in settings if known.get(name) != settings[name]]
-    except (ValueError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is no valid record of a run; expected a JSON object; name another folder") from error
     if differing:
         name = differing[0]

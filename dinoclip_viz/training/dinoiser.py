@@ -22,6 +22,7 @@ from dinoclip_viz.dense.pooling import guided_pooling
 from dinoclip_viz.dense.reader import MIDDLE, VALUES
 from dinoclip_viz.encoders import as_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.images import ImageLike, load_images
 from dinoclip_viz.training.claim import claim
 from dinoclip_viz.training.loop import Loop
@@ -115,7 +116,7 @@ def fit_dinoiser(
     clip, guide = as_encoder(clip), as_encoder(guide)
     _check(clip, guide, images, recipe)
     if folder is not None:
-        settings = {"clip": clip.space, "guide": guide.space, "images": len(images)}
+        settings = {"clip": clip.space, "guide": guide.space, "images": len(images), "dtype": dtypes_of(clip, guide)}
         claim(folder, {**settings, **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dinoclip_viz.encoders.devices import AUTO, chosen_device
 from dinoclip_viz.projector import INPUTS, Projector
 from dinoclip_viz.store import FeatureStore, StoreError
 from dinoclip_viz.tasks.retrieval.recall import recall
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.losses import clip_loss, relation_loss, siglip_loss, unit_norm_mse
-from dinoclip_viz.training.pairs import Batch, Pairs
+from dinoclip_viz.training.pairs import Batch, Pairs, check_same_dtype
 from dinoclip_viz.training.patches import fit_patch_head
+from dinoclip_viz.training.precision import training_dtype
 from dinoclip_viz.training.processes import Processes, join_processes
 from dinoclip_viz.training.recipes import Recipe, find_recipe
 
@@ -67,8 +69,9 @@ def fit_projector(
     folder: str | Path | None = None,
     init: str | Path | Projector | None = None,
     patches: tuple[FeatureStore, FeatureStore] | None = None,
-    device: str | torch.device | None = None,
+    device: str | torch.device | None = AUTO,
     watch: Watch | None = None,
+    dtype: str | torch.dtype | None = AUTO,
 ) -> tuple[Projector, History]:
     """A projector trained to map the features of one store to the vectors of another, and its history.
 
@@ -80,16 +83,18 @@ def fit_projector(
         folder: for checkpoint, projector and `training.json`; the run resumes from its checkpoint. None saves nothing.
         init: a trained projector, its folder or hub id, to initialise the weights; its head must be the recipe's.
         patches: stores of both encoders with patches, for the patch head; by default `images` and `targets`.
-        device: by default cuda if available, else cpu.
+        device: device to train on, as in `load_encoder`.
         watch: called with the record of each epoch.
+        dtype: type that the layers compute in, as in `training_dtype`; weights and losses are float32.
 
     Returns:
         The projector of the best epoch, and a record per epoch: loss, rate, and on held-out images the cosine to the
         teacher and, with captions, R@1 in both directions and its ratio to the teacher's (`*_share`).
 
     Raises:
-        StoreError: the stores hold different images, or lack captions or patches that the recipe requires.
-        ValueError: unknown recipe, one that does not fit the stores, or `init` with another head.
+        StoreError: the stores hold different images, or features of one encoder in different dtypes, or lack captions
+            or patches that the recipe requires.
+        ValueError: unknown dtype, device or recipe, one that does not fit the stores, or `init` with another head.
     """
     recipe = find_recipe(recipe)
     sources = [FeatureStore.open(store) if isinstance(store, str | Path) else store for store in (images, targets)]
@@ -100,23 +105,28 @@ def fit_projector(
     if len(pairs) < 2:
         raise StoreError(f"{sources[0].path} has {len(pairs)} training images; expected 2 or more")
     processes = join_processes()
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen_device(device)
+    how = training_dtype(dtype, where, recipe.bf16)
     kept = Path(folder).expanduser() if folder is not None else None
-    described = _described(pairs)
+    described = pairs.described()
+    seen = patches or (sources[0], sources[1])
+    for one, other in zip(sources, seen, strict=True):
+        check_same_dtype(one, other)
     if kept is not None and processes.first:
         _check_folder(kept, {"settings": asdict(recipe), "stores": described})
     processes.wait()
     projector = _start(pairs, recipe, init)
-    history = _fit_pooled(projector.to(where), pairs, recipe, kept, processes, watch)
+    history = _fit_pooled(projector.to(where), pairs, recipe, kept, processes, watch, how)
     if projector.patch_head is not None:
-        seen = patches or (sources[0], sources[1])
-        history += fit_patch_head(projector, *seen, recipe, kept, processes, watch)
+        history += fit_patch_head(projector, *seen, recipe, kept, processes, watch, how)
     projector = projector.cpu().eval().requires_grad_(False)
     if recipe.half:
         projector = projector.half().float()  # the returned weights equal the saved ones
     if kept is not None and processes.first:
         copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
-        record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, "history": history}
+        how_computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
+        record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, **how_computed}
+        record |= {"history": history}
         (kept / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     processes.wait()
     return projector, history
@@ -161,6 +171,8 @@ def _start(pairs: Pairs, recipe: Recipe, init: str | Path | Projector | None) ->
         text_encoder=targets.encoder,
         image_space=images.patch_space,
         text_space=targets.space,
+        image_dtype=images.dtype,
+        text_dtype=targets.dtype,
         width=seen if on_images else targets.dimension,
         outputs=targets.dimension if on_images else seen,
         head=recipe.head,
@@ -214,7 +226,13 @@ def _inputs(projector: Projector, pairs: Pairs) -> Tensor:
 
 
 def _fit_pooled(
-    projector: Projector, pairs: Pairs, recipe: Recipe, folder: Path | None, processes: Processes, watch: Watch | None
+    projector: Projector,
+    pairs: Pairs,
+    recipe: Recipe,
+    folder: Path | None,
+    processes: Processes,
+    watch: Watch | None,
+    dtype: torch.dtype,
 ) -> History:
     device = projector.pooled_mean.device
     trained = Trained(projector, recipe).to(device)
@@ -229,8 +247,8 @@ def _fit_pooled(
         for step in loop.run():
             rows = order[step * size : (step + 1) * size]
             chance = np.random.default_rng([recipe.seed, loop.epoch, step])
-            batch = _on(pairs.batch(rows, recipe.captions * recipe.reads_texts, chance), device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16 and device.type == "cuda"):
+            batch = pairs.batch(rows, recipe.captions * recipe.reads_texts, chance).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
                 loss = _loss(projector, trained.whole, batch, recipe, processes, chance)
             loop.update(loss)
         rate, last = loop.rate, trained.state_dict()
@@ -306,16 +324,6 @@ def _project(projector: Projector, vectors: Tensor, device: torch.device) -> Ten
     return torch.cat([projector(part.to(device)).float().cpu() for part in vectors.split(_ROWS)])
 
 
-def _on(batch: Batch, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    moved = [
-        None if one is None else one.to(device, non_blocking=True)
-        for one in (batch.pooled, batch.mean, batch.targets, batch.texts, batch.owners)
-    ]
-    return Batch(*moved)  # type: ignore[arg-type]
-
-
 def _check_folder(folder: Path, run: dict[str, object]) -> None:
     """Check that the folder is new or holds this run, and record the run's settings in it.
 
@@ -326,6 +334,8 @@ def _check_folder(folder: Path, run: dict[str, object]) -> None:
     wanted = json.dumps(run, indent=1) + "\n"
     if noted.is_file():
         known = json.loads(noted.read_text(encoding="utf-8"))
+        for name, store in known.get("stores", {}).items():  # a record without dtypes was written before there were any
+            store.setdefault("dtype", json.loads(wanted)["stores"][name]["dtype"])
         other = next((part for part in run if known.get(part) != json.loads(wanted)[part]), None)
         if other:
             raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); name another folder")
@@ -333,15 +343,3 @@ def _check_folder(folder: Path, run: dict[str, object]) -> None:
         raise ValueError(f"{folder} holds a model without {noted.name}; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     noted.write_text(wanted, encoding="utf-8")
-
-
-def _described(pairs: Pairs) -> dict[str, object]:
-    return {
-        name: {
-            "encoder": store.settings.encoder,
-            "source": store.settings.source,
-            "size": store.settings.size,
-            "images": len(store),
-        }
-        for name, store in (("images", pairs.images), ("targets", pairs.targets), ("texts", pairs.worded))
-    }

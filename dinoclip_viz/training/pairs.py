@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.store import FeatureStore, Sharded, StoreError, store_folders
+from dinoclip_viz.store import FeatureStore, Sharded, StoreError, check_one_dtype, store_folders
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,13 @@ class Batch:
     texts: Tensor | None
     owners: Tensor | None
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        pooled, mean, targets = (one.to(device, non_blocking=True) for one in (self.pooled, self.mean, self.targets))
+        texts = None if self.texts is None else self.texts.to(device, non_blocking=True)
+        owners = None if self.owners is None else self.owners.to(device, non_blocking=True)
+        return Batch(pooled, mean, targets, texts, owners)
+
 
 class Pairs:
     """Two stores of the same images, and the captions of one of them.
@@ -43,8 +50,8 @@ class Pairs:
         inputs: image features to read: "pooled+mean", or "mean" or "pooled" for both fields of a batch.
 
     Raises:
-        StoreError: the stores hold different images, the captions are in another space than the teacher's vectors, or
-            vectors are not finite.
+        StoreError: the stores hold different images, the captions are in another space than the teacher's vectors, one
+            encoder's features have different dtypes, or vectors are not finite.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Pairs:
         inputs: str = "pooled+mean",
     ) -> None:
         same_images(images, targets)
+        check_same_dtype(images, targets)
         worded = texts or (targets if targets.texts is not None else images)
         if worded not in (images, targets):
             same_images(images, worded)
@@ -81,6 +89,19 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.train)
+
+    def described(self) -> dict[str, dict[str, object]]:
+        """Role -> the record of its store: encoder, source, size, number of images, dtype."""
+        return {
+            name: {
+                "encoder": store.settings.encoder,
+                "source": store.settings.source,
+                "size": store.settings.size,
+                "images": len(store),
+                "dtype": store.settings.dtype,
+            }
+            for name, store in (("images", self.images), ("targets", self.targets), ("texts", self.worded))
+        }
 
     def check_captions(self) -> None:
         """Check that every image has a caption.
@@ -157,6 +178,17 @@ def same_images(left: FeatureStore, right: FeatureStore) -> None:
         f"row {row} of {left.path} is {one[row].as_py()!r}, of {right.path} {other[row].as_py()!r}; "
         "expected stores of the same images in the same order"
     )
+
+
+def check_same_dtype(left: FeatureStore, right: FeatureStore) -> None:
+    """Check that stores of one encoder hold features of one dtype; those of different encoders may differ.
+
+    Raises:
+        StoreError: the dtypes differ; the message names both stores.
+    """
+    if left.patch_space == right.patch_space:
+        one, other = left.settings, right.settings
+        check_one_dtype(one.encoder, {str(left.path): one.dtype, str(right.path): other.dtype})
 
 
 def pick_stores(images: str | Path, targets: str | Path) -> tuple[FeatureStore, FeatureStore]:

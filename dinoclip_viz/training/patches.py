@@ -35,6 +35,7 @@ def fit_patch_head(
     folder: Path | None = None,
     processes: Processes | None = None,
     watch: Callable[[dict[str, float]], None] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> list[dict[str, float]]:
     """Train the patch head in place and return one record per epoch: loss, rate, and the cosine on held-out images.
 
@@ -50,6 +51,7 @@ def fit_patch_head(
         folder: for the checkpoint; None saves none.
         processes: the processes of the run.
         watch: called with the record of each epoch.
+        dtype: type that the head computes in: float32, or bfloat16 by autocast.
 
     Raises:
         StoreError: the stores have no patches, or different images or grids.
@@ -81,7 +83,9 @@ def fit_patch_head(
         for step in loop.run():
             rows = order[step * together : (step + 1) * together]
             entering, wanted = _grids(images, targets, rows[processes.slice(len(rows))], device, recipe)
-            out = projector.project_patches(entering)
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+                out = projector.project_patches(entering)
+            out = out.float()
             distance = _distinctness(wanted)
             weights = distance / processes.mean(distance.mean())
             loss = (weights * (1 - torch.cosine_similarity(out, wanted, dim=-1))).mean()

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders import as_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.encoders.inside import look_inside
 from dinoclip_viz.images import ImageLike, ImagesLike, load_images
 from dinoclip_viz.projector import Projector
@@ -161,11 +162,13 @@ def fit_text_map(
             "images, or lower holdout or batch"
         )
     if folder is not None:
-        settings = {"encoder": encoder.patch_space, "texts": texts.space, "images": images}
+        spaces = {"encoder": encoder.patch_space, "texts": texts.space}
+        settings = {**spaces, "images": images, "dtype": dtypes_of(encoder, texts)}
         claim(folder, {**settings, "captions": len(data.texts), **asdict(recipe)})
     torch.manual_seed(recipe.seed)
     projector = Projector(
         image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space, text_space=texts.space,
+        image_dtype=dtypes_of(encoder), text_dtype=dtypes_of(texts),
         width=data.texts.shape[1], outputs=data.heads.shape[2], head="text-to-patch", inputs="mean", side="text",
     )  # fmt: skip
     captions = [torch.nonzero(data.owners == row).flatten() for row in range(images)]

@@ -1,6 +1,7 @@
 """`dinoclip` called in this process, and playground scenes to call it on."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,18 @@ import pytest
 
 from dinoclip_viz.cli import main
 
+DEVICE_LINE = re.compile(r"^dinoclip: .+ on .*\b(?:float32|bfloat16|float16)\n", re.MULTILINE)
+"""The lines on device and dtype of a model."""
+
 
 @dataclass
 class Outcome:
-    """What a call left: exit code and both streams."""
+    """What a call left: exit code, both streams, and the lines on devices, which `err` does not repeat."""
 
     code: int
     out: str
     err: str
+    devices: list[str]
 
     @property
     def json(self) -> dict:
@@ -46,7 +51,7 @@ def dinoclip(capsys: pytest.CaptureFixture[str]) -> Dinoclip:
         capsys.readouterr()
         code = main([str(word) for word in words])
         out, err = capsys.readouterr()
-        return Outcome(code, out, err)
+        return Outcome(code, out, DEVICE_LINE.sub("", err), [line.rstrip() for line in DEVICE_LINE.findall(err)])
 
     return call
 

@@ -11,7 +11,11 @@ import pytest
 def served(monkeypatch):
     calls = []
     app = SimpleNamespace(
-        build_demo=lambda model, guide, gallery, heads, dinoiser: (model, guide, gallery, heads, dinoiser),
+        build_demo=lambda model, guide, gallery, heads, dinoiser, public, allow, device, dtype: (
+            (model, guide, gallery, heads, dinoiser),
+            (public, allow),
+            (device, dtype),
+        ),
         launch=lambda demo, host, port: calls.append((demo, host, port)),
     )
     monkeypatch.setitem(sys.modules, "dinoclip_viz.app", app)
@@ -27,10 +31,20 @@ def free_port():
 def test_demo_builds_the_app_and_serves_it(dinoclip, served):
     port = free_port()
     words = ["--model", "playground-clip", "--guide", "playground-dino", "--gallery", "here", "--heads", "mine"]
-    words += ["--dinoiser", "layers.safetensors", "--port", port]
+    words += ["--dinoiser", "layers.safetensors", "--port", port, "--device", "cpu", "--dtype", "float32"]
     done = dinoclip("demo", *words, "--json")
     assert (done.code, done.json["address"]) == (0, f"http://127.0.0.1:{port}")
-    assert served == [(("playground-clip", "playground-dino", "here", "mine", "layers.safetensors"), "127.0.0.1", port)]
+    given = ("playground-clip", "playground-dino", "here", "mine", "layers.safetensors")
+    assert served == [((given, (False, []), ("cpu", "float32")), "127.0.0.1", port)]
+    assert done.devices == ["dinoclip: playground-clip on cpu, float32"]
+
+
+def test_a_public_demo_serves_every_address_and_the_allowed_models(dinoclip, served):
+    port = free_port()
+    done = dinoclip("demo", "--public", "--allow", "dinov2-small", "--allow", "mine", "--port", port, "--json")
+    assert (done.code, done.json["address"]) == (0, f"http://0.0.0.0:{port}")
+    assert [(demo[1], host) for demo, host, _ in served] == [((True, ["dinov2-small", "mine"]), "0.0.0.0")]
+    dinoclip("demo", "--allow", "dinov2-small", "--port", port).refused("--allow dinov2-small", "--public")
 
 
 def test_demo_tells_of_a_taken_port_before_it_loads_a_model(dinoclip, served):

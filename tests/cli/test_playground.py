@@ -60,7 +60,10 @@ def test_train_runs_the_recipe_and_shows_its_progress(dinoclip, tmp_path, monkey
 def test_measure_prints_every_figure(dinoclip, monkeypatch):
     from dinoclip_viz.playground.recipe import measure
 
-    monkeypatch.setattr(measure, "measure_all", lambda seed, count: {"a": {"b": 0.5, "count": count}, "seed": seed})
+    def measure_all(seed, count, device, dtype):
+        return {"a": {"b": 0.5, "count": count}, "seed": seed}
+
+    monkeypatch.setattr(measure, "measure_all", measure_all)
     words = ["playground", "measure", "--seed", 5000, "--count", 50]
     assert dinoclip(*words, "--json").json == {"a": {"b": 0.5, "count": 50}, "seed": 5000}
     assert [line.split() for line in dinoclip(*words).out.splitlines()] == [

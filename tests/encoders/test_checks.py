@@ -8,7 +8,7 @@ import torch
 from dinoclip_viz.encoders import TextFeatures, as_encoder, load_encoder, load_pair
 from dinoclip_viz.encoders.checks import ContractError, check_image_encoder, check_text_encoder
 
-VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dino")
+VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dinov3_convnext", "dino", "ijepa", "pixio")
 JOINT = ("clip", "metaclip2", "siglip", "tips", "openclip", "openclip_timm")
 
 

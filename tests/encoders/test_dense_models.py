@@ -161,3 +161,22 @@ def test_an_unreachable_name_is_refused_in_one_line(monkeypatch, tmp_path):
     with pytest.raises(EncoderError, match="facebook/dpt-dinov2-small-nyu") as caught:
         load_depth_model("facebook/dpt-dinov2-small-nyu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_models_compute_in_the_dtype_that_is_asked_for(dpt, segmenter, dtype):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (56, 70, 3), np.uint8))
+    exact, short = (load_depth_model(str(dpt), "cpu", name)(image) for name in ("float32", dtype))
+    assert load_depth_model(str(dpt), "cpu", dtype).dtype == getattr(torch, dtype)
+    assert short.dtype == torch.float32 and not torch.equal(exact, short)
+    assert short.isfinite().all()
+    if dtype == "bfloat16":  # depths of random weights are below the range of float16
+        assert (exact - short).abs().max() < 0.05 * exact.abs().max()
+    assert load_segmentation_model(str(segmenter), "cpu", dtype)(image).dtype == torch.int64
+
+
+def test_an_unknown_device_or_dtype_is_refused(dpt):
+    with pytest.raises(EncoderError, match="device 'gpu' is not available; expected auto, cpu"):
+        load_depth_model(str(dpt), "gpu")
+    with pytest.raises(EncoderError, match="found dtype 'half'; expected auto, float32"):
+        load_segmentation_model(str(dpt), "cpu", "half")

@@ -9,19 +9,22 @@ from PIL import Image
 
 from dinoclip_viz.encoders import EncoderError, load_encoder, load_pair, load_text_encoder
 
-VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dino")
+VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dinov3_convnext", "dino", "ijepa", "pixio")
 JOINT = ("clip", "metaclip2", "siglip", "tips")
 PREFIX = {
     "dinov2": 1,
     "dinov2_with_registers": 5,
     "dinov3": 5,
+    "dinov3_convnext": 1,
     "dino": 1,
+    "ijepa": 0,
+    "pixio": 8,
     "clip": 1,
     "metaclip2": 1,
     "siglip": 0,
     "tips": 2,
 }
-INTERPOLATED = {"dino", "clip", "metaclip2", "siglip"}
+INTERPOLATED = {"dino", "ijepa", "clip", "metaclip2", "siglip"}
 
 
 def library_output(folder, kind, pixels):
@@ -35,13 +38,15 @@ def library_output(folder, kind, pixels):
             output = model.get_image_features(pixels, **extra)
             return model, output.last_hidden_state, output.pooler_output
         output = model(pixels, **extra)
-    return model, output.last_hidden_state, output.last_hidden_state[:, 0]
+    tokens = output.last_hidden_state
+    pooled = {"ijepa": tokens.mean(1), "pixio": tokens[:, :8].mean(1)}.get(kind, tokens[:, 0])
+    return model, tokens, pooled
 
 
 def library_pixels(folder, kind, images):
     from transformers import AutoImageProcessor
 
-    backend = "torchvision" if kind in ("dinov3", "tips") else "pil"
+    backend = "torchvision" if kind in ("dinov3", "dinov3_convnext", "tips") else "pil"
     return AutoImageProcessor.from_pretrained(folder, backend=backend)(images, return_tensors="pt").pixel_values
 
 
@@ -69,7 +74,7 @@ def test_pixels_are_the_librarys_bit_for_bit(kind, tiny_folder, draw_images):
     assert torch.equal(ours, library_pixels(folder, kind, images))
 
 
-@pytest.mark.parametrize("kind", ["dinov2", "clip", "siglip", "tips"])
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3_convnext", "ijepa", "pixio", "clip", "siglip", "tips"])
 def test_whole_images_of_any_grid_equal_the_librarys_pass(kind, tiny_folder, draw_images):
     folder, image = tiny_folder(kind), draw_images((200, 90))[0]
     encoder = load_encoder(folder, device="cpu")
@@ -78,7 +83,8 @@ def test_whole_images_of_any_grid_equal_the_librarys_pass(kind, tiny_folder, dra
     small = image.resize((6 * encoder.patch, 3 * encoder.patch), Image.Resampling.BICUBIC)
     from transformers import AutoImageProcessor
 
-    processor = AutoImageProcessor.from_pretrained(folder, backend="torchvision" if kind == "tips" else "pil")
+    backend = "torchvision" if kind in ("dinov3_convnext", "tips") else "pil"
+    processor = AutoImageProcessor.from_pretrained(folder, backend=backend)
     pixels = processor(small, do_resize=False, do_center_crop=False, return_tensors="pt").pixel_values
     _, tokens, pooled = library_output(folder, kind, pixels)
     torch.testing.assert_close(features.pooled, pooled, rtol=0, atol=1e-5)

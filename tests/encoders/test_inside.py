@@ -11,8 +11,8 @@ from dinoclip_viz.encoders.huggingface import ARCHITECTURES
 from dinoclip_viz.encoders.inside import look_inside
 from dinoclip_viz.encoders.towers import blocks
 
-KINDS = ("dinov2", "dinov2_with_registers", "dinov3", "dino", "clip", "metaclip2", "siglip", "tips")
-REGISTERS = {"dinov2_with_registers": 4, "dinov3": 4, "tips": 1}
+KINDS = ("dinov2", "dinov2_with_registers", "dinov3", "dino", "ijepa", "pixio", "clip", "metaclip2", "siglip", "tips")
+REGISTERS = {"dinov2_with_registers": 4, "dinov3": 4, "pixio": 7, "tips": 1}
 OPEN_CLIP = ("openclip", "openclip_timm", "openclip_map")
 
 
@@ -56,7 +56,7 @@ def test_norms_attention_and_rollout_are_those_of_the_eager_model(kind, tiny_fol
     encoder = load_encoder(folder, device="cpu")
     seen = look_inside(encoder, images, size=6 * encoder.patch)
     tokens, attentions = library_pass(folder, encoder.inputs(images, 6 * encoder.patch, "whole")[1])
-    cls, registers, (rows, columns) = int(kind != "siglip"), REGISTERS.get(kind, 0), (4, 6)
+    cls, registers, (rows, columns) = int(kind not in ("siglip", "ijepa")), REGISTERS.get(kind, 0), (4, 6)
     prefix, layers, heads = cls + registers, 2, 2
     assert (seen.layers, seen.registers, seen.grid) == (layers, registers, (rows, columns))
     norms = torch.stack([each.norm(dim=-1) for each in tokens], dim=1)  # (B, L, T)

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import add_levels, whole_number
+from dinoclip_viz.cli.loading import computed, encoder_of
+from dinoclip_viz.cli.parser import add_device, add_levels, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,21 +56,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out")
     parser.add_argument("--per-class", action="store_true", help="each class's figures too")
     add_levels(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
     """For each encoder the percentage of matches on the same part, with that of chance, and PCK."""
     from dinoclip_viz.data.correspondence.pairs import open_pairs
     from dinoclip_viz.data.levels import with_levels
-    from dinoclip_viz.encoders import load_encoder
 
     source = with_levels(open_pairs(arguments.data, arguments.split, arguments.size), arguments.levels)
-    encoders = [load_encoder(name) for name in dict.fromkeys(arguments.encoder or ENCODERS)]
+    encoders = [encoder_of(arguments, name) for name in dict.fromkeys(arguments.encoder or ENCODERS)]
     scores, failed = _scores(encoders, source, arguments)
     check_some(len(scores[0]), failed)
     results = []
     for encoder, each in zip(encoders, scores, strict=True):
-        row: dict[str, object] = {"encoder": encoder.name, **_figures(each)}
+        row: dict[str, object] = {"encoder": encoder.name, **_figures(each), **computed(encoder)}
         if arguments.per_class:
             classes = sorted({score.category for score in each})
             row["per_class"] = [

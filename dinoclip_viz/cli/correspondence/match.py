@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer
-from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
+from dinoclip_viz.cli.loading import encoder_of
+from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -29,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="match all patches, not the foreground alone")
     parser.add_argument("--dense", action="store_true", help="draw the patches of both in common PCA colours below")
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -38,7 +40,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.viz import match_image, side_by_side, with_legend
 
     images = [load_image(source, levels=arguments.levels) for source in (arguments.first, arguments.second)]
-    a, b = encoded(arguments.encoder, images[0], images[1], arguments.size, arguments.debias)
+    encoder = encoder_of(arguments, arguments.encoder)
+    a, b = encoded(encoder, images[0], images[1], arguments.size, arguments.debias)
     found = match_features(a, b, arguments.count, not arguments.all)
     names = [source.rsplit("/", 1)[-1] for source in (arguments.first, arguments.second)]
     note = "one colour per position: hue from left to right, lightness from top to bottom of the first image"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, output_folder, whole_number
+from dinoclip_viz.cli.loading import computed, model_of
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and order (%(default)s)")
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -81,6 +83,7 @@ def run(arguments: Namespace) -> Answer:
     result = {
         "out": str(out), "head": str(out / HEAD), "clip": clip.name, "guide": guide.name, "source": source.name,
         "images": len(samples), "rounds": len(history), "best": best, "history": history,
+        **computed(clip),
     }  # fmt: skip
     lines = [["round", "loss", "held_loss"]]
     lines += [[f"{int(row['epoch'])}", f"{row['loss']:.4f}", f"{row['held_loss']:.4f}"] for row in history]
@@ -94,9 +97,7 @@ def _encoders(arguments: Namespace) -> tuple[ImageEncoder, ImageEncoder]:
     Raises:
         ValueError: there is no CLIP in the model, or no DINO is named.
     """
-    from dinoclip_viz.models import load_model
-
-    model = load_model(arguments.model, arguments.guide)
+    model = model_of(arguments, arguments.model, arguments.guide)
     if model.clip is None:
         raise ValueError(f"{arguments.model} has no CLIP of its own; name a CLIP, such as playground-clip")
     if model.guide is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
+from dinoclip_viz.cli.loading import computed, model_of
 from dinoclip_viz.cli.parser import output_file
 from dinoclip_viz.cli.probes.patch_inputs import usable_pairs
 
@@ -86,14 +87,13 @@ def by_words(arguments: Namespace, methods: Sequence[str]) -> Answer:
     Raises:
         ValueError: an invalid source, model or method.
     """
-    from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.open_vocabulary.accuracy import measure_words
 
     asked, data = _measured_on(arguments)
     known = _chosen_on(arguments, asked, data)
     if arguments.background_rule and not asked.with_background:
         raise ValueError(f"{asked.name} counts no background, so --background-rule does not apply; omit it")
-    model = load_model(arguments.model or "playground", arguments.guide, dinoiser=arguments.dinoiser)
+    model = model_of(arguments, arguments.model or "playground", arguments.guide, arguments.dinoiser)
     wanted = None if "all" in methods else list(dict.fromkeys(map(model.check_method, methods)))
     task = _task(arguments, asked, model)
     failed: list[Failure] = []
@@ -101,7 +101,8 @@ def by_words(arguments: Namespace, methods: Sequence[str]) -> Answer:
     pairs = usable_pairs(data, "class", arguments.limit, failed)
     found = measure_words(model, task, pairs, seen, wanted, bool(arguments.background_rule))
     names = (model.name, data.name, known.name if known else None)
-    rows = [_row(arguments, asked, one, names) for one in found.values()]
+    how = computed(model.images, model.texts)
+    rows = [{**_row(arguments, asked, one, names), **how} for one in found.values()]
     if arguments.confusion:
         _write(arguments.confusion, found)
     text = _text(arguments, asked, rows, list(found.values()))

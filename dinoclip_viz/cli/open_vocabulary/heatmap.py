@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import add_levels, image_file, output_file, whole_number
+from dinoclip_viz.cli.loading import model_of
+from dinoclip_viz.cli.parser import add_device, add_levels, image_file, output_file, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--low", type=float, help="cosine of the first colour; by default the lowest of all prompts")
     parser.add_argument("--high", type=float, help="cosine of the last colour; by default the highest of all prompts")
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -75,11 +77,10 @@ def run(arguments: Namespace) -> Answer:
     import numpy as np
 
     from dinoclip_viz.images import load_image
-    from dinoclip_viz.models import load_model
 
     _check_masks(arguments)
     image = load_image(arguments.image, levels=arguments.levels)
-    model = load_model(arguments.model, arguments.guide, dinoiser=arguments.dinoiser)
+    model = model_of(arguments, arguments.model, arguments.guide, arguments.dinoiser)
     method = model.check_method(arguments.method)
     asked = [*arguments.prompt, *arguments.background]
     every = _maps(arguments, model, image, asked, method)

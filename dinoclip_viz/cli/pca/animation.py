@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
+from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.pca.basis import basis_of, fraction_of_each, parts_of, summary_of, write_basis, write_legend
 from dinoclip_viz.cli.pca.sources import Shown, moving
 
@@ -30,13 +31,12 @@ SLOW = 0.5  # seconds of a frame that comes without a time
 
 def animate(arguments: Namespace) -> Answer:
     """The verb's answer; the animation is written."""
-    from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.viz import save_animation
 
-    pca, failed = basis_of(arguments), dict[str, Failure]()
+    (pca, store), failed = basis_of(arguments), dict[str, Failure]()
     sample, pace = _sample(arguments, failed)
     check_some(len(sample), list(failed.values()))
-    encoder = load_encoder(arguments.encoder)
+    encoder = encoder_of(arguments, arguments.encoder, store)
     images = [shown.image for shown in sample]
     features = encoder.encode_each(images, arguments.size, "whole")
     if not hasattr(pca, "space_"):

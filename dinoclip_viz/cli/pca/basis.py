@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dinoclip_viz.encoders.base import ImageFeatures
+    from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.pca.parts import Part
     from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 PARTS = 6
 
 
-def basis_of(arguments: Namespace) -> PatchPCA:
-    """The saved basis, the one of a store, or one that is still to be fitted.
+def basis_of(arguments: Namespace) -> tuple[PatchPCA, FeatureStore | None]:
+    """The saved basis, the one of a store with that store, or one that is still to be fitted.
 
     Raises:
         ValueError: it has not three components, or the file or store is invalid.
@@ -34,11 +35,11 @@ def basis_of(arguments: Namespace) -> PatchPCA:
         from dinoclip_viz.store import FeatureStore
 
         store = FeatureStore.open(arguments.fit, arguments.encoder)
-        return PatchPCA(3, arguments.subject, arguments.flip).fit_store(store)
+        return PatchPCA(3, arguments.subject, arguments.flip).fit_store(store), store
     pca = PatchPCA.load(arguments.basis) if arguments.basis else PatchPCA(3, arguments.subject, arguments.flip)
     if pca.components != 3:
         raise ValueError(f"{arguments.basis} has {pca.components} components; expected 3, which make a colour")
-    return pca
+    return pca, None
 
 
 def write_basis(arguments: Namespace, pca: PatchPCA) -> None:

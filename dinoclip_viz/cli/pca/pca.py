@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, check_some
+from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.parser import (
     ANIMATION_FILES,
     IMAGE_FILES,
+    add_device,
     add_levels,
     image_or_animation_file,
     output_file,
@@ -75,6 +77,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--frames", type=whole_number, metavar="N", help="animation: at most so many frames (300)")
     parser.add_argument("--seconds", type=float, metavar="S", help="animation: how long a frame stays (as it came)")
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -85,12 +88,11 @@ def run(arguments: Namespace) -> Answer:
 
         return animate(arguments)
     from dinoclip_viz.cli.pca.sources import stills
-    from dinoclip_viz.encoders import load_encoder
 
-    pca = basis_of(arguments)
+    pca, store = basis_of(arguments)
     names, images, failed = stills(arguments.images, MOST_STILL, arguments.levels)
     check_some(len(names), failed)
-    features = load_encoder(arguments.encoder).encode_each(images, arguments.size, "whole")
+    features = encoder_of(arguments, arguments.encoder, store).encode_each(images, arguments.size, "whole")
     if not hasattr(pca, "space_"):
         pca.fit(features)
     fronts = pca.foreground(features)

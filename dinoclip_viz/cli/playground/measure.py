@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.loading import show_line
+from dinoclip_viz.cli.parser import add_device, whole_number
 
 SUMMARY = "measure the embedded models on held-out scenes"
 
@@ -15,13 +16,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--seed", type=int, default=3000, help="1000 or more: not trained on (%(default)s)")
     parser.add_argument("--count", type=whole_number, default=1000, help="scenes per figure (%(default)s)")
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
     """All figures."""
+    from dinoclip_viz.encoders.devices import chosen_device, chosen_dtype, description
     from dinoclip_viz.playground.recipe.measure import measure_all
 
-    figures = measure_all(seed=arguments.seed, count=arguments.count)
+    device = chosen_device(arguments.device)
+    dtype = chosen_dtype(arguments.dtype, device, "playground")
+    show_line(arguments, f"the embedded models on {description(device, dtype)}")
+    figures = measure_all(seed=arguments.seed, count=arguments.count, device=device, dtype=dtype)
     return Answer(figures, table(list(_lines(figures))))
 
 

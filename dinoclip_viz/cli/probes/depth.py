@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import add_levels
+from dinoclip_viz.cli.loading import computed, depth_model_of, encoder_of
+from dinoclip_viz.cli.parser import add_device, add_levels
 from dinoclip_viz.cli.probes.patch_inputs import add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--crop", choices=("none", "eigen"), default="none", help="part that counts (%(default)s)")
     add_levels(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -63,11 +65,10 @@ def run(arguments: Namespace) -> Answer:
 def _probed(
     arguments: Namespace, name: str, train: TruthSource, data: TruthSource, failed: list[Failure]
 ) -> Mapping[str, object]:
-    from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.tasks.probes.head_evaluation import depth_errors, encoded
     from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
-    encoder = load_encoder(name)
+    encoder = encoder_of(arguments, name)
     head = PatchHead(depth=train.depth_range, bins=arguments.bins, spacing=arguments.spacing, cls=True)
     head.fit(
         encoded(encoder, usable_pairs(train, "depth", arguments.limit, failed), arguments.size), name, arguments.size
@@ -78,22 +79,21 @@ def _probed(
         head.figures = errors.figures()
         head.save(arguments.save)
     about = {"encoder": name, "train": train.name, "train_images": head.images_, "size": arguments.size}
-    return {**about, **_figures(data, errors)}
+    return {**about, **_figures(data, errors), **computed(encoder)}
 
 
 def _answered(arguments: Namespace, name: str, data: TruthSource, failed: list[Failure]) -> Mapping[str, object]:
     import torch
 
-    from dinoclip_viz.encoders.dense_models import load_depth_model
     from dinoclip_viz.tasks.probes.depth import aligned
 
-    model, errors = load_depth_model(name), _errors(arguments, data)
+    model, errors = depth_model_of(arguments, name), _errors(arguments, data)
     for image, truth in usable_pairs(data, "depth", arguments.limit, failed):
         found = model(image)
         if not model.metric:
             found = aligned(found, truth, errors.counted(torch.from_numpy(truth)))
         errors.add(found, truth)
-    return {"model": name, "aligned": not model.metric, **_figures(data, errors)}
+    return {"model": name, "aligned": not model.metric, **_figures(data, errors), **computed(model)}
 
 
 def _errors(arguments: Namespace, data: TruthSource) -> DepthErrors:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import whole_number
+from dinoclip_viz.cli.parser import add_device, whole_number
 from dinoclip_viz.cli.probes import depth as evaluate_depth
 from dinoclip_viz.cli.probes import knn as evaluate_knn
 from dinoclip_viz.cli.probes import linear as evaluate_linear
@@ -91,6 +91,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=[task.name for task in TASKS],
         help="run this task only; may be repeated (all)",
     )
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -115,12 +116,12 @@ def _words(task: Task, arguments: Namespace) -> Namespace:
     """The options of a task's verb: its defaults, its own words, and what was asked for here."""
     parser = ArgumentParser(add_help=False)
     task.add(parser)
-    words = list(task.words)
+    words = [*task.words, "--device", arguments.device, "--dtype", arguments.dtype]
     for name in arguments.encoder or ENCODERS:
         words += ["--encoder", name]
     if arguments.limit and task.limited:
         words += ["--limit", str(arguments.limit)]
-    return parser.parse_args(words)
+    return parser.parse_args(words, Namespace(computing=arguments.computing))
 
 
 def _shown(row: Mapping[str, object], column: Column) -> str:

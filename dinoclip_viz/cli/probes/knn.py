@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, whole_number
 from dinoclip_viz.cli.probes.vector_inputs import Images, add_labelled_arguments, labelled_pairs
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_shots(parser)
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def add_shots(parser: ArgumentParser) -> None:
@@ -85,6 +86,8 @@ def about(known: Images, asked: Images) -> dict[str, object]:
         "gallery_images": len(known.labels),
         "query_images": len(asked.labels),
         "classes": len(set(known.labels)),
+        "device": asked.device,
+        "dtype": asked.dtype,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, output_file
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_file
 from dinoclip_viz.cli.probes.knn import about, add_shots, curve, curves_text, percent, sizes
 from dinoclip_viz.cli.probes.vector_inputs import add_labelled_arguments, chosen_encoders, labelled_pairs
 
@@ -20,6 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_shots(parser)
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
+from dinoclip_viz.cli.loading import computed, encoder_of
 from dinoclip_viz.cli.open_vocabulary.evaluate import (
     WORDS_ALONE,
     add_words_arguments,
@@ -15,7 +16,7 @@ from dinoclip_viz.cli.open_vocabulary.evaluate import (
     percent,
     refuse_options,
 )
-from dinoclip_viz.cli.parser import add_levels
+from dinoclip_viz.cli.parser import add_device, add_levels
 from dinoclip_viz.cli.probes.patch_inputs import DATA, SIZE, TRAIN, add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_words_arguments(parser)
     parser.set_defaults(data=None, train=None, size=None)
     add_levels(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -81,11 +83,10 @@ def _linear(arguments: Namespace) -> Answer:
 def _measured(
     arguments: Namespace, name: str, train: TruthSource, data: TruthSource, failed: list[Failure]
 ) -> Mapping[str, object]:
-    from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.tasks.probes.head_evaluation import encoded, segmentation_confusion
     from dinoclip_viz.tasks.probes.patch_head import PatchHead
 
-    encoder, kind = load_encoder(name), arguments.truth
+    encoder, kind = encoder_of(arguments, name), arguments.truth
     head = PatchHead(names=train.names(kind))
     head.fit(encoded(encoder, usable_pairs(train, kind, arguments.limit, failed), arguments.size), name, arguments.size)
     counted = segmentation_confusion(
@@ -94,7 +95,7 @@ def _measured(
     if arguments.save:
         head.figures = counted.figures()
         head.save(arguments.save)
-    return _row(arguments, name, train, data, head.images_, counted)
+    return {**_row(arguments, name, train, data, head.images_, counted), **computed(encoder)}
 
 
 def _row(

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Failure, check_some
+from dinoclip_viz.cli.loading import check_stored, computed, encoder_of, stored
 from dinoclip_viz.cli.parser import whole_number
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from dinoclip_viz.data import Sample, Source
     from dinoclip_viz.encoders.base import ImageEncoder
-    from dinoclip_viz.images import Levels
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.tasks.retrieval.vectors import Vectors
 
@@ -34,6 +34,7 @@ class Images:
         space: of `pooled`; patch_space: of `mean`.
         numbers: (N,) which samples of the source, or rows of the store, they are of.
         labels: N classes; empty where none were asked for.
+        device, dtype: that the encoder computed on and in; "" where a store has no record of it.
     """
 
     data: str
@@ -44,6 +45,8 @@ class Images:
     patch_space: str
     numbers: Sequence[int]
     labels: Sequence[str]
+    device: str
+    dtype: str
 
     def vectors(self, which: str) -> Vectors:
         """(N, D) `pooled` or `mean`.
@@ -83,24 +86,8 @@ def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Images, Images]], l
             "name other images, or other splits"
         )
     names = chosen_encoders(arguments.encoder, [place for place, _ in places])
-    known, missed = seen(
-        places[0],
-        names,
-        [places[1][0]],
-        arguments.limit,
-        labels=True,
-        levels=arguments.levels,
-        encoding=arguments.encoding,
-    )
-    asked, missed_too = seen(
-        places[1],
-        names,
-        [places[0][0]],
-        arguments.limit,
-        labels=True,
-        levels=arguments.levels,
-        encoding=arguments.encoding,
-    )
+    known, missed = seen(places[0], names, [places[1][0]], arguments, arguments.limit, labels=True)
+    asked, missed_too = seen(places[1], names, [places[0][0]], arguments, arguments.limit, labels=True)
     pairs = list(zip(known, asked, strict=True))
     for one, other in pairs:
         check_spaces(one, other)
@@ -115,15 +102,18 @@ def labelled_pairs(arguments: Namespace) -> tuple[list[tuple[Images, Images]], l
 
 
 def check_spaces(one: Images, other: Images) -> None:
-    """Nothing, if both are by one encoder.
+    """Nothing, if both are by one encoder, computed in one dtype.
 
     Raises:
-        SpaceError: they are not.
+        SpaceError: they are by different encoders.
+        StoreError: the dtypes differ.
         ValueError: they are called the same, and yet their vectors are of different width.
     """
     from dinoclip_viz.encoders.base import same_space
+    from dinoclip_viz.store import check_one_dtype
 
     same_space(one.space, other.space)
+    check_one_dtype(one.encoder, {one.data: one.dtype, other.data: other.dtype})
     if one.pooled.shape[1] != other.pooled.shape[1]:
         widths = f"{one.pooled.shape[1]} and {other.pooled.shape[1]}"
         raise ValueError(f"{one.data} and {other.data} have vectors of {widths} values; embed one of them again")
@@ -142,23 +132,22 @@ def seen(
     source_name: tuple[str, str | None],
     names: Sequence[str],
     others: Sequence[str],
+    arguments: Namespace,
     limit: int | None,
     labels: bool,
-    levels: Levels = None,
-    encoding: str = "utf-8",
 ) -> tuple[list[Images], list[Failure]]:
     """What each encoder sees in the images of a store or data set, and those that could not be used.
 
     Args:
         source_name: a store's folder, or a data set, and its split.
         names: of the encoders.
-        others: what it will be compared with; where that is a store, images are encoded at its size.
+        others: what it will be compared with; where that is a store, images are encoded at its size, in its dtype.
+        arguments: with the options of `add_device`, `add_levels` and `add_encoding`; a store stays what it is.
         limit: the first so many images.
         labels: whether images without a label are of no use.
-        levels: how images are read, as in `load_image`; the vectors of a store stay what they are.
 
     Raises:
-        ValueError: no image could be used, or a store is of another encoder.
+        ValueError: no image could be used, or a store is of another encoder or dtype.
     """
     from dinoclip_viz.data import open_source
     from dinoclip_viz.data.levels import with_levels
@@ -168,26 +157,29 @@ def seen(
     if store_folders(path):
         if split is not None:
             raise ValueError(f"{path} is a store, which has no splits; omit the split, or name the data set")
-        pairs = [_of_store(FeatureStore.open(path, name), name, limit, labels) for name in names]
+        stores = [FeatureStore.open(path, name) for name in names]
+        for store in stores:
+            check_stored(arguments, store)
+        pairs = [_of_store(store, name, limit, labels) for store, name in zip(stores, names, strict=True)]
         return [one for one, _ in pairs], pairs[0][1]
-    source = with_levels(open_source(path, split, encoding=encoding), levels)
-    sizes = {
-        name: FeatureStore.open(other, name).settings.size or None
-        for name in names
-        for other in others
-        if store_folders(other)
-    }
-    return encoded(source, names, sizes, limit, labels)
+    source = with_levels(open_source(path, split, encoding=arguments.encoding), arguments.levels)
+    held = {name: FeatureStore.open(other, name) for name in names for other in others if store_folders(other)}
+    encoders = {name: encoder_of(arguments, name, held.get(name)) for name in names}
+    return encoded(source, encoders, {name: store.settings.size or None for name, store in held.items()}, limit, labels)
 
 
 def encoded(
-    source: Source, names: Sequence[str], sizes: Mapping[str, int | None], limit: int | None, labels: bool
+    source: Source,
+    encoders: Mapping[str, ImageEncoder],
+    sizes: Mapping[str, int | None],
+    limit: int | None,
+    labels: bool,
 ) -> tuple[list[Images], list[Failure]]:
     """What each encoder sees in a data set, in one pass over its images; arguments as in `seen`.
 
     Args:
         source: the data set.
-        names: of the encoders; sizes: encoder -> side of the crop in pixels, where it is not the published one.
+        encoders: name -> encoder; sizes: name -> side of the crop in pixels, where it is not the published one.
         limit, labels: as in `seen`.
 
     Raises:
@@ -196,15 +188,13 @@ def encoded(
     import torch
     from tqdm import tqdm
 
-    from dinoclip_viz.encoders import load_encoder
     from dinoclip_viz.pipeline.encoding import Job
     from dinoclip_viz.pipeline.encoding import encoded as run_encoders
 
-    encoders: dict[str, ImageEncoder] = {name: load_encoder(name) for name in names}
     failed: list[Failure] = []
     numbers: list[int] = []
     classes: list[str] = []
-    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    parts: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in encoders}
 
     def refuse(sample: Sample) -> str | None:
         return f"{sample.key}: no label; expected a class" if labels and sample.label is None else None
@@ -218,13 +208,14 @@ def encoded(
             failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
             numbers += part.batch.numbers
             classes += [sample.label for sample in part.batch.samples if labels and sample.label is not None]
-            for name, kept in zip(names, part.kept, strict=bool(part.kept)):
+            for name, kept in zip(encoders, part.kept, strict=bool(part.kept)):
                 parts[name].append((kept["pooled"], kept["mean"]))
     _check_labelled(source.name, len(numbers), failed)
     found: list[Images] = []
     for name, encoder in encoders.items():
         pooled, mean = (torch.cat([part[kind] for part in parts[name]]) for kind in (0, 1))
-        found.append(Images(source.name, name, pooled, mean, encoder.space, encoder.patch_space, numbers, classes))
+        spaces = encoder.space, encoder.patch_space
+        found.append(Images(source.name, name, pooled, mean, *spaces, numbers, classes, **computed(encoder)))
     return found, failed
 
 
@@ -249,7 +240,8 @@ def _of_store(store: FeatureStore, name: str, limit: int | None, labels: bool) -
 
     mean = None if store.mean is None else chosen(store.mean)
     data = str(store.path)
-    images = Images(data, name, chosen(store.pooled), mean, store.space, store.patch_space, rows.tolist(), classes)
+    spaces = store.space, store.patch_space
+    images = Images(data, name, chosen(store.pooled), mean, *spaces, rows.tolist(), classes, **stored(store))
     return images, failed
 
 

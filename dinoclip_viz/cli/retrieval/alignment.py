@@ -30,6 +30,7 @@ def run(arguments: Namespace) -> Answer:
         "targets": targets.settings.encoder,
         "count": len(images),
         "k": arguments.k,
+        "dtypes": [images.settings.dtype, targets.settings.dtype],
     }
     lines = [
         ["images", str(len(images))],

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, image_file, whole_number
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -94,7 +95,7 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
     stored += [(source, source) for source in sources if not arguments.images and store_folders(source)]
     for images, targets in stored:
         for model in models:
-            one, missed = compare_stores(images, targets, model, arguments.limit, first_only)
+            one, missed = compare_stores(images, targets, model, arguments, first_only)
             compared.append(one)
             failed += [failure for failure in missed if failure not in failed]
     opened = []
@@ -112,7 +113,7 @@ def _compared(arguments: Namespace) -> tuple[list[Compared], list[Failure]]:
             if len(sources) == 1:
                 raise
             failed.append(Failure(source, str(error)))
-    pairs = with_teachers(models) if opened else []
+    pairs = with_teachers(models, arguments) if opened else []
     for source in opened:
         count = source.count if arguments.limit is None else min(source.count or arguments.limit, arguments.limit)
         with tqdm(total=count, unit="images", dynamic_ncols=True, desc=source.name, disable=None) as bar:
@@ -138,6 +139,7 @@ def _row(
         **{way: dict(own[way]) for way in WAYS},
         **{f"teacher_{way}": dict(teacher[way]) for way in WAYS},
         "share": shares,
+        **one.computed,
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dinoclip_viz.cli.answer import Failure, check_some
+from dinoclip_viz.cli.loading import check_stored, computed, model_of, stored
+from dinoclip_viz.encoders.devices import chosen_device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +41,7 @@ class Compared:
         owners: (T,) which image each caption describes.
         captions: the T texts.
         image: opens an image by its number, or returns the reason why it cannot.
+        computed: device and dtype of the encoder, for JSON.
     """
 
     data: str
@@ -51,13 +55,12 @@ class Compared:
     owners: NDArray[np.int64]
     captions: Sequence[str]
     image: Callable[[int], Image.Image | str]
+    computed: Mapping[str, str]
 
 
-def with_teachers(names: Sequence[str]) -> list[tuple[ImageTextModel, ImageTextModel]]:
+def with_teachers(names: Sequence[str], arguments: Namespace) -> list[tuple[ImageTextModel, ImageTextModel]]:
     """Each model and the CLIP that its text tower belongs to; each is loaded once, and a CLIP is its own teacher."""
-    from dinoclip_viz.models import load_model
-
-    loaded = {name: load_model(name) for name in dict.fromkeys(names)}
+    loaded = {name: model_of(arguments, name) for name in dict.fromkeys(names)}
     pairs = []
     for name in dict.fromkeys(names):
         model = loaded[name]
@@ -66,7 +69,7 @@ def with_teachers(names: Sequence[str]) -> list[tuple[ImageTextModel, ImageTextM
             continue
         teacher = model.projector.text_encoder
         if teacher not in loaded:
-            loaded[teacher] = load_model(teacher)
+            loaded[teacher] = model_of(arguments, teacher)
         pairs.append((model, loaded[teacher]))
     return pairs
 
@@ -132,7 +135,7 @@ def encode_source(
         Compared(
             source.name, model.name, model.images.name, teacher.name, images[model.name], texts[model.name],
             None if model is teacher else images[teacher.name], None if model is teacher else texts[teacher.name],
-            np.array(owners), captions, image_of,
+            np.array(owners), captions, image_of, computed(model.images, model.texts),
         )
         for model, teacher in pairs
     ]  # fmt: skip
@@ -140,7 +143,7 @@ def encode_source(
 
 
 def compare_stores(
-    images: str, targets: str, model: str, limit: int | None, first_only: bool
+    images: str, targets: str, model: str, arguments: Namespace, first_only: bool
 ) -> tuple[Compared, list[Failure]]:
     """A model's vectors from the store of its image encoder and from its teacher's, and the images without captions.
 
@@ -148,10 +151,11 @@ def compare_stores(
         images: folder of the store, or of several.
         targets: folder of the teacher's store, with captions.
         model: a projector's folder, "playground", or the CLIP that `targets` is of.
-        limit, first_only: as in `encode_source`.
+        arguments: with `--limit` and the options of `add_device`; first_only: as in `encode_source`.
 
     Raises:
-        ValueError: a store is missing, of another encoder, without captions, or the two are of different images.
+        ValueError: a store is missing, of another encoder or dtype, or without captions, or the two are of different
+            images.
     """
     from dinoclip_viz.data.reopen import reopen
 
@@ -159,6 +163,8 @@ def compare_stores(
     told = projector.text_space if projector is not None else _source_name(model)
     target = _open(targets, told)
     seen = target if projector is None else _open(images, projector.image_space)
+    for store in (seen, target):
+        check_stored(arguments, store)
     wanted = told if projector is not None else target.space
     if target.texts is None or target.text_to_image is None or target.text_space != wanted:
         held = f"of {target.text_space}" if target.text_space else "nowhere"
@@ -169,7 +175,7 @@ def compare_stores(
     keys = target.metadata["key"].to_pylist() if "key" in target.metadata.column_names else range(len(target))
     bare = np.setdiff1d(np.arange(len(target)), described)
     failed = [Failure(str(keys[row]), f"{keys[row]}: no caption; expected one or more") for row in bare]
-    rows = described[described < limit] if limit is not None else described
+    rows = described[described < arguments.limit] if arguments.limit is not None else described
     said = np.flatnonzero(np.isin(every, rows))
     if first_only:
         said = said[np.unique(every[said], return_index=True)[1]]
@@ -190,11 +196,11 @@ def compare_stores(
     vectors: Vectors = _rows(target.pooled, rows)
     teacher_images, teacher_texts = (None, None) if projector is None else (vectors, texts)
     if projector is not None:
-        vectors, texts = _projected(projector, seen, rows, texts)
+        vectors, texts = _projected(projector.to(chosen_device(arguments.device)), seen, rows, texts)
     compared = Compared(
         target.settings.source, model, seen.settings.encoder, target.settings.encoder, vectors, texts,
         teacher_images, teacher_texts,
-        np.searchsorted(rows, every[said]), [words[row] for row in said], image_of,
+        np.searchsorted(rows, every[said]), [words[row] for row in said], image_of, stored(seen),
     )  # fmt: skip
     return compared, failed
 
@@ -280,11 +286,11 @@ def _projected(
 
     from dinoclip_viz.tasks.retrieval.vectors import block
 
+    device = projector.pooled_mean.device
     with torch.no_grad():
         if projector.side == "text":
-            parts = [
-                projector(block(texts, start, min(start + CHUNK, len(texts)))) for start in range(0, len(texts), CHUNK)
-            ]
+            starts = range(0, len(texts), CHUNK)
+            parts = [projector(block(texts, at, min(at + CHUNK, len(texts))).to(device)).cpu() for at in starts]
             return _rows(seen.pooled, rows), torch.cat(parts)
         if seen.mean is None and projector.inputs != "pooled":
             raise ValueError(f"{seen.path} has no `mean`, which the projector reads; embed the source again")
@@ -293,5 +299,5 @@ def _projected(
         for start in range(0, len(rows), CHUNK):
             stop = min(start + CHUNK, len(rows))
             pooled, means = (block(kind, start, stop, rows) for kind in (seen.pooled, mean))
-            parts.append(projector(projector.choose(pooled, means)))
+            parts.append(projector(projector.choose(pooled, means).to(device)).cpu())
         return torch.cat(parts), texts

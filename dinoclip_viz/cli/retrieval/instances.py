@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
+from dinoclip_viz.cli.loading import encoder_of
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, whole_number
 from dinoclip_viz.cli.probes.vector_inputs import ENCODERS, Images, check_spaces, chosen_encoders, encoded, seen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dinoclip_viz.data.retrieval.instances import InstanceSet
-    from dinoclip_viz.images import Levels
+    from dinoclip_viz.encoders.base import ImageEncoder
     from dinoclip_viz.tasks.retrieval.instances import Relevant
 
 SUMMARY = "measure instance retrieval by the revisited Oxford and Paris protocol"
@@ -43,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -54,10 +56,11 @@ def run(arguments: Namespace) -> Answer:
     distractors = arguments.distractors or usual
     names = chosen_encoders(arguments.encoder, [distractors] if distractors else [])
     sizes = {name: arguments.size for name in names}
-    queries, failed = encoded(with_levels(instances.queries, arguments.levels), names, sizes, None, labels=False)
-    galleries, missed = encoded(with_levels(instances.gallery, arguments.levels), names, sizes, None, labels=False)
+    encoders = _encoders(arguments, names, distractors)
+    queries, failed = encoded(with_levels(instances.queries, arguments.levels), encoders, sizes, None, labels=False)
+    galleries, missed = encoded(with_levels(instances.gallery, arguments.levels), encoders, sizes, None, labels=False)
     failed += [failure for failure in missed if failure not in failed]
-    others, missed = _distractors(distractors, names, sizes, (arguments.levels, arguments.encoding))
+    others, missed = _distractors(distractors, encoders, sizes, arguments)
     failed += [failure for failure in missed if failure not in failed]
     results = []
     for asked, known, more in zip(queries, galleries, others, strict=True):
@@ -68,6 +71,7 @@ def run(arguments: Namespace) -> Answer:
             {
                 "encoder": asked.encoder, "data": instances.name, "distractors": distractors or "",
                 "features": arguments.features, "queries": len(asked.numbers), "gallery": len(vectors), **found,
+                "device": asked.device, "dtype": asked.dtype,
             }
         )  # fmt: skip
     return Answer({"results": results}, _text(results), failed)
@@ -89,18 +93,27 @@ def _opened(source: str) -> tuple[InstanceSet, str]:
     return open_oxford(source), ""
 
 
+def _encoders(arguments: Namespace, names: Sequence[str], distractors: str) -> dict[str, ImageEncoder]:
+    """Name -> encoder; in the dtype of the distractors, where these are a store."""
+    from dinoclip_viz.store import FeatureStore, store_folders
+
+    held = bool(distractors) and bool(store_folders(distractors))
+    return {name: encoder_of(arguments, name, FeatureStore.open(distractors, name) if held else None) for name in names}
+
+
 def _distractors(
-    place: str, names: Sequence[str], sizes: Mapping[str, int | None], reading: tuple[Levels, str]
+    place: str, encoders: Mapping[str, ImageEncoder], sizes: Mapping[str, int | None], arguments: Namespace
 ) -> tuple[Sequence[Images | None], list[Failure]]:
     from dinoclip_viz.data import open_source
     from dinoclip_viz.data.levels import with_levels
     from dinoclip_viz.store import store_folders
 
     if place in ("", "none"):
-        return [None] * len(names), []
+        return [None] * len(encoders), []
     if store_folders(place):
-        return seen((place, None), names, [], None, labels=False)
-    return encoded(with_levels(open_source(place, encoding=reading[1]), reading[0]), names, sizes, None, labels=False)
+        return seen((place, None), list(encoders), [], arguments, None, labels=False)
+    source = with_levels(open_source(place, encoding=arguments.encoding), arguments.levels)
+    return encoded(source, encoders, sizes, None, labels=False)
 
 
 def _of_those_read(truth: Sequence[Relevant], queries: Sequence[int], gallery: Sequence[int]) -> list[Relevant]:

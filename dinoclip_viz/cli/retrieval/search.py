@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
-from dinoclip_viz.cli.parser import add_levels, image_file, whole_number
+from dinoclip_viz.cli.loading import encoder_of, model_of
+from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,6 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=image_file, metavar="FILE", help="contact sheet of the results")
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -92,12 +94,10 @@ def _queries(store: FeatureStore, arguments: Namespace) -> tuple[Tensor, Rows, l
     """(Q, D) vectors of what is asked, the store's (N, D) to compare them with, and the images that failed."""
     import torch
 
-    from dinoclip_viz.encoders import load_encoder
-    from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.retrieval.search import image_queries, text_queries
 
     if arguments.text is not None:
-        model = load_model(arguments.model) if arguments.model else _model_of(store)
+        model = model_of(arguments, arguments.model) if arguments.model else _model_of(store, arguments)
         return *text_queries(store, [arguments.text], model), []
     sources = _images_in(arguments.like) if arguments.like is not None else [arguments.image]
     by: ImageEncoder | ImageTextModel | None = None
@@ -107,28 +107,34 @@ def _queries(store: FeatureStore, arguments: Namespace) -> tuple[Tensor, Rows, l
         _, images, missed = open_images(sources[start : start + AT_ONCE])
         failed += missed
         if images:  # nothing is loaded for a query that cannot be read
-            by = by or (load_model(arguments.model) if arguments.model else load_encoder(store.settings.encoder))
+            by = by or _by(store, arguments)
             part, vectors = image_queries(store, images, by)
             parts.append(part)
     check_some(len(parts), failed)
     return torch.cat(parts), vectors, failed
 
 
-def _model_of(store: FeatureStore) -> ImageTextModel:
+def _by(store: FeatureStore, arguments: Namespace) -> ImageEncoder | ImageTextModel:
+    """The model asked for, else the encoder of the store."""
+    if arguments.model:
+        return model_of(arguments, arguments.model, store=store)
+    return encoder_of(arguments, store.settings.encoder, store)
+
+
+def _model_of(store: FeatureStore, arguments: Namespace) -> ImageTextModel:
     """The model that reads texts for a store: a CLIP's own, or the playground's projector."""
     from dinoclip_viz.encoders import EncoderError
     from dinoclip_viz.encoders.catalog import CATALOG
-    from dinoclip_viz.models import load_model
 
     name = store.settings.encoder
     if store.patch_space == "playground-dino":
-        return load_model("playground")
+        return model_of(arguments, "playground")
     entry = CATALOG.get(name)
     hint = "name with --model an image-text model, or a projector's folder, that fits it"
     if entry is not None and entry.kind == "image":
         raise ValueError(f"{store.path} holds features of {name}, which reads no text; {hint}")
     try:
-        return load_model(name)
+        return model_of(arguments, name)
     except EncoderError as error:
         raise ValueError(
             f"{store.path} holds features of {name}, which cannot read the text ({error}); {hint}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
-from dinoclip_viz.cli.parser import add_levels
+from dinoclip_viz.cli.loading import model_of
+from dinoclip_viz.cli.parser import add_device, add_levels
 
 SUMMARY = "classify images by the label that fits best, without training"
 NONE = "none of these"
@@ -27,6 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
     parser.add_argument("--guide", metavar="NAME", help="a DINO next to a CLIP; it changes no probability")
     add_levels(parser)
+    add_device(parser)
 
 
 def run(arguments: Namespace) -> Answer:
@@ -34,7 +36,6 @@ def run(arguments: Namespace) -> Answer:
     from dataclasses import replace
 
     from dinoclip_viz.encoders import concatenate
-    from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.zero_shot.classify import check_labels, classify, classify_or_none
 
     labels = check_labels(arguments.labels.split(","))
@@ -42,7 +43,7 @@ def run(arguments: Namespace) -> Answer:
         raise ValueError(f"--labels has {labels[0]!r} alone; expected two labels or more, or --none with one")
     if arguments.none and NONE in labels:
         raise ValueError(f"--labels has {NONE!r}, which --none adds; omit one of them")
-    model = load_model(arguments.model, arguments.guide)
+    model = model_of(arguments, arguments.model, arguments.guide)
     names: list[str] = []
     failed: list[Failure] = []
     parts = []

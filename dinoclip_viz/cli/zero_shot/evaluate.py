@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
-from dinoclip_viz.cli.parser import add_encoding, add_levels, whole_number
+from dinoclip_viz.cli.loading import computed, model_of
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, whole_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,13 +44,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=whole_number, metavar="N", help="the first N samples")
     add_levels(parser)
     add_encoding(parser)
+    add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
     """Top-1, top-5 and the accuracy of each class."""
     from dinoclip_viz.data import open_source
     from dinoclip_viz.data.levels import with_levels
-    from dinoclip_viz.models import load_model
     from dinoclip_viz.tasks.zero_shot.accuracy import top_k_accuracy, top_k_accuracy_by_class
     from dinoclip_viz.tasks.zero_shot.class_lists import TEMPLATES, class_list, template_set
 
@@ -64,7 +65,8 @@ def run(arguments: Namespace) -> Answer:
         open_source(arguments.source, arguments.split, arguments.image_folder, encoding=arguments.encoding),
         arguments.levels,
     )
-    scores, truth, failed = _scores(load_model(arguments.model), source, classes, templates, arguments.limit)
+    model = model_of(arguments, arguments.model)
+    scores, truth, failed = _scores(model, source, classes, templates, arguments.limit)
     each = top_k_accuracy_by_class(scores, truth)
     count = truth.bincount(minlength=len(classes.names)).tolist()
     top1 = top_k_accuracy(scores, truth)
@@ -82,6 +84,7 @@ def run(arguments: Namespace) -> Answer:
         "top1": top1,
         "top5": top5,
         "per_class": per_class,
+        **computed(model.images, model.texts),
     }
     lines = [[str(row["class"]), str(row["images"]), _percent(row["top1"])] for row in per_class if row["images"]]
     lines = [["class", "images", "top-1 %"], *lines, ["all", str(len(truth)), _percent(top1)]]

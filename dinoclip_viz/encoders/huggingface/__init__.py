@@ -1,4 +1,4 @@
-"""Encoders of the transformers library: DINO, DINOv2, DINOv3, CLIP, MetaCLIP 2, SigLIP, SigLIP 2 and TIPSv2.
+"""Encoders of the transformers library: DINO to DINOv3, I-JEPA, Pixio, CLIP, MetaCLIP 2, SigLIP, SigLIP 2 and TIPSv2.
 
 The modules read a local folder, which `encoders.loading` finds or downloads.
 """

@@ -12,9 +12,12 @@ class Architecture:
 
     Attributes:
         model: name of the class in transformers.
-        prefix: number of tokens before the patches, without registers.
+        prefix: number of tokens before the patches, without registers and further class tokens.
         asks_for_positions: whether the call must request interpolated position embeddings.
         joint: whether the model encodes images and texts into one space.
+        pooling: pooled vector of a vision model: its first token, the mean of its patches, or the mean of all of its
+            class tokens, which transformers computes.
+        convolutional: whether the patches are the cells of a feature map; there are no blocks to read.
         block: layout of the last block; None if dense methods do not apply, because there is no text encoder or the
             pooled vector is not a projection of single tokens (SigLIP pools by attention).
         patches_are_joint: whether the patches are in the joint space without a projection.
@@ -27,6 +30,8 @@ class Architecture:
     prefix: int = 1
     asks_for_positions: bool = False
     joint: bool = False
+    pooling: Literal["token", "patches", "class tokens"] = "token"
+    convolutional: bool = False
     block: Literal["clip", "tips"] | None = None
     patches_are_joint: bool = False
     padding: Literal["longest", "max_length"] = "longest"
@@ -38,7 +43,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "dinov2": Architecture("Dinov2Model"),
     "dinov2_with_registers": Architecture("Dinov2WithRegistersModel"),
     "dinov3_vit": Architecture("DINOv3ViTModel", processor="torchvision"),
+    # its first token is the mean of the feature map, after the final norm
+    "dinov3_convnext": Architecture("DINOv3ConvNextModel", convolutional=True, processor="torchvision"),
     "vit": Architecture("ViTModel", asks_for_positions=True),
+    "ijepa": Architecture("IJepaModel", prefix=0, asks_for_positions=True, pooling="patches"),
+    "pixio": Architecture("PixioModel", pooling="class tokens"),
     "clip": Architecture("CLIPModel", asks_for_positions=True, joint=True, block="clip"),
     "metaclip_2": Architecture("MetaClip2Model", asks_for_positions=True, joint=True, block="clip"),
     "siglip": Architecture(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +16,13 @@ from dinoclip_viz.dense.reader import BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.errors import one_line
 from dinoclip_viz.encoders.huggingface.architectures import BLOCK_NORMS
-from dinoclip_viz.encoders.huggingface.weights import Loaded, dimension_of
+from dinoclip_viz.encoders.huggingface.weights import Loaded, dimension_of, width_of
 from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder, Tower, TowerOutput
 from dinoclip_viz.encoders.towers.blocks import TRANSFORMERS, Blocks, listen_to_transformers
 from dinoclip_viz.encoders.towers.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
@@ -26,35 +30,36 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
 
     `mean` is the mean of `last_hidden_state` as transformers returns it: after the final norm, except for CLIP and
     MetaCLIP, whose `last_hidden_state` is the output of the last block before `post_layernorm`. `patches` are always
-    after the final norm.
+    after the final norm. `pooled` is the joint embedding or CLS; the mean of the patches for I-JEPA, which has no CLS;
+    the mean of the eight class tokens for Pixio; the norm of the mean of the feature map for DINOv3's ConvNeXt, whose
+    patches are the cells of its last feature map.
 
     Raises:
         EncoderError: the folder has no supported preprocessing.
     """
     model, architecture = loaded.model, loaded.architecture
     config = model.config.vision_config if architecture.joint else model.config
-    patch = _side(config.patch_size)
     joint = architecture.joint
-    reader = _reader(loaded)
+    reader = None if architecture.convolutional else _reader(loaded)
     return BatchedImageEncoder(
         name=loaded.name,
         space=loaded.space,
         patch_space=f"{loaded.space}/patches" if joint and not architecture.patches_are_joint else loaded.space,
         dimension=dimension_of(loaded),
-        patch_dimension=config.hidden_size,
-        patch=patch,
-        methods=reader.methods,
+        patch_dimension=width_of(config),
+        patch=_patch(config),
+        methods=reader.methods if reader else (),
         device=loaded.device,
         dtype=loaded.dtype,
         preprocessing=_preprocessing(loaded.folder, loaded.name, architecture.processor),
         tower=_vision_tower(loaded, reader),
         reader=reader,
         revision=loaded.revision,
-        blocks=_blocks(loaded),
+        blocks=None if architecture.convolutional else _blocks(loaded),
     )
 
 
-def _vision_tower(loaded: Loaded, reader: BlockReader) -> Tower:
+def _vision_tower(loaded: Loaded, reader: BlockReader | None) -> Tower:
     model, architecture = loaded.model, loaded.architecture
     prefix = architecture.prefix + _registers(loaded)
     forward: Callable[..., object] = model.get_image_features if architecture.joint else model
@@ -62,15 +67,18 @@ def _vision_tower(loaded: Loaded, reader: BlockReader) -> Tower:
 
     def tower(pixels: Tensor, grid: tuple[int, int], methods: Sequence[str]) -> TowerOutput:
         dense: dict[str, Tensor] = {}
-        if methods:
+        if methods and reader is not None:
             with reader.reading(methods) as patches_by:
                 output = forward(pixels, **extra)
             dense = patches_by(grid)
         else:
             output = forward(pixels, **extra)
         tokens = as_tensor(getattr(output, "last_hidden_state", None))  # (B, prefix + H * W, D')
-        pooled = as_tensor(getattr(output, "pooler_output", None)) if architecture.joint else tokens[:, 0]
         patches = tokens[:, prefix:]
+        if architecture.joint or architecture.pooling == "class tokens":
+            pooled = as_tensor(getattr(output, "pooler_output", None))
+        else:
+            pooled = tokens[:, 0] if architecture.pooling == "token" else patches.mean(dim=1, dtype=torch.float32)
         if architecture.block == "clip":
             patches = model.vision_model.post_layernorm(patches)
         return TowerOutput(pooled, tokens.mean(dim=1, dtype=torch.float32), patches, dense)
@@ -94,11 +102,11 @@ def _blocks(loaded: Loaded) -> Blocks:
 
 
 def _registers(loaded: Loaded) -> int:
-    """Number of register tokens between CLS and the patches."""
+    """Number of register tokens, or further class tokens, between CLS and the patches."""
     if not loaded.architecture.prefix:
         return 0
     config = loaded.model.config.vision_config if loaded.architecture.joint else loaded.model.config
-    return int(getattr(config, "num_register_tokens", 0))
+    return int(getattr(config, "num_register_tokens", 0)) + int(getattr(config, "n_cls_tokens", 1)) - 1
 
 
 def _reader(loaded: Loaded) -> BlockReader:
@@ -187,8 +195,12 @@ def _table(processor: object) -> np.ndarray[tuple[int, int], np.dtype[np.float32
     return np.ascontiguousarray(table[:, 0], dtype=np.float32)
 
 
-def _side(value: int | Sequence[int]) -> int:
-    return int(value) if isinstance(value, int) else int(value[0])
+def _patch(config: PreTrainedConfig) -> int:
+    """Side of a patch in pixels; for a ConvNeXt, the stride of its last feature map."""
+    if hasattr(config, "hidden_sizes"):  # a stem of stride 4, then one of 2 before each further stage
+        return int(4 * 2 ** (len(config.hidden_sizes) - 1))
+    side: int | Sequence[int] = config.patch_size
+    return int(side) if isinstance(side, int) else int(side[0])
 
 
 def as_tensor(value: object) -> Tensor:

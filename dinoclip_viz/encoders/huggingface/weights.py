@@ -156,11 +156,16 @@ def _refuse_pickles(folder: Path, name: str) -> None:
     raise EncoderError(f"{name}: {folder} has no model.safetensors")
 
 
+def width_of(config: PreTrainedConfig) -> int:
+    """Dimension D' of the patches of a vision model."""
+    return int(config.hidden_sizes[-1] if hasattr(config, "hidden_sizes") else config.hidden_size)
+
+
 def dimension_of(loaded: Loaded) -> int:
     """Dimension D of the pooled vectors."""
     config = loaded.model.config
     if not loaded.architecture.joint:
-        return int(config.hidden_size)
+        return width_of(config)
     if hasattr(loaded.model, "visual_projection"):
         return int(config.projection_dim)
     return int(config.vision_config.hidden_size)

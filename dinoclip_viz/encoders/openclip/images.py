@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -12,7 +11,7 @@ from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.openclip.towers import blocks_of, native_tower, timm_tower
 from dinoclip_viz.encoders.openclip.weights import Loaded
 from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder
-from dinoclip_viz.encoders.towers.preprocessing import Preprocessing
+from dinoclip_viz.encoders.towers.preprocessing import Preprocessing, normalisation_table
 
 
 def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
@@ -67,13 +66,9 @@ def _preprocessing(published: dict[str, Any], name: str) -> Preprocessing:
             f"{name}: found preprocessing to {size} with resize mode {published['resize_mode']!r}; expected a square, "
             "by resize mode 'shortest' or 'squash'"
         )
-    # torchvision's ToTensor and Normalize for each of the 256 values of a channel
-    values = torch.arange(256, dtype=torch.uint8).float().div(255).expand(3, 256)
-    mean, std = (torch.tensor(published[key], dtype=torch.float32).expand(3)[:, None] for key in ("mean", "std"))
-    table: np.ndarray[tuple[int, int], np.dtype[np.float32]] = ((values - mean) / std).numpy()
     return Preprocessing(
         size=int(height),
         short_side=int(height) if published["resize_mode"] == "shortest" else None,
         resample=Image.Resampling.BILINEAR if published["interpolation"] == "bilinear" else Image.Resampling.BICUBIC,
-        table=table,
+        table=normalisation_table(published["mean"], published["std"]),
     )

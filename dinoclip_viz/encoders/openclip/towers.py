@@ -14,7 +14,8 @@ from dinoclip_viz.dense.block import LastBlock
 from dinoclip_viz.dense.reader import BlockReader, third_last
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.towers.batching import Tower, TowerOutput
-from dinoclip_viz.encoders.towers.blocks import Blocks, listen_to_open_clip, listen_to_timm
+from dinoclip_viz.encoders.towers.blocks import Blocks, listen_to_open_clip
+from dinoclip_viz.encoders.towers.timm_trunks import any_size, block_of_trunk, trunk_blocks
 
 
 def native_tower(visual: Any, name: str) -> tuple[Tower, int, BlockReader | None]:
@@ -70,21 +71,7 @@ def blocks_of(visual: Any) -> Blocks | None:
             listen=listen_to_open_clip,
             batch_first=transformer.batch_first,
         )
-    trunk = visual.trunk
-    layers = getattr(trunk, "blocks", ())
-    if not hasattr(trunk, "num_prefix_tokens") or not all(
-        hasattr(getattr(layer, "attn", None), "fused_attn") for layer in layers
-    ):
-        return None
-    cls = getattr(trunk, "cls_token", None) is not None
-    return Blocks(
-        model=visual,
-        run=lambda twin, pixels: twin.trunk.forward_features(pixels),  # type: ignore[operator, union-attr]
-        layers="trunk.blocks",
-        cls=cls,
-        registers=int(trunk.num_prefix_tokens) - int(cls),
-        listen=listen_to_timm,
-    )
+    return trunk_blocks(visual, "trunk")
 
 
 def _native_embedding(visual: Any, pixels: Tensor) -> Tensor:
@@ -133,7 +120,7 @@ def timm_tower(visual: Any, size: int, name: str) -> tuple[Tower, int, BlockRead
     trunk = visual.trunk
     if not hasattr(trunk, "patch_embed"):
         return convolutional_tower(visual, name)
-    _any_size(trunk, name)
+    any_size(trunk, name)
     patch = int(trunk.feature_info[-1]["reduction"])
     prefix = int(trunk.num_prefix_tokens)
     layer = trunk.blocks[-1]
@@ -156,45 +143,8 @@ def timm_tower(visual: Any, size: int, name: str) -> tuple[Tower, int, BlockRead
 
 
 def _timm_block(visual: Any, layer: Any, tokens: Tensor, prefix: int) -> LastBlock:
-    trunk, attention = visual.trunk, layer.attn
-
-    def part(index: int) -> Callable[[Tensor], Tensor]:
-        return lambda normed: attention.qkv(normed).chunk(3, dim=-1)[index]
-
-    return LastBlock(
-        tokens,
-        prefix,
-        heads=attention.num_heads,
-        norm1=layer.norm1,
-        query=part(0),
-        key=part(1),
-        value=part(2),
-        out=lambda values: layer.ls1(attention.proj(attention.norm(values))),
-        norm2=layer.norm2,
-        mlp=lambda last: layer.ls2(layer.mlp(last)),
-        finish=lambda last: visual.head(trunk.head(trunk.fc_norm(trunk.norm(last)))),
-    )
-
-
-def _any_size(trunk: Any, name: str) -> None:
-    """Let a ViT of timm accept any grid, as with dynamic_img_size=True, which open_clip does not expose."""
-    from timm.layers import Format
-
-    embedding = trunk.patch_embed
-    if not hasattr(trunk, "dynamic_img_size") or not hasattr(embedding, "strict_img_size"):
-        raise EncoderError(
-            f"{name}: found a tower of type {type(trunk).__name__}, which accepts one image size; expected a ViT"
-        )
-    trunk.dynamic_img_size = True
-    embedding.strict_img_size = False
-    embedding.flatten = False
-    embedding.output_fmt = Format.NHWC
-    if getattr(trunk, "rope", None) is not None:
-        if not hasattr(trunk.rope, "_use_cached_embed"):
-            raise EncoderError(
-                f"{name}: found a timm whose rotary embedding has one fixed size; expected a newer one; update timm"
-            )
-        trunk.rope._use_cached_embed = False
+    trunk = visual.trunk
+    return block_of_trunk(layer, tokens, prefix, lambda last: visual.head(trunk.head(trunk.fc_norm(trunk.norm(last)))))
 
 
 def convolutional_tower(visual: Any, name: str) -> tuple[Tower, int, BlockReader | None]:

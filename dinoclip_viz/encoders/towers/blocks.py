@@ -54,6 +54,8 @@ TRANSFORMERS: dict[str, tuple[str, str]] = {
     "dinov2_with_registers": ("encoder.layer", "attention"),
     "dinov3_vit": ("model.layer", "attention"),
     "vit": ("layers", "attention"),
+    "ijepa": ("layers", "attention"),
+    "pixio": ("layers", "attention"),
     "clip": ("encoder.layers", "self_attn"),
     "metaclip_2": ("encoder.layers", "self_attn"),
     "siglip": ("encoder.layers", "self_attn"),

@@ -42,7 +42,7 @@ class Halving(Generic[Output]):
             inputs: (B, ...) the batch.
 
         Raises:
-            RuntimeError: one image alone exceeds the memory; the message says what to do.
+            RuntimeError: one image alone exceeds the memory; the message states what to do.
         """
         if self.most is not None and len(inputs) > self.most:
             return self.join([self(run, some) for some in inputs.split(self.most)])

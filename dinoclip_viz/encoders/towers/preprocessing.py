@@ -54,6 +54,14 @@ class LibraryCrop:
         return values
 
 
+def normalisation_table(mean: Sequence[float], deviation: Sequence[float]) -> NDArray[np.float32]:
+    """(3, 256) value of each byte in each channel by torchvision's ToTensor and Normalize."""
+    values = torch.arange(256, dtype=torch.uint8).float().div(255).expand(3, 256)
+    shift, scale = (torch.tensor(each, dtype=torch.float32).expand(3)[:, None] for each in (mean, deviation))
+    table: NDArray[np.float32] = ((values - shift) / scale).numpy()
+    return table
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """Published preprocessing of a model.

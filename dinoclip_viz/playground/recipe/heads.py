@@ -69,7 +69,7 @@ def train_heads(folder: Path, model: str | Path = NAME) -> dict[str, str]:
     Returns:
         Name of the head -> its file.
     """
-    encoder, finished = load_encoder(str(model)), {}
+    encoder, finished = load_encoder(str(model), dtype="float32"), {}
     for name, (head, target) in unfitted().items():
         head.fit(encoded(encoder, scenes(target, SEED, COUNT), SIZE), NAME, SIZE)
         head.space_ = NAME

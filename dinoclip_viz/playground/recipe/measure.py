@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.models import ImageTextModel, load_model
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, PARTS
 from dinoclip_viz.playground.world import Scene, draw
@@ -32,12 +33,18 @@ log = logging.getLogger(__name__)
 Numbers = dict[str, float]
 
 
-def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
+def measure_all(
+    seed: int = 3000,
+    count: int = 1000,
+    device: str | torch.device | None = "auto",
+    dtype: str | torch.dtype | None = "auto",
+) -> dict[str, object]:
     """Every metric of the embedded models' cards, on scenes of `seed` and the five seeds after it.
 
     Args:
         seed: 1000 or more; the models were trained on seeds below.
         count: scenes per metric; dense metrics use a fifth of it, galleries twice as many.
+        device, dtype: as in `load_encoder`; the cards' figures are of float32.
 
     Raises:
         ValueError: a seed below 1000, or fewer than 50 scenes.
@@ -46,11 +53,11 @@ def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
         raise ValueError(f"seed is {seed}, which the models were trained on; expected 1000 or more")
     if count < 50:
         raise ValueError(f"count is {count}; expected 50 scenes or more")
-    model, clip = load_model("playground"), load_model("playground-clip")
+    model, clip = (load_model(name, None, device, dtype) for name in ("playground", "playground-clip"))
     encoders = {
-        "playground-dino": load_encoder("playground-dino"),
+        "playground-dino": load_encoder("playground-dino", device, dtype),
         "playground-clip": clip.images,
-        "random": load_encoder("random:playground-dino"),
+        "random": load_encoder("random:playground-dino", device, dtype),
     }
     single = draw(seed, count, 96, objects=1)
     gallery = draw(seed + 1, 2 * count, 96, objects=1)
@@ -59,6 +66,7 @@ def measure_all(seed: int = 3000, count: int = 1000) -> dict[str, object]:
     train, test = draw(seed + 3, 2 * dense, 192), draw(seed + 4, dense, 192)
     one = draw(seed + 5, dense, 192, objects=1)
     figures: dict[str, object] = {"seed": seed, "count": count}
+    figures |= {"device": str(clip.images.device), "dtype": dtypes_of(clip.images)}
     figures["zero_shot"] = {
         name: zero_shot(m, single) for name, m in (("playground-clip", clip), ("playground", model))
     }

@@ -50,8 +50,9 @@ def train_projector(folder: Path, recipe: ProjectorRecipe, encoders: tuple[Path,
             in any case.
     """
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
-    images = [named(load_encoder(dino_name), DINO), named(load_encoder(clip_name), CLIP)]
-    texts = called(load_text_encoder(clip_name), CLIP)
+    loaded = ((dino_name, DINO), (clip_name, CLIP))
+    images = [named(load_encoder(folder, dtype="float32"), name) for folder, name in loaded]
+    texts = called(load_text_encoder(clip_name, dtype="float32"), CLIP)
     scenes = PlaygroundSource(recipe.seed, recipe.images)
     embed(scenes, images, folder / "stores", texts)
     log.info("%d images are encoded", recipe.images)

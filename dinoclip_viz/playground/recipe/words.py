@@ -52,7 +52,10 @@ def train_words(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] |
 def train_dinoiser(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path] | None = None) -> Path:
     """Train CLIP-DINOiser's layers and return the folder of the float16 weights that playground-clip includes."""
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
-    clip, dino = named(load_encoder(clip_name), CLIP), named(load_encoder(dino_name), DINO)
+    clip, dino = (
+        named(load_encoder(clip_name, dtype="float32"), CLIP),
+        named(load_encoder(dino_name, dtype="float32"), DINO),
+    )
     scenes = PlaygroundSource(recipe.seed, recipe.dinoiser_scenes, recipe.size)
     head, _ = fit_dinoiser(clip, dino, [one.load for one in scenes.samples()], recipe.dinoiser, folder)
     target = folder / "model"
@@ -65,7 +68,8 @@ def train_text_map(folder: Path, recipe: WordsRecipe, encoders: tuple[Path, Path
     """Train the projector from texts to DINO's patches and return its folder."""
     clip_name, dino_name = (str(path) for path in encoders) if encoders else (CLIP, DINO)
     if not (folder / "config.json").is_file():
-        dino, texts = named(load_encoder(dino_name), DINO), called(load_text_encoder(clip_name), CLIP)
+        dino = named(load_encoder(dino_name, dtype="float32"), DINO)
+        texts = called(load_text_encoder(clip_name, dtype="float32"), CLIP)
         scenes = stream(recipe.seed, recipe.map_scenes, recipe.size)
         data = collect(dino, texts, ((scene.image, scene.captions) for scene in scenes), recipe.size)
         fit_text_map(dino, texts, data, recipe.text_map, folder)

@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dinoclip_viz.encoders import as_encoder
+from dinoclip_viz.encoders import as_encoder, load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, same_space
+from dinoclip_viz.encoders.devices import dtype_name
 from dinoclip_viz.images import ImagesLike
 from dinoclip_viz.models import ImageTextModel, as_model
 from dinoclip_viz.projector import Projector
-from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.store import FeatureStore, check_one_dtype
 from dinoclip_viz.tasks.retrieval.vectors import Numbers, Rows, VectorsLike, as_tensor, as_vectors
 
 CHUNK = 16384
@@ -183,20 +184,36 @@ def image_queries(
     Args:
         store: the store.
         images: one image or B of them, in any form.
-        by: the store's own encoder or its name, or a loaded model, in whose space images are compared.
+        by: the store's own encoder or its name, or a loaded model, in whose space images are compared. By a name, the
+            encoder computes in the dtype of the store.
 
     Raises:
         ImageError: no image, or one that cannot be read.
         SpaceError: the encoder or model is not the store's.
+        StoreError: the store's encoder is given in another dtype than that of the store.
         ValueError: as in `carried`.
     """
-    size, by = store.settings.size or None, as_encoder(by) if isinstance(by, str) else by
+    size, by = store.settings.size or None, _encoder_in_dtype(by, store) if isinstance(by, str) else by
     if not isinstance(by, ImageTextModel):
         same_space(by.space, store.space)
+        _check_dtype(store, by)
         return by.encode(images, size).pooled, store.pooled
     vectors = carried(store, by)
     same = by.images.patch_space == store.patch_space
+    if same:
+        _check_dtype(store, by.images)
     return by.encode_images(images, size if same else None, methods=()).pooled, vectors
+
+
+def _encoder_in_dtype(name: str, store: FeatureStore) -> ImageEncoder:
+    """The encoder of a name, as it is loaded already if that is in the store's dtype."""
+    encoder, stored = as_encoder(name), store.settings.dtype
+    return encoder if stored in ("", dtype_name(encoder.dtype)) else load_encoder(name, encoder.device, stored)
+
+
+def _check_dtype(store: FeatureStore, encoder: ImageEncoder) -> None:
+    computed = {str(store.path): store.settings.dtype, "the query": dtype_name(encoder.dtype)}
+    check_one_dtype(store.settings.encoder, computed)
 
 
 def search_texts(

@@ -25,7 +25,7 @@ def test_layers_are_trained_saved_and_told(trained, dinoclip):
     done = dinoclip(*words, "--json")  # a finished run comes back
     assert done.code == 0
     assert done.json.keys() == {
-        "out", "head", "clip", "guide", "source", "images", "rounds", "best", "history",
+        "out", "head", "clip", "guide", "source", "images", "rounds", "best", "history", "device", "dtype",
     }  # fmt: skip
     assert (done.json["clip"], done.json["guide"], done.json["images"]) == ("playground-clip", "playground-dino", 8)
     assert [row["epoch"] for row in done.json["history"]] == [1, 2]
