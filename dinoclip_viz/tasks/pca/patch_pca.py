@@ -20,7 +20,7 @@ from dinoclip_viz.encoders.mixed import FeaturesLike, as_features, is_single
 from dinoclip_viz.images import ImageLike
 from dinoclip_viz.store import FeatureStore
 from dinoclip_viz.tasks.pca.patch_stream import DEFAULT_ENCODER, PatchStream
-from dinoclip_viz.tasks.pca.streaming import Moments, Principal, in_memory_pca
+from dinoclip_viz.tasks.pca.streaming import Moments, Principal, streaming_pca
 from dinoclip_viz.tasks.pca.threshold import BinnedOtsu, otsu
 
 Subject = Literal["all", "foreground"]
@@ -218,7 +218,7 @@ class PatchPCA:
         self._check_enough(stream)
         if not np.isfinite(patches).all():
             raise ValueError("some patches are not finite; check the encoder's dtype")
-        whole = in_memory_pca(patches, self.components)
+        whole = streaming_pca([patches], self.components)
         first = (patches - whole.mean) @ whole.components[0]
         threshold = otsu(first)
         turned = ((first[border] > threshold).mean() > 0.5) != self.flip
@@ -226,7 +226,7 @@ class PatchPCA:
             first, threshold = -first, -threshold
         inside = first > threshold
         again = self.subject == "foreground" and inside.sum() > self.components
-        front = in_memory_pca(patches[inside], self.components) if again else None
+        front = streaming_pca([patches[inside]], self.components) if again else None
         return self._learn(stream.space, whole, threshold, turned, front)
 
     def _fit_stream(self, stream: PatchStream) -> PatchPCA:

@@ -128,20 +128,6 @@ def streaming_pca(chunks: Iterable[NDArray[np.generic]], components: int) -> Pri
     return moments.principal(components)
 
 
-def in_memory_pca(rows: NDArray[np.float64], components: int) -> Principal:
-    """The principal components of rows in memory, by scikit-learn.
-
-    Args:
-        rows: (N, D).
-        components: K, from 1 to D.
-    """
-    from sklearn.decomposition import PCA
-
-    fitted = PCA(components, svd_solver="covariance_eigh").fit(rows)
-    deviations = np.sqrt(np.maximum(fitted.explained_variance_, _LEAST_VARIANCE))
-    return Principal(fitted.mean_, positive(fitted.components_.copy()), deviations, fitted.explained_variance_ratio_)
-
-
 def positive(axes: NDArray[np.float64]) -> NDArray[np.float64]:
     """(K, D) the axes, signed so that the largest weight of each is positive."""
     largest = np.abs(axes).argmax(1)
