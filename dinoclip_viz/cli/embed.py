@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dinoclip_viz.encoders.base import ImageEncoder
+    from dinoclip_viz.pipeline.embedding import Engine
 
 SUMMARY = "encode images and captions into a feature store, resumable"
 
@@ -51,7 +52,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--encoder", action="append", metavar="NAME", help="may be repeated (playground-dino)")
     parser.add_argument("--texts", metavar="MODEL", help="model whose text tower encodes the captions")
     parser.add_argument("--out", required=True, type=output_folder, metavar="STORE", help="folder of the store")
-    parser.add_argument("--engine", choices=["serial"], default="serial", help="what runs it (%(default)s)")
+    parser.add_argument(
+        "--engine", choices=["serial", "ray"], default="serial", help="this process, or Ray, extra scale (%(default)s)"
+    )
+    parser.add_argument(
+        "--actors", type=whole_number, metavar="N", help="with --engine ray: copies of the encoders, one per GPU (2)"
+    )
     parser.add_argument("--split", metavar="S", help="part of the data set, where it has parts")
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="where a captions file's images are")
     parser.add_argument("--size", type=whole_number, metavar="PX", help="side of the square crop (the published one)")
@@ -87,6 +93,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.data import open_source
     from dinoclip_viz.pipeline import embed
 
+    engine = _engine(arguments)
     source = open_source(arguments.source, arguments.split, arguments.images, encoding=arguments.encoding)
     encoders = [encoder_of(arguments, name) for name in arguments.encoder or ["playground-dino"]]
     texts = text_encoder_of(arguments, arguments.texts) if arguments.texts else None
@@ -113,6 +120,7 @@ def run(arguments: Namespace) -> Answer:
             arguments.levels,
             arguments.decode,
             arguments.compile,
+            engine,
         )
     failed = [Failure(key, reason) for key, reason in report.failed]
     check_some(report.images, failed)
@@ -130,6 +138,18 @@ def run(arguments: Namespace) -> Answer:
         f"{report.encoded} encoded now, {report.images_per_second:.1f} a second, {len(failed)} failed"
     )
     return Answer(result, text, failed, listed_as="failures")
+
+
+def _engine(arguments: Namespace) -> Engine | None:
+    if arguments.engine == "serial":
+        if arguments.actors:
+            raise ValueError("--actors is for --engine ray; leave it out, or add --engine ray")
+        return None
+    if arguments.compile:
+        raise ValueError("--compile is for --engine serial; leave it out")
+    from dinoclip_viz.scale import RayEngine
+
+    return RayEngine(arguments.actors or 2)
 
 
 def _computed(encoders: Sequence[ImageEncoder]) -> dict[str, str]:

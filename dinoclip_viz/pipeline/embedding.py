@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from dinoclip_viz.data import Source, SourceError, open_source
 from dinoclip_viz.data.levels import with_levels
@@ -78,6 +79,7 @@ def embed(
     levels: Levels = None,
     decode: Decode = "exact",
     compile: bool = False,
+    engine: Engine | None = None,
 ) -> EmbedReport:
     """Encode a data source into feature stores; an interrupted run resumes with the same result.
 
@@ -98,6 +100,7 @@ def embed(
         decode: "exact"; or "scaled" for JPEGs decoded at the smallest scale at least twice the encoder's resized image,
             which is faster for large photographs and changes features slightly. It is part of the store's settings.
         compile: whether models on CUDA are compiled first, for long runs; about a minute each.
+        engine: runs the shards elsewhere, such as `scale.RayEngine`; None for this process.
 
     Raises:
         StoreError: the folder contains a store with other settings, features are not finite, or the disk has too little
@@ -128,14 +131,41 @@ def embed(
     if not all(finished):
         if workers is None:
             workers = (os.cpu_count() or 1) if any(one.device.type == "cuda" for one in loaded) else 0
-        how = _How(rows, size, patches, batch_size, workers, decode)
-        shards = _shards(source, loaded, tower, first_missing(folders), how, watch)
-        encoded = _write(folders, shards)
+        how = How(rows, size, patches, batch_size, workers, decode)
+        if engine is None:
+            encoded = _write(folders, _shards(source, loaded, tower, first_missing(folders), how, watch))
+        else:
+            encoded = engine.run(source, loaded, tower, folders, how, watch)
         if not first_missing(folders):
             raise SourceError(f"{source.name} has no samples; expected at least one image")
         for folder, settings in zip(folders, plan, strict=True):
             finish(folder, settings)
     return _report(folders, encoded, time.monotonic() - begun)
+
+
+class Engine(Protocol):
+    """Runs the shards of `embed` and writes them."""
+
+    def run(
+        self,
+        source: Source,
+        encoders: Sequence[ImageEncoder],
+        texts: TextEncoder | None,
+        folders: Sequence[Path],
+        how: How,
+        watch: Watch | None,
+    ) -> int:
+        """Write the missing shards into all folders; the number of images encoded.
+
+        Args:
+            source: with its levels.
+            encoders: one per folder.
+            texts: text encoder of the captions, or None.
+            folders: of the stores, prepared.
+            how: how shards are encoded.
+            watch: as in `embed`.
+        """
+        ...
 
 
 def _compiled(encoder: ImageEncoder) -> ImageEncoder:
@@ -153,8 +183,13 @@ def _text_encoder(texts: str | TextEncoder | None) -> TextEncoder | None:
 
 
 @dataclass(frozen=True)
-class _How:
-    """Samples per shard, and the arguments of `embed`."""
+class How:
+    """How shards are encoded.
+
+    Attributes:
+        rows: samples per shard.
+        size, patches, batch_size, workers, decode: as in `embed`.
+    """
 
     rows: int
     size: int | None
@@ -169,7 +204,7 @@ def _shards(
     encoders: Sequence[ImageEncoder],
     texts: TextEncoder | None,
     first: int,
-    how: _How,
+    how: How,
     watch: Watch | None,
 ) -> Generator[tuple[int, Shard, float]]:
     """Number, features and duration in seconds of each shard from number `first` on."""

@@ -100,6 +100,11 @@ def first_missing(folders: Sequence[Path]) -> int:
     return number
 
 
+def missing(folders: Sequence[Path], shards: int) -> list[int]:
+    """The numbers, of so many shards, that are not yet complete in all stores."""
+    return [number for number in range(shards) if not all(_record(folder, number).is_file() for folder in folders)]
+
+
 def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: float) -> None:
     """Writes a shard into the stores, its record last; common files are written once and linked."""
     shared: dict[str, Callable[[BinaryIO], object]] = {
