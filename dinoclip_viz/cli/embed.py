@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
 from dinoclip_viz.cli.loading import computed, encoder_of, text_encoder_of
-from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder, whole_number
+from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, check_actors, output_folder, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,9 +141,8 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _engine(arguments: Namespace) -> Engine | None:
+    check_actors(arguments)
     if arguments.engine == "serial":
-        if arguments.actors:
-            raise ValueError("--actors is for --engine ray; leave it out, or add --engine ray")
         return None
     if arguments.compile:
         raise ValueError("--compile is for --engine serial; leave it out")

@@ -157,6 +157,16 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_actors(arguments: argparse.Namespace) -> None:
+    """Check that `--actors` stands beside `--engine ray`.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if arguments.actors and arguments.engine != "ray":
+        raise ValueError("--actors is for --engine ray; leave it out, or add --engine ray")
+
+
 def image_file(text: str) -> Path:
     """The path of an image to write."""
     path = output_file(text)

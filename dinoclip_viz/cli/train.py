@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import show_line
-from dinoclip_viz.cli.parser import add_device, output_folder
+from dinoclip_viz.cli.parser import add_device, check_actors, output_folder, whole_number
 
 if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.training import Recipe
+    from dinoclip_viz.training.fit import History
 
 SUMMARY = "train a projector between two encoders from their stores, resumable"
 
@@ -45,6 +46,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--average", choices=["none", "ema", "epochs"], help="which average of the weights is kept")
     parser.add_argument("--epochs", metavar="N", help="the same as --set epochs=N")
     parser.add_argument("--batch", metavar="N", help="the same as --set batch=N")
+    parser.add_argument(
+        "--engine", choices=["serial", "ray"], default="serial", help="this process, or Ray, extra scale (%(default)s)"
+    )
+    parser.add_argument(
+        "--actors", type=whole_number, metavar="N", help="with --engine ray: processes that share every batch (2)"
+    )
     add_device(parser, progress=True)
 
 
@@ -54,6 +61,7 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.training import fit_projector, pick_stores, save_card, training_dtype
     from dinoclip_viz.viz import learning_curve
 
+    check_actors(arguments)
     recipe = _recipe(arguments)
     images, targets = pick_stores(arguments.images, arguments.targets)
     patches: tuple[FeatureStore, FeatureStore] | None = None
@@ -62,9 +70,12 @@ def run(arguments: Namespace) -> Answer:
     device = chosen_device(arguments.device)
     dtype = training_dtype(arguments.dtype, device, recipe.bf16)
     show_line(arguments, f"training on {description(device, dtype)}")
-    _, history = fit_projector(
-        images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches, device, dtype=dtype
-    )
+    if arguments.engine == "ray":
+        history = _on_ray(arguments, images, targets, recipe, patches)
+    else:
+        _, history = fit_projector(
+            images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches, device, dtype=dtype
+        )
     out: Path = arguments.out
     learning_curve(history, recipe.name).save(out / "learning_curve.png")
     save_card(out)
@@ -79,6 +90,23 @@ def run(arguments: Namespace) -> Answer:
         [f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows
     ]
     return Answer(result, f"{table(lines)}\nepoch {int(best['epoch'])} is kept in {out}")
+
+
+def _on_ray(
+    arguments: Namespace,
+    images: FeatureStore,
+    targets: FeatureStore,
+    recipe: Recipe,
+    patches: tuple[FeatureStore, FeatureStore] | None,
+) -> History:
+    from dinoclip_viz.scale import fit_projector_on_ray
+
+    _, history = fit_projector_on_ray(
+        images.path, targets.path, arguments.texts, recipe, arguments.out, arguments.init,
+        None if patches is None else (patches[0].path, patches[1].path), arguments.actors or 2, arguments.device,
+        arguments.dtype,
+    )  # fmt: skip
+    return history
 
 
 def _recipe(arguments: Namespace) -> Recipe:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dinoclip_viz.scale.embedding import RayEngine as RayEngine
+    from dinoclip_viz.scale.errors import ScaleError as ScaleError
+    from dinoclip_viz.scale.lance import LanceIndex as LanceIndex
+    from dinoclip_viz.scale.training import fit_projector_on_ray as fit_projector_on_ray
 
-_HOMES = {"RayEngine": "embedding"}
+_HOMES = {"LanceIndex": "lance", "RayEngine": "embedding", "ScaleError": "errors", "fit_projector_on_ray": "training"}
 
 __all__ = list(_HOMES)
 

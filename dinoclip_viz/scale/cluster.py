@@ -6,12 +6,9 @@ import logging
 import os
 from typing import Any
 
-INSTALL = 'pip install "dinoclip-viz[scale]"'
+from dinoclip_viz.scale.errors import INSTALL, ScaleError
+
 _SPARE = 2  # logical CPUs beside the actors; without them, actors wait for tasks that find no CPU (ray#44687)
-
-
-class ScaleError(RuntimeError):
-    """Ray is missing, or a cluster cannot do the work; one line states what to do."""
 
 
 def connect(cpus: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from dinoclip_viz.pipeline.decoding import Outcome, Recipes, prepare
 from dinoclip_viz.pipeline.embedding import How, Watch
 from dinoclip_viz.pipeline.encoding import recipes_of
 from dinoclip_viz.pipeline.shards import embed_shard, jobs_of
-from dinoclip_viz.scale.cluster import ScaleError, connect
+from dinoclip_viz.scale.cluster import connect
+from dinoclip_viz.scale.errors import ScaleError, plain_error
 from dinoclip_viz.store.writing import missing, write_shard
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-_ERROR = re.compile(r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class RayEngine:
             )
             yield from encoded.iter_rows()
         except ray.exceptions.RayError as error:
-            raise _plain(error) from error
+            raise plain_error("the shards could not be encoded on Ray", error) from error
 
 
 @dataclass(frozen=True)
@@ -182,11 +181,3 @@ def _one(value: object) -> np.ndarray[Any, np.dtype[np.object_]]:
     array = np.empty(1, dtype=object)
     array[0] = value
     return array
-
-
-def _plain(error: BaseException) -> ScaleError:
-    """The first error in the trace of an error of Ray, as one line."""
-    text = str(error)
-    found = _ERROR.search(text)
-    reason = found[1] if found else " ".join(text.split()) or type(error).__name__
-    return ScaleError(f"the shards could not be encoded on Ray: {reason[:300]}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, as started by `torchrun` or `accelerate launch`; a single one otherwise.
+    """The processes of a run, as started by `torchrun`, `accelerate launch` or Ray Train; a single one otherwise.
 
     The loss is that of the whole batch for any number of processes: each computes its slice of the projected vectors,
     the slices are gathered, and their gradients add up to the gradient of the batch.
@@ -72,9 +72,10 @@ def join_processes() -> Processes:
     Raises:
         RuntimeError: the other processes cannot be reached.
     """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():  # by Ray Train
+        return Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         return Processes()
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return Processes(torch.distributed.get_rank(), count)

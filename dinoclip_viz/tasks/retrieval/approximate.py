@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -85,9 +85,15 @@ class ApproximateIndex:
         return torch.from_numpy(scores), torch.from_numpy(rows)
 
 
-def recall_against_exact(
-    index: ApproximateIndex, vectors: VectorsLike | Rows, queries: Numbers | VectorsLike, k: int
-) -> float:
+class Index(Protocol):
+    """What finds the nearest of the vectors that it holds."""
+
+    def search(self, queries: Numbers | VectorsLike, k: int) -> tuple[Tensor, Tensor]:
+        """(Q, k) cosines and rows, best first."""
+        ...
+
+
+def recall_against_exact(index: Index, vectors: VectorsLike | Rows, queries: Numbers | VectorsLike, k: int) -> float:
     """Fraction of the k nearest vectors of an exact search that the index finds, 0 to 1, over all queries.
 
     A row that is replaced by another of equal cosine counts as found.

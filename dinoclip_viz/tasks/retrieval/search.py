@@ -265,9 +265,10 @@ def hits(store: FeatureStore, scores: Tensor, rows: Tensor) -> list[Hit]:
 def described(store: FeatureStore, rows: Sequence[int]) -> list[tuple[str, str, str]]:
     """Key, image_path and caption of each row; the key is the path or the row where the store has no keys."""
     table = store.metadata
-    table = table.select([name for name in ("key", "image_path", "caption") if name in table.column_names])
+    columns = {name: table[name] for name in ("key", "image_path", "caption") if name in table.column_names}
     found = []
-    for row, values in zip(rows, table.take(list(rows)).to_pylist() if len(rows) else [], strict=True):
+    for row in rows:  # not `take`, which imports pandas
+        values = {name: column[int(row)].as_py() for name, column in columns.items()}
         path = str(values.get("image_path") or "")
         found.append((str(values.get("key") or path or row), path, str(values.get("caption") or "")))
     return found
