@@ -64,6 +64,35 @@ def tiny_dinov3(folder, seed=0):
     return Path(folder)
 
 
+def tiny_dinov3_convnext(folder, seed=0):
+    from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, DINOv3ViTImageProcessor
+
+    torch.manual_seed(seed)
+    # a layer scale of 1, since at the published 1e-6 random blocks change nothing
+    config = DINOv3ConvNextConfig(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 2, 1], layer_scale_init_value=1.0)
+    DINOv3ConvNextModel(config).save_pretrained(folder)
+    DINOv3ViTImageProcessor(size={"height": 96, "width": 96}).save_pretrained(folder)
+    return Path(folder)
+
+
+def tiny_ijepa(folder, seed=0):
+    from transformers import IJepaConfig, IJepaModel, ViTImageProcessorPil
+
+    torch.manual_seed(seed)
+    IJepaModel(IJepaConfig(**_SMALL, intermediate_size=64, patch_size=14, image_size=56)).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 56, "width": 56}).save_pretrained(folder)
+    return Path(folder)
+
+
+def tiny_pixio(folder, seed=0):
+    from transformers import BitImageProcessorPil, PixioConfig, PixioModel
+
+    torch.manual_seed(seed)
+    PixioModel(PixioConfig(**_SMALL, patch_size=16, image_size=64)).save_pretrained(folder)
+    BitImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False).save_pretrained(folder)
+    return Path(folder)
+
+
 def tiny_dino(folder, seed=0):
     from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 

@@ -73,7 +73,7 @@ def _check_device(arguments: Namespace) -> None:
 def _answer(arguments: Namespace) -> Answer:
     """The verb's answer; unless it shows its progress, and so may run for long, garbage is collected less often.
 
-    The imports and the model of a verb are hundreds of thousands of objects that stay, so that collecting finds nothing.
+    The imports and the model of a verb are hundreds of thousands of objects that stay: collections find nothing.
     """
     before = gc.get_threshold()
     if not vars(arguments).get("progress"):

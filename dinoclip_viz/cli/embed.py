@@ -145,7 +145,7 @@ def _engine(arguments: Namespace) -> Engine | None:
     if arguments.engine == "serial":
         return None
     if arguments.compile:
-        raise ValueError("--compile is for --engine serial; leave it out")
+        raise ValueError("--compile requires --engine serial; remove it")
     from dinoclip_viz.scale import RayEngine
 
     return RayEngine(arguments.actors or 2)

@@ -158,13 +158,13 @@ def add_encoding(parser: argparse.ArgumentParser) -> None:
 
 
 def check_actors(arguments: argparse.Namespace) -> None:
-    """Check that `--actors` stands beside `--engine ray`.
+    """Check that `--actors` is given with `--engine ray` only.
 
     Raises:
         ValueError: it does not.
     """
     if arguments.actors and arguments.engine != "ray":
-        raise ValueError("--actors is for --engine ray; leave it out, or add --engine ray")
+        raise ValueError("--actors requires --engine ray; remove it, or add --engine ray")
 
 
 def image_file(text: str) -> Path:

@@ -25,6 +25,15 @@ class ImageFile(Protocol):
         ...
 
 
+@runtime_checkable
+class Contents(Protocol):
+    """A function that reads an image, and can give the bytes of its file."""
+
+    def content(self) -> bytes:
+        """The bytes of the file."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image with its captions and label; it can be pickled, and nothing is decoded before `load`.
@@ -71,6 +80,8 @@ class Sample:
         Raises:
             ImageError: as `load`.
         """
+        if isinstance(self.image, Contents):
+            return load_scaled(self.image.content(), resized, levels=self.levels)
         if callable(self.image):
             image = self.load()
             return image, image.size

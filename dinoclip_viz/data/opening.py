@@ -11,13 +11,18 @@ from dinoclip_viz.data.captions import tars
 from dinoclip_viz.data.captions.files import SUFFIXES, source_of_file
 from dinoclip_viz.data.captions.folders import FolderSource, caption_file
 from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
+from dinoclip_viz.data.captions.parquet import SUFFIX as PARQUET
+from dinoclip_viz.data.captions.parquet import ParquetSource
+from dinoclip_viz.data.captions.remote import source_of_address
+from dinoclip_viz.data.filesystems import is_remote
 from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.data.playground import playground_of
 from dinoclip_viz.data.texts import UTF8, is_plain_utf8
 
 ACCEPTED = (
     "playground[:SEED:COUNT[:SIZE[:OBJECTS]]], hub:NAME[:CONFIG], a folder, "
-    "a list (.json, .jsonl, .csv, .tsv, .txt, .token) or tar shards (train-{0000..0012}.tar, *.tar)"
+    "a list (.json, .jsonl, .csv, .tsv, .txt, .token), a .parquet, tar shards (train-{0000..0012}.tar, *.tar), or the "
+    "address of one of these (s3://, gs://, hf://, ...)"
 )
 
 
@@ -28,7 +33,8 @@ def open_source(
 
     Args:
         text: "playground" or "playground:SEED:COUNT[:SIZE[:OBJECTS]]"; "hub:NAME" or "hub:NAME:CONFIG", which is not
-            read here; a folder of images, of tar shards, or written by `datasets`; a list of captions; tar shards.
+            read here; a folder of images, of tar shards, of Parquet files, or written by `datasets`; a list of
+            captions; a Parquet file; tar shards; or the address of one of these on a file system of fsspec, such as s3://.
         split: one or more splits of the source: "train", "test", "train+restval"; None for all.
         images: folder of a list's images; None for a usual folder next to the list.
         encoding: text encoding of a list of captions, of text files next to images, of the captions in tar shards.
@@ -51,12 +57,8 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
     is_plain_utf8(encoding)
     if images is not None and not images.is_dir():
         raise SourceError(f"{shown(images)}: no such folder; expected the folder of the images")
-    if name == "playground" or name.startswith("playground:"):
-        _refuse(name, split, images, encoding)
-        return playground_of(name)
-    if name.startswith("hub:"):
-        _refuse(name, None, images, encoding)
-        return hub_of(name, split)
+    if (source := _by_prefix(name, split, images, encoding)) is not None:
+        return source
     try:
         path = Path(name).expanduser()
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -69,12 +71,29 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
     if name.lower().endswith(tars.SUFFIXES) and (is_file or "{" in name or glob.has_magic(name)):
         _refuse(name, split, images)
         return tars.tars_of(str(path), encoding)
+    if is_file and path.suffix.lower() == PARQUET:
+        _refuse(name, split, images, encoding)
+        return ParquetSource((str(path),), shown(path))
     if is_file and path.suffix.lower() in SUFFIXES:
         return source_of_file(path, images, split, encoding)
     if is_file and is_image_name(path.name):
         raise SourceError(f"{shown(path)}: a single image; expected {ACCEPTED}: name the folder that it is in")
     found = "a file of no known kind" if is_file else "no such file or folder"
     raise SourceError(f"{shown(name)[:200]!r}: {found}; expected {ACCEPTED}")
+
+
+def _by_prefix(name: str, split: str | None, images: Path | None, encoding: str) -> Source | None:
+    """The source of a name that is no path; None for a path."""
+    if name == "playground" or name.startswith("playground:"):
+        _refuse(name, split, images, encoding)
+        return playground_of(name)
+    if name.startswith("hub:"):
+        _refuse(name, None, images, encoding)
+        return hub_of(name, split)
+    if is_remote(name):
+        _refuse(name, None, images)
+        return source_of_address(name, split, encoding)
+    return None
 
 
 def _of_folder(folder: Path, split: str | None, images: Path | None, encoding: str) -> Source:

@@ -15,8 +15,12 @@ PLAYGROUND = Path(__file__).resolve().parent.parent / "playground" / "models"
 OPEN_CLIP = "open_clip"
 """First part of the names open_clip/MODEL/PRETRAINED, which select any of open_clip's weights."""
 
+TIMM_PREFIX = "timm:"
+"""Prefix of the names timm:MODEL, which select any model of timm, by its own name, a hub id or a folder."""
+
 _MIT, _APACHE, _NON_COMMERCIAL = "MIT", "Apache-2.0", "CC-BY-NC-4.0"
 _DINOV3, _APPLE = "DINOv3 License", "Apple ML research license"
+_FAIR, _NVIDIA = "FAIR Noncommercial Research License", "NVIDIA Open Model License"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class CatalogEntry:
         family: family of models that it was published with.
         licence: licence of the weights.
         dimension: D of the pooled vector.
-        patch: side of a patch in pixels; for a convolutional tower, the stride of its last feature map.
+        patch: side of a patch in pixels; for a convolutional network, the stride of its last feature map.
         size: side of the published square input in pixels.
         parameters: number of parameters in millions, of all towers, rounded.
         gated: whether the licence must be accepted on the hub before downloading.
@@ -40,7 +44,7 @@ class CatalogEntry:
     """
 
     name: str
-    library: Literal["transformers", "open_clip"]
+    library: Literal["transformers", "open_clip", "timm"]
     weights: str | tuple[str, str]
     kind: Literal["image", "image-text"]
     family: str
@@ -58,6 +62,8 @@ class CatalogEntry:
         """The weights as one string, which is the name of the space of their vectors."""
         if self.family == "playground":
             return self.name
+        if self.library == "timm" and isinstance(self.weights, str):
+            return TIMM_PREFIX + self.weights.removeprefix("timm/")
         return self.weights if isinstance(self.weights, str) else "/".join((OPEN_CLIP, *self.weights))
 
     @property
@@ -76,7 +82,22 @@ _DINOV3_VITS = (
     ("vith16plus", "lvd1689m", 1280, 841),
     ("vit7b16", "lvd1689m", 4096, 6716),
 )
+_DINOV3_SATELLITES = (("vitl16", "sat493m", 1024, 303), ("vit7b16", "sat493m", 4096, 6716))
+_DINOV3_CONVNEXTS = (("tiny", 768, 28), ("small", 768, 49), ("base", 1024, 88), ("large", 1536, 196))
 _DINO = (("vits8", 384, 8, 22), ("vits16", 384, 16, 22), ("vitb8", 768, 8, 86), ("vitb16", 768, 16, 86))
+_IJEPA = (
+    ("ijepa-vith14", "ijepa_vith14_1k", 1280, 14, 224, 631),
+    ("ijepa-vith14-22k", "ijepa_vith14_22k", 1280, 14, 224, 631),
+    ("ijepa-vith16-448", "ijepa_vith16_1k", 1280, 16, 448, 632),
+    ("ijepa-vitg16-22k", "ijepa_vitg16_22k", 1408, 16, 224, 1011),
+)
+_PIXIO = (
+    ("vitb16", 768, 86),
+    ("vitl16", 1024, 303),
+    ("vith16", 1280, 631),
+    ("vit1b16", 1536, 1362),
+    ("vit5b16", 3072, 5441),
+)
 _CLIP = (
     ("clip-vit-base-patch32", 512, 32, 224, 151),
     ("clip-vit-base-patch16", 512, 16, 224, 150),
@@ -188,9 +209,69 @@ _OPEN_CLIP: tuple[tuple[str, str, str, str, str, int, int, int, int], ...] = (
     ("pe-core-bigg-14-448", "PE-Core-bigG-14-448", "meta", "Perception Encoder", _APACHE, 1280, 14, 448, 2419),
 )
 
+# name, timm's name, family, licence, dimension, patch, size, millions of parameters
+_TIMM: tuple[tuple[str, str, str, str, int, int, int, float], ...] = (
+    ("mae-vitb16", "vit_base_patch16_224.mae", "MAE", _NON_COMMERCIAL, 768, 16, 224, 86),
+    ("mae-vitl16", "vit_large_patch16_224.mae", "MAE", _NON_COMMERCIAL, 1024, 16, 224, 303),
+    ("mae-vith14", "vit_huge_patch14_224.mae", "MAE", _NON_COMMERCIAL, 1280, 14, 224, 631),
+    ("deit3-small", "deit3_small_patch16_224.fb_in22k_ft_in1k", "DeiT III", _APACHE, 384, 16, 224, 22),
+    ("deit3-medium", "deit3_medium_patch16_224.fb_in22k_ft_in1k", "DeiT III", _APACHE, 512, 16, 224, 38),
+    ("deit3-base", "deit3_base_patch16_224.fb_in22k_ft_in1k", "DeiT III", _APACHE, 768, 16, 224, 86),
+    ("deit3-large", "deit3_large_patch16_224.fb_in22k_ft_in1k", "DeiT III", _APACHE, 1024, 16, 224, 303),
+    ("deit3-huge", "deit3_huge_patch14_224.fb_in22k_ft_in1k", "DeiT III", _APACHE, 1280, 14, 224, 631),
+    ("eva02-tiny", "eva02_tiny_patch14_224.mim_in22k", "EVA-02", _MIT, 192, 14, 224, 5.5),
+    ("eva02-small", "eva02_small_patch14_224.mim_in22k", "EVA-02", _MIT, 384, 14, 224, 22),
+    ("eva02-base", "eva02_base_patch14_224.mim_in22k", "EVA-02", _MIT, 768, 14, 224, 86),
+    ("eva02-large", "eva02_large_patch14_224.mim_in22k", "EVA-02", _MIT, 1024, 14, 224, 303),
+    ("eva02-large-m38m", "eva02_large_patch14_224.mim_m38m", "EVA-02", _MIT, 1024, 14, 224, 303),
+    ("aimv2-large-224", "aimv2_large_patch14_224.apple_pt", "AIMv2", _APPLE, 1024, 14, 224, 309),
+    ("aimv2-large-336", "aimv2_large_patch14_336.apple_pt", "AIMv2", _APPLE, 1024, 14, 336, 310),
+    ("aimv2-large-448", "aimv2_large_patch14_448.apple_pt", "AIMv2", _APPLE, 1024, 14, 448, 310),
+    ("aimv2-large-224-distilled", "aimv2_large_patch14_224.apple_pt_dist", "AIMv2", _APPLE, 1024, 14, 224, 309),
+    ("aimv2-large-336-distilled", "aimv2_large_patch14_336.apple_pt_dist", "AIMv2", _APPLE, 1024, 14, 336, 310),
+    ("aimv2-huge-224", "aimv2_huge_patch14_224.apple_pt", "AIMv2", _APPLE, 1536, 14, 224, 681),
+    ("aimv2-huge-336", "aimv2_huge_patch14_336.apple_pt", "AIMv2", _APPLE, 1536, 14, 336, 681),
+    ("aimv2-huge-448", "aimv2_huge_patch14_448.apple_pt", "AIMv2", _APPLE, 1536, 14, 448, 682),
+    ("aimv2-1b-224", "aimv2_1b_patch14_224.apple_pt", "AIMv2", _APPLE, 2048, 14, 224, 1235),
+    ("aimv2-3b-224", "aimv2_3b_patch14_224.apple_pt", "AIMv2", _APPLE, 3072, 14, 224, 2721),
+    ("pe-spatial-t-16-512", "vit_pe_spatial_tiny_patch16_512.fb", "Perception Encoder", _APACHE, 192, 16, 512, 5.7),
+    ("pe-spatial-s-16-512", "vit_pe_spatial_small_patch16_512.fb", "Perception Encoder", _APACHE, 384, 16, 512, 22),
+    ("pe-spatial-b-16-512", "vit_pe_spatial_base_patch16_512.fb", "Perception Encoder", _APACHE, 768, 16, 512, 86),
+    ("pe-spatial-l-14-448", "vit_pe_spatial_large_patch14_448.fb", "Perception Encoder", _APACHE, 1024, 14, 448, 304),
+    (
+        "pe-spatial-bigg-14-448",
+        "vit_pe_spatial_gigantic_patch14_448.fb",
+        "Perception Encoder",
+        _APACHE,
+        1536,
+        14,
+        448,
+        1852,
+    ),
+    ("pe-lang-l-14-448", "vit_pe_lang_large_patch14_448.fb", "Perception Encoder", _APACHE, 1024, 14, 448, 291),
+    ("pe-lang-bigg-14-448", "vit_pe_lang_gigantic_patch14_448.fb", "Perception Encoder", _APACHE, 1536, 14, 448, 1741),
+    ("c-radiov3-b", "vit_base_patch16_radio_v3.c_radio", "C-RADIO", _NVIDIA, 768, 16, 512, 86),
+    ("c-radiov3-l", "vit_large_patch16_radio_v3.c_radio", "C-RADIO", _NVIDIA, 1024, 16, 512, 304),
+    ("c-radiov3-h", "vit_huge_patch16_radio_v3.c_radio", "C-RADIO", _NVIDIA, 1280, 16, 512, 632),
+    ("c-radiov3-g", "vit_giant_patch16_radio_v3.c_radio", "C-RADIO", _NVIDIA, 1536, 16, 512, 1136),
+    ("c-radiov4-so400m", "vit_so400m_patch16_radio_v4.c_radio", "C-RADIO", _NVIDIA, 1152, 16, 512, 414),
+    ("c-radiov4-h", "vit_huge_patch16_radio_v4.c_radio", "C-RADIO", _NVIDIA, 1280, 16, 512, 632),
+    ("eupe-vitt16", "vit_tiny_patch16_dinov3_qkvb.eupe_lvd1689m", "EUPE", _FAIR, 192, 16, 256, 5.5),
+    ("eupe-vits16", "vit_small_patch16_dinov3_qkvb.eupe_lvd1689m", "EUPE", _FAIR, 384, 16, 256, 22),
+    ("eupe-vitb16", "vit_base_patch16_dinov3_qkvb.eupe_lvd1689m", "EUPE", _FAIR, 768, 16, 256, 86),
+    ("eupe-convnext-tiny", "convnext_tiny.eupe_lvd1689m", "EUPE", _FAIR, 768, 32, 256, 28),
+    ("eupe-convnext-small", "convnext_small.eupe_lvd1689m", "EUPE", _FAIR, 768, 32, 256, 49),
+    ("eupe-convnext-base", "convnext_base.eupe_lvd1689m", "EUPE", _FAIR, 1024, 32, 256, 88),
+)
+_TIMM_NOTES = {
+    "AIMv2": "timm's copy names the Apple Sample Code License",
+    "C-RADIO": "patch positions are as published at 512 px, interpolated at other sizes",
+}
+"""Family -> note on its models of timm."""
+
 
 def _rows() -> list[CatalogEntry]:
-    return [*_playground(), *_dinos(), *_image_text(), *_open_clips()]
+    return [*_playground(), *_dinos(), *_vision(), *_image_text(), *_open_clips(), *_timms()]
 
 
 def _playground() -> list[CatalogEntry]:
@@ -216,27 +297,63 @@ def _dinos() -> list[CatalogEntry]:
                     known, "transformers", hub, "image", "DINOv2", _APACHE, dimension, 14, 224, millions, note=note
                 )
             )
-    for name, data, dimension, millions in _DINOV3_VITS:
+    for name, data, dimension, millions in (*_DINOV3_VITS, *_DINOV3_SATELLITES):
+        satellite = data.startswith("sat")
+        known, note = f"dinov3-{name}" + "-sat" * satellite, "trained on satellite images" * satellite
         hub = f"facebook/dinov3-{name}-pretrain-{data}"
-        rows.append(
-            CatalogEntry(
-                f"dinov3-{name}",
-                "transformers",
-                hub,
-                "image",
-                "DINOv3",
-                _DINOV3,
-                dimension,
-                16,
-                224,
-                millions,
-                gated=True,
-            )
-        )
+        rows.append(_dinov3(known, hub, dimension, 16, millions, note))
+    for name, dimension, millions in _DINOV3_CONVNEXTS:
+        hub = f"facebook/dinov3-convnext-{name}-pretrain-lvd1689m"
+        rows.append(_dinov3(f"dinov3-convnext-{name}", hub, dimension, 32, millions, "convolutional, no attention"))
     for name, dimension, patch, millions in _DINO:
         hub = f"facebook/dino-{name}"
         rows.append(
             CatalogEntry(f"dino-{name}", "transformers", hub, "image", "DINO", _APACHE, dimension, patch, 224, millions)
+        )
+    return rows
+
+
+def _dinov3(name: str, hub: str, dimension: int, patch: int, millions: float, note: str) -> CatalogEntry:
+    return CatalogEntry(
+        name, "transformers", hub, "image", "DINOv3", _DINOV3, dimension, patch, 224, millions, gated=True, note=note
+    )
+
+
+def _vision() -> list[CatalogEntry]:
+    means, classes = "no class token: pooled is the mean of the patches", "8 class tokens: pooled is their mean"
+    rows = [
+        CatalogEntry(
+            name,
+            "transformers",
+            f"facebook/{hub}",
+            "image",
+            "I-JEPA",
+            _NON_COMMERCIAL,
+            dimension,
+            patch,
+            size,
+            millions,
+            note=means,
+        )
+        for name, hub, dimension, patch, size, millions in _IJEPA
+    ]
+    for infix, dimension, millions in _PIXIO:
+        name, hub = f"pixio-{infix}", f"facebook/pixio-{infix}"
+        rows.append(
+            CatalogEntry(
+                name,
+                "transformers",
+                hub,
+                "image",
+                "Pixio",
+                _FAIR,
+                dimension,
+                16,
+                256,
+                millions,
+                gated=True,
+                note=classes,
+            )
         )
     return rows
 
@@ -277,14 +394,34 @@ def _open_clips() -> list[CatalogEntry]:
     ]
 
 
+def _timms() -> list[CatalogEntry]:
+    return [
+        CatalogEntry(
+            name,
+            "timm",
+            f"timm/{model}",
+            "image",
+            family,
+            licence,
+            dimension,
+            patch,
+            size,
+            millions,
+            note=_TIMM_NOTES.get(family, ""),
+        )
+        for name, model, family, licence, dimension, patch, size, millions in _TIMM
+    ]
+
+
 CATALOG: dict[str, CatalogEntry] = {entry.name: entry for entry in _rows()}
 """Name -> row."""
 
 _BY_HUB_ID = {entry.weights: entry for entry in CATALOG.values() if isinstance(entry.weights, str) and not entry.folder}
+_BY_TIMM_NAME = {entry.source: entry for entry in CATALOG.values() if entry.library == "timm"}
 
 
 def find(name: str) -> CatalogEntry:
-    """Look up a row by catalogue name or hub id.
+    """Look up a row by catalogue name, hub id or timm:NAME.
 
     Raises:
         EncoderError: there is no such row; the message lists the nearest names.
@@ -297,7 +434,7 @@ def find(name: str) -> CatalogEntry:
         ...
         dinoclip_viz.encoders.errors.EncoderError: no model is called 'dinov2-smal'; the nearest names are ...
     """
-    entry = CATALOG.get(name) or _BY_HUB_ID.get(name)
+    entry = CATALOG.get(name) or _BY_HUB_ID.get(name) or _BY_TIMM_NAME.get(name)
     if entry is not None:
         return entry
     near = nearest(name) or ["playground-dino", "playground-clip"]
@@ -323,7 +460,7 @@ def on_disk(entry: CatalogEntry) -> bool:
     if repository is None:
         return False
     cached = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
-    pattern = "*model*.safetensors" if entry.library == "transformers" else "open_clip*.safetensors"
+    pattern = "open_clip*.safetensors" if entry.library == "open_clip" else "*model*.safetensors"
     return any(cached.glob(f"*/{pattern}"))
 
 

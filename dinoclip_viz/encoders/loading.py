@@ -15,7 +15,7 @@ import torch
 from dinoclip_viz.encoders import huggingface, openclip, timm_models
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.cache import cached, latest
-from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, find
+from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, TIMM_PREFIX, find
 from dinoclip_viz.encoders.devices import AUTO, RANDOM_PREFIX, chosen_device, chosen_dtype
 from dinoclip_viz.encoders.errors import type_name
 from dinoclip_viz.encoders.hub import fetch
@@ -23,8 +23,6 @@ from dinoclip_viz.encoders.towers import pixels
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_PREFIX = "hf-hub:"
-TIMM_PREFIX = "timm:"
-"""Prefix of a name: a model of timm, by its own name, a hub id or a folder."""
 _EXAMPLE = '"playground-dino"'
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 18
 
@@ -42,6 +40,7 @@ class Source:
         revision: commit on the hub; None for a local folder.
         published: open_clip's (model, pretrained), if the folder contains only weights.
         random: whether to use the architecture with random weights.
+        architecture: timm's name of a model with random weights, for which no folder is needed.
     """
 
     name: str
@@ -50,6 +49,7 @@ class Source:
     revision: str | None = None
     published: tuple[str, str] | None = None
     random: bool = False
+    architecture: str = ""
 
 
 def load_encoder(
@@ -157,10 +157,10 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
     source = _resolve(name)
     log.info("loading %s from %s on %s as %s", name, source.folder, where, how)
     with _quietly():
-        if source.random and _is_timm(name):
-            return timm_models.random_model(str(source.folder), name, source.space, where, how)
-        if not source.random and (_is_timm(name) or timm_models.is_timm_folder(source.folder)):
-            return timm_models.load(source.folder, name, source.space, where, how, source.revision)
+        if source.architecture:
+            return timm_models.random_model(source.architecture, name, source.space, where, how)
+        if _is_timm(name) or timm_models.is_timm_folder(source.folder):
+            return timm_models.load(source.folder, name, source.space, where, how, source.revision, source.random)
         if source.published and not source.random:
             return openclip.load_published(
                 *source.published, source.folder, name, source.space, where, how, source.revision
@@ -180,10 +180,9 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
 
 
 def _resolve(name: str) -> Source:
-    if name.startswith(RANDOM_PREFIX + TIMM_PREFIX):
-        return Source(name, name, Path(name.removeprefix(RANDOM_PREFIX + TIMM_PREFIX)), random=True)
     if name.startswith(RANDOM_PREFIX):
-        known = _resolve(name.removeprefix(RANDOM_PREFIX))
+        plain = name.removeprefix(RANDOM_PREFIX)
+        known = _architecture_of_timm(plain) or _resolve(plain)
         return replace(known, name=name, space=RANDOM_PREFIX + known.space, random=True)
     folder = Path(name.removeprefix(TIMM_PREFIX)).expanduser()
     if name in CATALOG or not folder.is_dir():
@@ -195,6 +194,16 @@ def _resolve(name: str) -> Source:
 
 def _is_timm(name: str) -> bool:
     return name.removeprefix(RANDOM_PREFIX).startswith(TIMM_PREFIX)
+
+
+def _architecture_of_timm(name: str) -> Source | None:
+    """A model of timm by timm's own name or its catalogue name, which need no download; None for any other."""
+    entry = CATALOG.get(name)
+    space = entry.source if entry is not None and entry.library == "timm" else name
+    model = space.removeprefix(TIMM_PREFIX)
+    if model == space or HUB_ID.fullmatch(model) or Path(model).expanduser().is_dir():
+        return None
+    return Source(name, space, Path(), architecture=model)
 
 
 def _of_timm(name: str) -> Source:
@@ -235,7 +244,7 @@ def _by_name(name: str) -> Source:
         return Source(name, entry.source, entry.folder)
     if isinstance(entry.weights, tuple):
         return _published(name, entry.source, *entry.weights, entry.revision)
-    folder, commit = fetch(name, entry.weights, "transformers", entry.revision, entry.gated)
+    folder, commit = fetch(name, entry.weights, entry.library, entry.revision, entry.gated)
     return Source(name, entry.source, folder, commit)
 
 

@@ -13,7 +13,7 @@ _SPEC = importlib.util.spec_from_file_location("tiny_models", Path(__file__).par
 tiny = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(tiny)
 
-VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dino")
+VISION = ("dinov2", "dinov2_with_registers", "dinov3", "dino", "ijepa", "pixio")
 JOINT = ("clip", "metaclip2", "tips", "openclip", "openclip_timm")
 
 

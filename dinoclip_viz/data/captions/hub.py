@@ -56,7 +56,7 @@ class HubSource:
     @property
     def count(self) -> int | None:
         """The number of samples of a data set on disk; None for a stream."""
-        if self.streaming and not _is_saved(self.dataset):
+        if self.streaming and not is_saved(self.dataset):
             return None
         return len(cast("_Sized", self._open()))
 
@@ -110,7 +110,7 @@ class HubSource:
         if not local and (self.dataset.startswith((".", "/", "~")) or self.dataset.count("/") > 1):
             raise SourceError(f"{self.name}: no such folder; expected {_FORM}, or an existing folder")
         try:
-            if _is_saved(self.dataset):
+            if is_saved(self.dataset):
                 data = datasets.load_from_disk(self.dataset)
             else:
                 split = None if self.streaming else self.split
@@ -249,10 +249,11 @@ def hub_of(text: str, split: str | None = None) -> HubSource:
 
 def is_stored_data_set(folder: Path) -> bool:
     """Whether `datasets` wrote a folder, or it or its folder `data` has Parquet files."""
-    return _is_saved(folder) or any(True for name in ("", "data") for _ in (folder / name).glob("*.parquet"))
+    return is_saved(folder) or any(True for name in ("", "data") for _ in (folder / name).glob("*.parquet"))
 
 
-def _is_saved(folder: str | Path) -> bool:
+def is_saved(folder: str | Path) -> bool:
+    """Whether `datasets.save_to_disk` wrote a folder."""
     names = [name for name in _STORED if os.path.isfile(os.path.join(folder, name))]
     return "dataset_dict.json" in names or len(names) == 2
 

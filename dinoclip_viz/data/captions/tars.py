@@ -10,6 +10,7 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from lzma import LZMAError
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Self
 
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import captions_in, label_in, named
+from dinoclip_viz.data.filesystems import files_in, is_remote, open_file
 from dinoclip_viz.data.locations import SUFFIXES as IMAGE_SUFFIXES
 from dinoclip_viz.data.locations import shown
 from dinoclip_viz.data.texts import NOT_UTF8, UTF8, is_plain_utf8
@@ -134,6 +136,19 @@ def tars_of(text: str, encoding: str = UTF8) -> TarSource:
     return TarSource(tuple(shards), shown(text), encoding)
 
 
+def tars_of_addresses(address: str, encoding: str = UTF8) -> TarSource:
+    """The source of an address, a pattern (`*.tar`) or a range (`{0000..0012}.tar`) of shards on a file system.
+
+    Raises:
+        SourceError: no shard matches the pattern.
+    """
+    expanded = list(itertools.islice(_expanded(address), _MOST_SHARDS + 1))
+    if len(expanded) > _MOST_SHARDS:
+        raise SourceError(f"{shown(address)}: more than {_MOST_SHARDS} shards; expected fewer")
+    shards = [shard for one in expanded for shard in (files_in(one) if "*" in one else [one])]
+    return TarSource(tuple(shards), shown(address), encoding)
+
+
 def tars_in(folder: Path) -> list[str]:
     """The shards in a folder, sorted by name, without hidden ones."""
     found = (path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES))
@@ -172,7 +187,8 @@ def _of_shard(shard: str, encoding: str, others: Counter[str]) -> Iterator[Sampl
     """The samples of a shard, and an unreadable one if it is broken; counts unknown extensions in `others`."""
     group: _Group | None = None
     try:
-        with _Shard.open(shard, mode="r|*", tarinfo=_StrictHeader) as tar:
+        opened = open_file(shard) if is_remote(shard) else None
+        with opened or nullcontext(), _Shard.open(shard, mode="r|*", fileobj=opened, tarinfo=_StrictHeader) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # otherwise memory would grow with the shard
                 key, ending = _split_name(member.name)

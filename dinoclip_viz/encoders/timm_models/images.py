@@ -9,16 +9,18 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoclip_viz.dense.reader import BlockReader, third_last
 from dinoclip_viz.encoders.errors import EncoderError, one_line
 from dinoclip_viz.encoders.timm_models.weights import Loaded
 from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder, Tower, TowerOutput
+from dinoclip_viz.encoders.towers.blocks import Blocks, twin
 from dinoclip_viz.encoders.towers.preprocessing import Preprocessing, normalisation_table
 from dinoclip_viz.encoders.towers.timm_trunks import any_size, block_of_trunk, trunk_blocks
 
 _SIZED = ("dynamic_img_size", "strict_img_size", "flatten", "output_fmt")
+_UNSUITABLE = (RuntimeError, AssertionError, ValueError, TypeError)  # of timm, for a size that a model does not accept
 _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -46,11 +48,14 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
     patch = _patch(model, loaded.name)
     fixed = _fixed(loaded, preprocessing.size, patch)
     reader = _reader(model)
+    if fixed % patch:
+        raise EncoderError(
+            f"{loaded.name}: found an input of {fixed} pixels and a stride of {patch}; expected whole strides"
+        )
     tower = _tower(model, loaded.name, patch, fixed, reader)
     side = fixed or 2 * patch
-    with torch.no_grad():
-        black = torch.zeros(1, 3, side, side, device=loaded.device, dtype=loaded.dtype)
-        probe = tower(black, (side // patch, side // patch), ())
+    black = torch.zeros(1, 3, side, side, device=loaded.device, dtype=loaded.dtype)
+    probe = _probe(tower, black, side // patch, loaded.name)
     return BatchedImageEncoder(
         name=loaded.name,
         space=loaded.space,
@@ -65,8 +70,19 @@ def image_encoder(loaded: Loaded) -> BatchedImageEncoder:
         tower=tower,
         reader=reader,
         revision=loaded.revision,
-        blocks=trunk_blocks(model, ""),
+        blocks=_blocks(model, black, (side // patch) ** 2),
     )
+
+
+def _probe(tower: Tower, pixels: Tensor, cells: int, name: str) -> TowerOutput:
+    """Output for one image of cells x cells patches."""
+    try:
+        with torch.no_grad():
+            return tower(pixels, (cells, cells), ())
+    except EncoderError:
+        raise
+    except _UNSUITABLE as error:
+        raise EncoderError(f"{name}: timm cannot encode an image with the model ({one_line(error)})") from error
 
 
 def _tower(model: Any, name: str, patch: int, fixed: int, reader: BlockReader | None) -> Tower:
@@ -122,21 +138,33 @@ def _fixed(loaded: Loaded, size: int, patch: int) -> int:
     """The only side in pixels that the architecture accepts; 0 if it accepts any."""
     model = loaded.model
     embedding = getattr(model, "patch_embed", None)
-    if embedding is None:  # a convolutional network
-        return 0
-    before = {
-        (part, name): value for part in (model, embedding) for name, value in vars(part).items() if name in _SIZED
-    }
+    parts = [part for part in (model, embedding) if part is not None]
+    before = [(part, name, value) for part in parts for name, value in vars(part).items() if name in _SIZED]
     try:
-        any_size(model, loaded.name)
+        if embedding is not None:
+            any_size(model, loaded.name)
         with torch.no_grad():
             model.forward_features(torch.zeros(1, 3, 2 * patch, 3 * patch, device=loaded.device, dtype=loaded.dtype))
-    except (EncoderError, RuntimeError, AssertionError, ValueError, TypeError):
-        for (part, name), value in before.items():
+    except _UNSUITABLE:
+        for part, name, value in before:
             setattr(part, name, value)
         sides = getattr(embedding, "img_size", None) or size
         return int(sides if isinstance(sides, int) else sides[0])
     return 0
+
+
+def _blocks(model: nn.Module, pixels: Tensor, cells: int) -> Blocks | None:
+    """Blocks of a ViT; None if their attention is not between its tokens, such as between channels or in windows."""
+    blocks = trunk_blocks(model, "")
+    if blocks is None:
+        return None
+    shapes: list[torch.Size] = []
+    watched = twin(model)
+    blocks.listen(watched, blocks.of(watched), lambda weights: shapes.append(weights.shape[-2:]))
+    with torch.no_grad():
+        blocks.run(watched, pixels)
+    tokens = blocks.prefix + cells
+    return blocks if shapes == [(tokens, tokens)] * len(blocks.of(model)) else None
 
 
 def _reader(model: Any) -> BlockReader | None:

@@ -67,9 +67,24 @@ def is_timm_folder(folder: Path) -> bool:
 
 
 def load(
-    folder: Path, name: str, space: str, device: torch.device, dtype: torch.dtype, revision: str | None = None
+    folder: Path,
+    name: str,
+    space: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    random: bool = False,
 ) -> Loaded:
     """Load a model from a folder in timm's hub format; only safetensors are read.
+
+    Args:
+        folder: folder of its files.
+        name: name as the user wrote it.
+        space: name of the space of its vectors.
+        device: device to compute on.
+        dtype: floating-point type to compute in.
+        revision: commit on the hub; None for a local folder.
+        random: whether to initialise the weights randomly, from a fixed seed, instead of reading them.
 
     Raises:
         EncoderError: a file is missing or invalid, or the weights do not fit.
@@ -79,13 +94,18 @@ def load(
         raise EncoderError(
             f"{name}: {folder} has no config.json with timm's 'architecture'; expected timm's hub format"
         )
+    architecture, published = str(settings["architecture"]), dict(settings.get("pretrained_cfg") or {})
+    _check_known(architecture)
+    extra = dict(settings.get("model_args") or {})
+    overlay = {**published, "file": str(folder / WEIGHTS), "url": "", "hf_hub_id": None, "custom_load": False}
+    if random:
+        return _loaded(_randomly(name, architecture, overlay, extra), name, space, device, dtype, revision)
     if not (folder / WEIGHTS).is_file():
         raise EncoderError(f"{name}: {folder} has no {WEIGHTS}, and a pickle is never loaded; save it again with timm")
-    architecture = str(settings["architecture"])
-    _check_known(architecture)
-    published = {key: value for key, value in settings.get("pretrained_cfg", {}).items() if key != "hf_hub_id"}
-    overlay = {**published, "file": str(folder / WEIGHTS), "url": "", "hf_hub_id": None, "custom_load": False}
-    model = _created(name, architecture, True, overlay, settings.get("model_args") or {})
+    # with another number of classes than in the file, timm would leave missing tensors random without a word
+    classes = int(settings.get("num_classes", published.get("num_classes")) or 0)
+    model = _created(name, architecture, True, {**overlay, "num_classes": classes}, {**extra, "num_classes": classes})
+    model.reset_classifier(0)
     return _loaded(model, name, space, device, dtype, revision)
 
 
@@ -96,10 +116,13 @@ def random_model(architecture: str, name: str, space: str, device: torch.device,
         EncoderError: timm has no such model.
     """
     _check_known(architecture)
+    return _loaded(_randomly(name, architecture, {}, {}), name, space, device, dtype, None)
+
+
+def _randomly(name: str, architecture: str, overlay: dict[str, Any], extra: dict[str, Any]) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
-        model = _created(name, architecture, False, {}, {})
-    return _loaded(model, name, space, device, dtype, None)
+        return _created(name, architecture, False, overlay, {**extra, "num_classes": 0})
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -125,9 +148,7 @@ def _created(name: str, architecture: str, pretrained: bool, overlay: dict[str, 
     from safetensors import SafetensorError
 
     try:
-        return timm.create_model(
-            architecture, pretrained=pretrained, pretrained_cfg_overlay=overlay, num_classes=0, **extra
-        )
+        return timm.create_model(architecture, pretrained=pretrained, pretrained_cfg_overlay=overlay, **extra)
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError) as error:
         raise EncoderError(f"{name}: timm cannot read the model ({one_line(error)})") from error
 

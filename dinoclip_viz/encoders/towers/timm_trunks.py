@@ -46,9 +46,9 @@ def trunk_blocks(model: nn.Module, path: str) -> Blocks | None:
         path: of the ViT within the model; "" for the model itself.
     """
     trunk: Any = model.get_submodule(path)
-    layers = getattr(trunk, "blocks", ())
+    layers: Any = getattr(trunk, "blocks", ())
     readable = all(hasattr(getattr(layer, "attn", None), "fused_attn") for layer in layers)
-    if not hasattr(trunk, "num_prefix_tokens") or not readable:
+    if not hasattr(trunk, "num_prefix_tokens") or not layers or not readable:
         return None
     cls = getattr(trunk, "cls_token", None) is not None
     return Blocks(

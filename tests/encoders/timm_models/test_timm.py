@@ -1,6 +1,7 @@
 """Models of timm with random weights, against timm's own forward pass and transforms."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -154,7 +155,7 @@ def test_errors_are_one_line_each(tmp_path):
         f"timm:{tmp_path}/none": f"there is no folder {tmp_path}/none",
     }
     for name, expected in lines.items():
-        with pytest.raises(EncoderError, match=".") as found:
+        with pytest.raises(EncoderError, match=r".") as found:
             load_encoder(name)
         assert expected in str(found.value)
         assert "\n" not in str(found.value)
@@ -167,3 +168,40 @@ def test_published_names_are_found_on_the_hub(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(EncoderError, match=r"timm/vit_small_patch14_dinov2.lvd142m (is not on this disk|could not be)"):
         load_encoder("timm:vit_small_patch14_dinov2.lvd142m")
+
+
+def test_networks_without_a_patch_grid_of_their_own_are_refused_in_one_line():
+    lines = {
+        "levit_128s": "found an input of 224 pixels and a stride of 64; expected whole strides",
+        "pit_ti_224": "found features (1, 1, 256); expected a grid of 7 x 7, or its tokens",
+    }
+    for name, expected in lines.items():
+        with pytest.raises(EncoderError, match=re.escape(expected)) as found:
+            load_encoder(f"random:timm:{name}", "cpu", "float32")
+        assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "readable"),
+    [
+        ("vit_tiny_patch16_224", True),
+        ("deit_tiny_distilled_patch16_224", True),
+        ("eva02_tiny_patch14_224", True),
+        ("beit_base_patch16_224", True),
+        ("xcit_nano_12_p16_224", False),  # attention between channels
+        ("cait_xxs24_224", False),  # CLS joins after the blocks
+        ("mvitv2_tiny", False),
+        ("mixer_s32_224", False),
+    ],
+)
+def test_only_attention_between_tokens_is_shown(name, readable):
+    encoder = load_encoder(f"random:timm:{name}", "cpu", "float32")
+    image = noise((224, 224))
+    if not readable:
+        with pytest.raises(EncoderError, match="is not a vision transformer"):
+            dv.look_inside(encoder, image, fit="crop")
+        return
+    seen = dv.look_inside(encoder, image, fit="crop")
+    assert seen.grid == encoder.encode(image).grid
+    total = seen.attention.sum((-1, -2)) + seen.prefix_attention.sum(-1)
+    torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0)
