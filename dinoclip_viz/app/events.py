@@ -1,8 +1,9 @@
-"""How handlers are tied to the page: one model run at a time, errors in one line."""
+"""How handlers are tied to the page: settings of events, errors in one line and without the server's folders."""
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,12 +12,15 @@ import gradio as gr
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MODEL_RUN: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
-"""Settings of every event that runs a model."""
+MODEL_RUN: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 4}
+"""Settings of every event that runs a model. One of them computes at a time, as in `handlers.answers.served`; the
+others write their files."""
 HELPER: dict[str, Any] = {"api_visibility": "private"}
 """Settings of events that serve the page alone."""
 AGAIN: dict[str, Any] = {**MODEL_RUN, **HELPER, "trigger_mode": "always_last"}
 """Settings of events that run a model because an input changed."""
+
+_FOLDERS = re.compile(r"(?<![\w:/.<~])(?:[A-Za-z]:|~)?[/\\](?:[^\s/\\'\"<>;:,()]+[/\\])+")
 
 
 def one_line_errors(handler: Callable[P, R]) -> Callable[P, R]:
@@ -27,23 +31,17 @@ def one_line_errors(handler: Callable[P, R]) -> Callable[P, R]:
         try:
             return handler(*given, **named)
         except ValueError as error:
-            raise gr.Error(" ".join(str(error).split()), print_exception=False, title="Error") from error
+            line = without_folders(" ".join(str(error).split()))
+            raise gr.Error(line, print_exception=False, title="Error") from error
 
     return run
 
 
-def draw_next(
-    button: gr.Button, last: int, draw: Callable[[int], tuple[Any, ...]], targets: list[Any], run: Any
-) -> None:
-    """Let a button draw the next scenes into the targets, and run a handler on them.
+def without_folders(text: str) -> str:
+    """The text with every absolute path cut to its last part, so that a page never shows where a file is.
 
-    Args:
-        button: the button.
-        last: seed of the last scene drawn.
-        draw: last seed -> the new last seed, and a value for each target.
-        targets: components that hold images.
-        run: handler, its inputs and its outputs.
+    Examples:
+        >>> without_folders("/home/me/models/clip has no config.json; see https://huggingface.co/openai")
+        'clip has no config.json; see https://huggingface.co/openai'
     """
-    seed = gr.State(last)
-    handler, inputs, outputs = run
-    button.click(draw, seed, [seed, *targets], show_progress="hidden", **HELPER).then(handler, inputs, outputs, **AGAIN)
+    return _FOLDERS.sub("", text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER
+from dinoclip_viz.app.handlers.files import ServedFiles
 from dinoclip_viz.images import load_image
 from dinoclip_viz.images.decoding import kind_of
 
@@ -36,14 +38,14 @@ class GivenImage:
     digest: str
 
 
-def image_input(label: str, value: Image.Image | None = None, name: str | None = None) -> gr.Image:
+def image_input(files: ServedFiles, label: str, value: Image.Image, name: str | None = None) -> gr.Image:
     """An input for one image: upload, camera or clipboard. The file is passed on unread and unconverted.
 
     `gr.Image` opens the file even for a path alone, and fails on a broken or HEIC file with a message that does not
     help. Gradio's checks of paths run before this step.
     """
     image = gr.Image(
-        value,
+        files.image(value, pinned=True),
         label=label,
         alt_text=label,
         type="filepath",
@@ -62,21 +64,23 @@ def image_input(label: str, value: Image.Image | None = None, name: str | None =
         return path
 
     image.preprocess = as_given
-    image.upload(preview, image, image, queue=False, show_progress="hidden", **HELPER)
+    shown_upload = functools.partial(_served, files, preview)
+    image.upload(shown_upload, image, image, queue=False, show_progress="hidden", **HELPER)
     return image
 
 
-def images_input(begin: list[Image.Image], most: int, columns: int, name: str) -> gr.Gallery:
+def images_input(files: ServedFiles, begin: list[Image.Image], most: int, columns: int, name: str) -> gr.Gallery:
     """An input for several images.
 
     Args:
+        files: where the page's own images are written.
         begin: its first content.
         most: largest number of images, which the label states.
         columns: number of thumbnails per row.
         name: its id in the page.
     """
     images = gr.Gallery(
-        begin,
+        [files.image(one, pinned=True) for one in begin],
         label=f"Images, up to {most}",
         type="filepath",
         format="png",
@@ -89,7 +93,8 @@ def images_input(begin: list[Image.Image], most: int, columns: int, name: str) -
         elem_id=name,
         elem_classes=["images-input"],
     )
-    images.upload(previews, images, images, queue=False, show_progress="hidden", **HELPER)
+    shown_upload = functools.partial(_served, files, previews)
+    images.upload(shown_upload, images, images, queue=False, show_progress="hidden", **HELPER)
     return images
 
 
@@ -155,6 +160,10 @@ def digest_of(image: Image.Image) -> str:
 def shown(image: Image.Image) -> Image.Image:
     """The image, enlarged for display."""
     return viz.enlarge(image, SHOWN, smooth=True)
+
+
+def _served(files: ServedFiles, handler: Callable[[Any], Any], given: Any) -> Any:
+    return files.served(handler(given))
 
 
 def _is_heic(path: str | None) -> bool:

@@ -6,6 +6,11 @@ import argparse
 
 from dinoclip_viz.app.page import TabName, build_demo
 from dinoclip_viz.app.serve import launch
+from dinoclip_viz.encoders.devices import AUTO, DEVICES, DTYPES, chosen_device
+
+PUBLIC_HELP = "serve strangers: load only the embedded models, the given ones and those of --allow, and show no folders"
+ALLOW_HELP = "with --public: also load this model or guide; repeatable"
+HOST_HELP = "address to serve on (127.0.0.1, this machine alone; with --public 0.0.0.0, every address)"
 
 
 def open_at(tab: TabName, description: str | None) -> None:
@@ -20,8 +25,26 @@ def open_at(tab: TabName, description: str | None) -> None:
     parser.add_argument("--guide", help="DINO encoder that guides it")
     parser.add_argument("--gallery", metavar="STORE", help="feature store to search")
     parser.add_argument("--heads", metavar="FOLDER", help="folder of further trained heads")
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (%(default)s)")
+    parser.add_argument("--host", help=HOST_HELP)
     parser.add_argument("--port", type=int, help="port (default: the first free one)")
+    parser.add_argument("--public", action="store_true", help=PUBLIC_HELP)
+    parser.add_argument("--allow", metavar="NAME", action="append", default=[], help=ALLOW_HELP)
+    parser.add_argument("--device", default=AUTO, help=f"{DEVICES} (%(default)s)")
+    parser.add_argument("--dtype", default=AUTO, choices=(AUTO, *DTYPES), help="type to compute in (%(default)s)")
     given = parser.parse_args()
-    demo = build_demo(given.model, given.guide, tab=tab, gallery=given.gallery, heads=given.heads)
-    launch(demo, given.host, given.port)
+    try:
+        chosen_device(given.device)
+    except ValueError as error:
+        parser.error(str(error))
+    demo = build_demo(
+        given.model,
+        given.guide,
+        tab,
+        given.gallery,
+        given.heads,
+        public=given.public,
+        allow=given.allow,
+        device=given.device,
+        dtype=given.dtype,
+    )
+    launch(demo, given.host or ("0.0.0.0" if given.public else "127.0.0.1"), given.port)

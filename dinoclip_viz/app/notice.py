@@ -12,16 +12,14 @@ import gradio as gr
 from dinoclip_viz.app.events import HELPER, MODEL_RUN, one_line_errors
 from dinoclip_viz.app.images import GivenImage
 from dinoclip_viz.app.scenes import Scenes
+from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders import recommended
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.catalog import find, on_disk
 from dinoclip_viz.encoders.hub import OFFLINE
 from dinoclip_viz.models import ImageTextModel
 
-NOTICE = (
-    "*The playground models were trained on synthetic scenes only, so results on photographs are unreliable. "
-    "Load models for photographs:*"
-)
+NOTICE = "*The playground models were trained on synthetic scenes only, so results on photographs are unreliable.*"
 MODEL, GUIDE = recommended.IMAGES_AND_TEXTS, recommended.IMAGES
 STAY = "the playground models stay loaded"
 POLL = 0.3
@@ -47,11 +45,14 @@ class NoticeArea:
 
     Attributes:
         note: the Markdown that handlers fill.
-        button: loads the recommended models.
+        button: loads the recommended models; None where the page does not offer them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bench: Workbench) -> None:
         self.note = gr.Markdown(elem_classes=["notice"])
+        self.button: gr.Button | None = None
+        if not {MODEL, GUIDE} <= {*bench.model_names(), *bench.guide_names()}:
+            return
         self.button = gr.Button(offer(), size="sm", variant="primary", visible=False, elem_classes=["load-models"])
         self.note.change(_visible, self.note, self.button, show_progress="hidden", queue=False, **HELPER)
 
@@ -98,7 +99,7 @@ def downloaded_bytes() -> int:
 
 
 def tie(areas: Sequence[NoticeArea], load: Callable[[str, str], tuple[str, str]], outputs: list[Any]) -> Any:
-    """The event of all areas' buttons, which loads the recommended models.
+    """The event of all areas' buttons, which loads the recommended models; None where no area has a button.
 
     Args:
         areas: of all tabs.
@@ -109,8 +110,11 @@ def tie(areas: Sequence[NoticeArea], load: Callable[[str, str], tuple[str, str]]
     def run(progress: gr.Progress = gr.Progress()) -> tuple[str, str, str, str]:  # noqa: B008
         return load_recommended(load, progress)
 
+    buttons = [area.button for area in areas if area.button is not None]
+    if not buttons:
+        return None
     return gr.on(
-        [area.button.click for area in areas],
+        [button.click for button in buttons],
         one_line_errors(run),
         None,
         outputs,

@@ -11,7 +11,8 @@ import gradio as gr
 
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.correspondence import similarity as hover
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, one_line_errors
+from dinoclip_viz.app.events import HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import served
 from dinoclip_viz.app.notice import tie
 from dinoclip_viz.app.open_vocabulary import tab as heatmap
 from dinoclip_viz.app.panel import Panel
@@ -23,6 +24,7 @@ from dinoclip_viz.app.retrieval.gallery import Gallery
 from dinoclip_viz.app.tokens import tab as tokens
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.app.zero_shot import tab as zero_shot
+from dinoclip_viz.encoders.devices import AUTO, described
 from dinoclip_viz.models import ImageTextModel
 
 TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search"]
@@ -69,6 +71,10 @@ def build_demo(
     gallery: str | Path | None = None,
     heads: str | Path | None = None,
     dinoiser: str | Path | None = None,
+    public: bool = False,
+    allow: Sequence[str] = (),
+    device: str = AUTO,
+    dtype: str = AUTO,
 ) -> gr.Blocks:
     """The page with its tabs, ready for `launch`.
 
@@ -79,16 +85,22 @@ def build_demo(
         gallery: feature store to search; None for synthetic scenes, embedded at the first search.
         heads: folder of trained heads, offered with the package's own.
         dinoiser: CLIP-DINOiser's trained layers for the model's CLIP, as in `load_model`.
+        public: whether strangers visit the page: it then loads the embedded models, the given ones and those of `allow`
+            alone, and shows no folders of the server.
+        allow: catalogue names, hub ids or local folders of further models that a public page loads.
+        device, dtype: of all models that the page loads, as in `load_model`.
 
     Raises:
-        ValueError: the tab is unknown.
+        ValueError: the tab is unknown, or models are allowed on a page that is not public.
         EncoderError: the model or its guide cannot be loaded.
         StoreError: the gallery is not a feature store, or is damaged.
         SpaceError: the model cannot search the gallery.
     """
     if tab not in get_args(TabName):
         raise ValueError(f"found tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
-    bench = Workbench(model, guide, dinoiser=dinoiser)
+    if allow and not public:
+        raise ValueError(f"found allowed models {', '.join(allow)} on a page that is not public; set public as well")
+    bench = Workbench(model, guide, dinoiser=dinoiser, allow=allow if public else None, device=device, dtype=dtype)
     images_to_search = Gallery(gallery, bench.model(bench.first_key))
     own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
@@ -114,7 +126,7 @@ def build_demo(
                     gr.Markdown(f"### {HEADINGS[each]}\n{QUESTIONS[each]}", elem_classes=["question"])
                     panels[each] = builders[each](bench, key)
         loaded = load.click(
-            one_line_errors(functools.partial(load_chosen, bench)),
+            served(bench, functools.partial(load_chosen, bench), False),
             [name, guides],
             [key, status],
             api_name="load",
@@ -122,7 +134,7 @@ def build_demo(
         )
         areas = [panel.area for panel in panels.values() if panel.area is not None]
         recommended = tie(areas, functools.partial(load_chosen, bench), [name, guides, key, status])
-        _tie(demo, bench, tab, tabs, panels, key, (loaded, recommended))
+        _tie(demo, bench, tab, tabs, panels, key, [event for event in (loaded, recommended) if event is not None])
     demo.queue(max_size=32)
     return demo
 
@@ -140,7 +152,7 @@ def load_chosen(
     """
     progress(0.1, desc=f"loading {name}")
     key = key_of(name, guide)
-    return key, describe(bench.model(key))
+    return key, bench.tidy(describe(bench.model(key)))
 
 
 def describe(model: ImageTextModel) -> str:
@@ -148,8 +160,7 @@ def describe(model: ImageTextModel) -> str:
     parts = [f"images by {model.images.name}", f"texts by {model.texts.name}"]
     if model.guide is not None and model.guide is not model.images:
         parts.append(f"guide {model.guide.name}")
-    dtype = str(model.images.dtype).removeprefix("torch.")
-    return f"Loaded: **{model.name}** ({', '.join(parts)}), on {model.images.device}, {dtype}."
+    return f"Loaded: **{model.name}** ({', '.join(parts)}), on {described(model.encoders)}."
 
 
 def everywhere(path: str | None, several: list[bool]) -> list[str | list[str] | None]:
@@ -171,7 +182,7 @@ def _chooser(bench: Workbench) -> tuple[Any, Any, Any, Any]:
         choices = [("default", NO_GUIDE), *labelled(bench.guide_names())]
         guides = gr.Dropdown(choices, value=bench.first_guide, label="Guide (DINO encoder)", scale=3, min_width=200)
         load = gr.Button("Load", scale=1, min_width=100)
-    status = gr.Markdown(describe(bench.model(bench.first_key)), elem_id="status")
+    status = gr.Markdown(bench.tidy(describe(bench.model(bench.first_key))), elem_id="status")
     return name, guides, load, status
 
 

@@ -13,7 +13,7 @@ class Panel:
     """The parts of a tab that the page uses.
 
     Attributes:
-        run: the handler that fills the tab, wrapped by `one_line_errors`.
+        run: the handler that fills the tab, wrapped by `handlers.answers.remembered`.
         inputs: the components that it reads; outputs: those that it fills.
         image: the component that "Use in every tab" fills: a `gr.Image`, a `gr.Gallery` for several images, or None.
         spread: the button "Use in every tab", on tabs with one image.

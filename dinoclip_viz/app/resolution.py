@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from dinoclip_viz.app.events import HELPER, one_line_errors
+from dinoclip_viz.app.events import HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import served
 from dinoclip_viz.app.images import GivenImage
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -107,13 +108,12 @@ def build_resolution(
 
     gr.on(
         [patches.release, tiles.input, *(one.input for one in chosen)],
-        one_line_errors(estimate),
+        served(bench, estimate),
         [key, images, patches, tiles, *chosen],
         cost,
         trigger_mode="always_last",
         show_progress="hidden",
-        concurrency_id="model",
-        concurrency_limit=1,
+        **MODEL_RUN,
         **HELPER,
     )
     return Resolution(patches, tiles, cost)

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from dinoclip_viz.app.handlers.memory import keep_memory_flat
+
 CSS = """
 .image-input img { width: 100% !important; height: 100% !important; object-fit: contain; }
 .results .image-container, .results .grid-wrap, .image-input .image-container { padding-top: 34px; }
@@ -107,6 +109,7 @@ def launch(
         wait: whether to block until the page is closed.
         quiet: whether Gradio prints no start messages.
     """
+    keep_memory_flat()
     _, address, _ = demo.launch(
         server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=quiet, **launch_settings()
     )

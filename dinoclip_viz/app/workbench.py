@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import RLock
 from time import perf_counter
+from typing import Any
 
-from dinoclip_viz.app.cache import FeatureCache, Shelf
+from dinoclip_viz.app.cache import Cache, FeatureCache, Shelf, size_of
+from dinoclip_viz.app.handlers.files import ServedFiles
 from dinoclip_viz.app.images import GivenImage
+from dinoclip_viz.app.offer import Offer, here
 from dinoclip_viz.app.scenes import Scenes
-from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
-from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, on_disk
+from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures
+from dinoclip_viz.encoders.devices import AUTO
 from dinoclip_viz.encoders.high_resolution.cost import Pace, measure_pace
 from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled
 from dinoclip_viz.images import default_longer
@@ -20,6 +23,8 @@ from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
 NO_GUIDE = ""
 DOWNLOAD = "(download)"
+ANSWERS, MOST_ANSWERS = 64 * 2**20, 256
+"""Bytes of kept answers, without their files, and their number."""
 
 
 class Workbench:
@@ -30,6 +35,13 @@ class Workbench:
         guide: name of the DINO that pools CLIP's patches and provides PCA maps; "" or None for the model's own.
         most: number of further models that stay loaded.
         dinoiser: CLIP-DINOiser's trained layers for the first model's CLIP, as in `load_model`.
+        allow: further models that a public server offers, as in `Offer`; None for a page that is not public.
+        device, dtype: of all models, as in `load_model`.
+
+    Attributes:
+        files: the images and files that the page serves; answers: the kept answers of handlers.
+        running: held by the one handler that runs a model.
+        offer: the models that visitors may choose.
     """
 
     def __init__(
@@ -38,17 +50,26 @@ class Workbench:
         guide: str | None = None,
         most: int = 2,
         dinoiser: str | Path | None = None,
+        allow: Sequence[str] | None = None,
+        device: str = AUTO,
+        dtype: str = AUTO,
     ) -> None:
+        self.device, self.dtype = device, dtype
         self.features_kept = FeatureCache()
+        self.files = ServedFiles()
+        self.answers: Cache[Any] = Cache(ANSWERS, size_of, MOST_ANSWERS)
+        self.running = RLock()
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
         self.scenes = Scenes()
         self._paces: dict[str, Pace] = {}
-        self._seconds: Shelf[float] = Shelf(1 << 16)
+        self._seconds: Shelf[float] = Shelf(1 << 12)
         self._others: Shelf[ImageTextModel] = Shelf(most)
         self._lock = RLock()
-        first = load_model(model, guide or None, dinoiser=dinoiser) if isinstance(model, str) else model
-        self.first_name, self.first_guide = first.name, guide or NO_GUIDE
-        self.first_key = key_of(first.name, guide)
+        first = load_model(model, guide or None, device, dtype, dinoiser) if isinstance(model, str) else model
+        self.offer = Offer(first.name, guide or NO_GUIDE, allow)
+        self.offer.hide(encoder.name for encoder in first.encoders.values())
+        self.first_name, self.first_guide = self.offer.model, self.offer.guide
+        self.first_key = key_of(self.first_name, self.first_guide)
         self._first = first
 
     def model(self, key: str) -> ImageTextModel:
@@ -60,25 +81,34 @@ class Workbench:
         if key == self.first_key:
             return self._first
         name, _, guide = key.partition("|")
-        if name not in self.model_names() or guide not in ("", *self.guide_names()):
-            raise EncoderError(
-                f"found model {name!r} with guide {guide!r}, which this page does not offer; use its lists"
-            )
+        self.offer.check(name, guide)
         with self._lock:
             known = self._others.get(key)
             if known is None:
-                known = load_model(name, guide or None)
+                known = load_model(self.offer.source(name), self.offer.source(guide) or None, self.device, self.dtype)
+                self.offer.hide(encoder.name for encoder in known.encoders.values())
                 self._others.put(known, key)
         return known
 
     def model_names(self) -> list[str]:
-        """Offered models: the first one, the playground, then the catalogue's, those on disk first."""
-        names = [self.first_name, "playground", *_names("image-text")]
-        return list(dict.fromkeys(names))
+        """Offered models, as in `Offer.models`."""
+        return self.offer.models()
 
     def guide_names(self) -> list[str]:
-        """Offered guides: the image encoders of the catalogue, those on disk first."""
-        return list(dict.fromkeys([*([self.first_guide] if self.first_guide else []), *_names("image")]))
+        """Offered guides, as in `Offer.guides`."""
+        return self.offer.guides()
+
+    def tidy(self, value: Any) -> Any:
+        """An answer whose texts name no folder of a public server."""
+        if not self.offer.public:
+            return value
+        if isinstance(value, str):
+            return self.offer.tidy(value)
+        if isinstance(value, list | tuple):
+            return type(value)(self.tidy(part) for part in value)
+        if isinstance(value, dict):
+            return {name: self.tidy(part) for name, part in value.items()}
+        return value
 
     def ready(self, key: str, image: GivenImage, method: str, size: int | None = None) -> tuple[ImageFeatures, float]:
         """Features of the whole image for one heat-map method, and the encoding time in seconds; computed once.
@@ -158,14 +188,4 @@ def labelled(names: Sequence[str]) -> list[tuple[str, str]]:
         >>> labelled(["playground", "clip-vit-base-patch16"])[0]
         ('playground', 'playground')
     """
-    return [(name if _here(CATALOG.get(name)) else f"{name} {DOWNLOAD}", name) for name in names]
-
-
-def _names(kind: str) -> list[str]:
-    entries = [entry for entry in CATALOG.values() if entry.kind == kind]
-    return [entry.name for entry in sorted(entries, key=lambda entry: not _here(entry))]
-
-
-def _here(entry: CatalogEntry | None) -> bool:
-    """Whether a row is on disk; models outside the catalogue were given at the start."""
-    return entry is None or on_disk(entry)
+    return [(name if here(name) else f"{name} {DOWNLOAD}", name) for name in names]

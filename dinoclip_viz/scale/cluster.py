@@ -8,7 +8,9 @@ from typing import Any
 
 from dinoclip_viz.scale.errors import INSTALL, ScaleError
 
-_SPARE = 2  # logical CPUs in addition to those of actors; without them, actors wait for tasks that find no CPU (ray#44687)
+_SPARE = (
+    2  # logical CPUs in addition to those of actors; without them, actors wait for tasks that find no CPU (ray#44687)
+)
 
 
 def connect(cpus: int) -> Any:

@@ -227,7 +227,10 @@ def _tables(folder: Path, kind: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        parts = [pq.read_table(file) for file in shard_files(folder, kind, "parquet")]
+        parts = []
+        for file in shard_files(folder, kind, "parquet"):
+            with pq.ParquetFile(file) as opened:  # not `read_table`, which imports pandas
+                parts.append(opened.read())
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"the tables in {folder / kind} cannot be read ({error}); embed the source again") from error
     if not parts:

@@ -1,3 +1,8 @@
+import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -38,6 +43,32 @@ def test_a_broken_file_is_told_in_one_line(client, tmp_path):
     broken.write_bytes(b"no image")
     with pytest.raises(Exception, match=r"broken\.png"):
         client.predict(handle_file(str(broken)), "cat, dog", api_name="/classify")
+
+
+def test_visitors_who_ask_the_same_at_once_receive_complete_files(address, photograph):
+    def ask(number):
+        visitor = Client(address, verbose=False)
+        maps, *_ = visitor.predict(handle_file(photograph), "a boat\na tree\na bus", api_name="/heatmap")
+        bars, *_ = visitor.predict(handle_file(photograph), "boat, bus", api_name="/classify")
+        images = [Image.open(path) for path in (*(one["image"] for one in maps), bars)]
+        return [image.convert("RGB").tobytes() for image in images]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(16)))
+    assert len(answers[0]) == 4 and all(answer == answers[0] for answer in answers)
+
+
+def test_the_benchmark_under_load_calls_every_endpoint(client):
+    path = Path(__file__).parents[1] / "benchmarks" / "app_load.py"
+    spec = importlib.util.spec_from_file_location("app_load", path)
+    load = importlib.util.module_from_spec(spec)
+    sys.modules["app_load"] = load
+    spec.loader.exec_module(load)
+    api = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(load.INPUTS) == set(api)
+    for name, ways in load.INPUTS.items():
+        known = {parameter["parameter_name"] for parameter in api[name]["parameters"]}
+        assert all(set(way("image", "a cat")) <= known for way in ways)
 
 
 def test_nothing_but_the_page_is_served():

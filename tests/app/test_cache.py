@@ -4,7 +4,7 @@ import time
 import pytest
 import torch
 
-from dinoclip_viz.app.cache import FeatureCache, Shelf
+from dinoclip_viz.app.cache import Cache, FeatureCache, Shelf
 from dinoclip_viz.encoders.base import ImageFeatures
 
 
@@ -74,3 +74,36 @@ def test_a_shelf_drops_the_oldest_and_knows_no_strangers():
     assert [shelf.get(each) for each in ids] == [None, 1, 2]
     assert shelf.get("stranger") is None
     assert shelf.get(None) is None
+
+
+def test_a_cache_holds_at_most_so_many_values():
+    cache = FeatureCache(most=2)
+    for key in "abc":
+        cache.get(key, features)
+    assert len(cache) == 2 and cache.nbytes == 2 * features().nbytes
+
+
+def test_threads_share_a_value_that_is_too_large_to_be_kept():
+    cache, calls = Cache(limit=1, size=len), []
+
+    def slow():
+        calls.append(1)
+        time.sleep(0.1)
+        return "large"
+
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(cache.get("a", slow))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["large"] * 8 and len(calls) == 1 and len(cache) == 0
+
+
+def test_a_value_that_is_no_longer_valid_is_replaced():
+    cache = Cache(limit=100, size=len)
+    assert [cache.get("a", lambda value=value: value, lambda kept: kept != "old") for value in ("old", "new")] == [
+        *("old", "new")
+    ]
+    assert cache.get("a", lambda: "third", lambda kept: kept != "old") == "new"
+    assert (cache.nbytes, cache.hits, cache.misses) == (3, 1, 2)

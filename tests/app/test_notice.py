@@ -59,7 +59,7 @@ def test_out_of_reach_is_one_line_and_the_model_stays(bench, monkeypatch, tmp_pa
     assert bench.model(bench.first_key).name == "playground"
 
 
-def unreachable(name, guide=None):
+def unreachable(*given):
     raise EncoderError(f"clip is not on this disk; {notice.OFFLINE}") from LocalEntryNotFoundError("no network")
 
 
@@ -74,14 +74,14 @@ def test_the_real_loader_offline_gives_the_same_line(bench, monkeypatch, tmp_pat
 
 
 def test_other_errors_are_not_blamed_on_the_network(bench, monkeypatch):
-    monkeypatch.setattr(workbench, "load_model", lambda name, guide=None: (_ for _ in ()).throw(EncoderError("broken")))
+    monkeypatch.setattr(workbench, "load_model", lambda *given: (_ for _ in ()).throw(EncoderError("broken")))
     with pytest.raises(EncoderError, match=f"^broken; {notice.STAY}$"):
         notice.load_recommended(loader(bench), Progress())
 
 
 def test_loaded_models_become_the_choice_and_the_notice_goes(bench, tiny, photograph, monkeypatch):
     board = Workbench(bench.model(bench.first_key))
-    monkeypatch.setattr(workbench, "load_model", lambda name, guide=None: load_model(*tiny))
+    monkeypatch.setattr(workbench, "load_model", lambda *given: load_model(*tiny))
     progress = Progress()
     model, guide, key, description = notice.load_recommended(loader(board), progress)
     assert (model, guide, key) == (notice.MODEL, notice.GUIDE, key_of(notice.MODEL, notice.GUIDE))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.encoders import DINO, encoder_of, source_input
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered, served
 from dinoclip_viz.app.images import GivenImage, image_input, read, shown
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
@@ -192,8 +193,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            first = image_input("First image", begin[0], "match-a")
-            second = image_input("Second image", begin[1], "match-b")
+            first = image_input(bench.files, "First image", begin[0], "match-a")
+            second = image_input(bench.files, "Second image", begin[1], "match-b")
             draw = gr.Button("New scenes", size="sm")
             foreground = gr.Checkbox(True, label="Foreground only", info="By PCA, fitted on both images.")
             count = gr.Slider(1, MOST_MATCHES, COUNT, step=1, label="Number of matches")
@@ -205,7 +206,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 )
             run = gr.Button("Match", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             note = area.note
             summary = gr.Markdown(elem_id="match-summary")
             still: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
@@ -218,7 +219,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     showing = gr.Textbox("", visible="hidden", label="showing")  # held by the browser: digests of its images
     inputs = [key, first, second, count, foreground, source, *fine.inputs, debias]
     outputs = [one, other, joined, summary, showing, note]
-    handler = one_line_errors(functools.partial(answer, bench))
+    handler = remembered(bench, "match", functools.partial(answer, bench), inputs)
     run.click(handler, inputs, outputs, api_name="match", **MODEL_RUN)
     changes = [first.upload, second.upload, count.release, foreground.input, source.input]
     gr.on([*changes, debias.release], handler, inputs, outputs, **AGAIN)
@@ -253,7 +254,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     of_click = [key, first, second, source, *fine.inputs, debias, showing]
     quick = {**AGAIN, "show_progress": "hidden"}  # nothing, not even the overlay of an error, may block the next click
-    one.select(one_line_errors(on_first), of_click, [one, other, summary], **quick)
-    other.select(one_line_errors(on_second), of_click, [one, other, summary], **quick)
-    draw_next(draw, last, functools.partial(draw_two, bench.scenes), [first, second], (handler, inputs, outputs))
+    one.select(served(bench, on_first), of_click, [one, other, summary], **quick)
+    other.select(served(bench, on_second), of_click, [one, other, summary], **quick)
+    draw_next(bench, draw, last, functools.partial(draw_two, bench.scenes), [first, second], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, first, changed=(source,), refresh=source_input, area=area)

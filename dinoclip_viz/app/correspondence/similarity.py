@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import gradio as gr
 
 from dinoclip_viz.app.encoders import DINO, encoder_of, source_input
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import images_input, read_all
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
@@ -77,14 +78,14 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=1, elem_classes=["inputs"]):
-            images = images_input(begin, MOST_IMAGES, 2, "hover-images")
+            images = images_input(bench.files, begin, MOST_IMAGES, 2, "hover-images")
             draw = gr.Button("New scenes", size="sm")
             source = source_input(bench, bench.first_key)
             with gr.Accordion("Resolution", open=False):
                 fine = build_resolution(bench, key, images, encoders, read_all, [source])
             run = gr.Button("Compare", variant="primary")
         with gr.Column(scale=2, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             note = area.note
             explorer = gr.HTML(
                 "",
@@ -95,8 +96,8 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 elem_id="hover-result",
             )
     inputs, outputs = [key, images, source, *fine.inputs], [explorer, note]
-    handler = one_line_errors(functools.partial(answer, bench))
+    handler = remembered(bench, "hover", functools.partial(answer, bench), inputs)
     run.click(handler, inputs, outputs, api_name="hover", **MODEL_RUN)
     gr.on([source.input, images.upload], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
+    draw_next(bench, draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, images, changed=(source,), refresh=source_input, area=area)

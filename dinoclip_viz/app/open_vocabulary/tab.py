@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered, served
 from dinoclip_viz.app.images import GivenImage, image_input, read, shown
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.open_vocabulary import regions
+from dinoclip_viz.app.open_vocabulary.masked_image import MaskedImage, mask_image
 from dinoclip_viz.app.panel import Panel, scene_buttons
 from dinoclip_viz.app.resolution import OWN
 from dinoclip_viz.app.scenes import FIRST_SCENES
@@ -212,8 +213,11 @@ def filled(
 ) -> list[Any]:
     """A value for each component that the tab fills."""
     maps, note, table, parts, colours = answered
-    slots = [gr.AnnotatedImage(value=one, label=label, color_map=colours, visible=True) for one, label in parts]
-    slots += [gr.AnnotatedImage(value=None, visible=False) for _ in range(len(HEATMAP_METHODS) + 1 - len(slots))]
+    slots: list[Any] = []
+    for (image, masks), label in parts:
+        coloured = [(mask_image(mask, colours[name]), name) for mask, name in masks]
+        slots.append(gr.update(value=(image, coloured), label=label, color_map=colours, visible=True))
+    slots += [gr.update(value=None, visible=False) for _ in range(len(HEATMAP_METHODS) + 1 - len(slots))]
     return [maps, note, table, *slots]
 
 
@@ -225,7 +229,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image", bench.scenes.draw(FIRST))
+            image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             prompts = gr.Textbox(
                 PROMPTS,
@@ -242,7 +246,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             run = gr.Button("Compute", variant="primary")
             save, saved = build_files()
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             note = area.note
             table = gr.HTML(elem_id="heatmap-figures")
             with gr.Column() as heat:
@@ -258,7 +262,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 )
             with gr.Row(elem_classes=["regions"], elem_id="heatmap-regions", visible=False) as hard:
                 slots = [
-                    gr.AnnotatedImage(format="png", visible=False, elem_classes=["region"])
+                    MaskedImage(format="png", visible=False, elem_classes=["region"])
                     for _ in range(len(HEATMAP_METHODS) + 1)
                 ]
     scale, low, high, against, cut, threshold, background, patches = choices
@@ -271,21 +275,20 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     def fill(*given: Any, **named: Any) -> list[Any]:
         return filled(plain(*given, **named))
 
-    handler = one_line_errors(fill)
+    handler = remembered(bench, "heatmap", fill, inputs)
     run.click(handler, inputs, outputs, api_name="heatmap", **MODEL_RUN)
     changes = [image.upload, methods.input, opacity.release, scale.input, cut.input, threshold.release]
     gr.on([*changes, patches.release, view.input], handler, inputs, outputs, **AGAIN)
     quick = {**HELPER, "show_progress": "hidden", "queue": False}
     view.change(lambda one: (gr.Column(visible=one == MAPS), gr.Row(visible=one == MASKS)), view, [heat, hard], **quick)
     gr.on([prompts.change, background.change], regions.chips, [prompts, background], line, **quick)
-    folder = tempfile.TemporaryDirectory(prefix="dinoclip-masks-")  # goes when the page does
     asked = [key, image, prompts, methods, against, cut, threshold, background, patches]
 
     def save_files(*given: Any) -> Any:
-        return gr.File(files(bench, Path(folder.name), *given), visible=True)
+        return gr.update(value=bench.files.adopted(files(bench, bench.files.folder, *given)), visible=True)
 
-    save.click(one_line_errors(save_files), asked, saved, **MODEL_RUN, **HELPER)
-    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    save.click(served(bench, save_files), asked, saved, **MODEL_RUN, **HELPER)
+    draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, (methods,), methods_of, area=area)
 
 

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import MOST_IMAGES, SHOWN, GivenImage, images_input, read_all, shown
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
@@ -113,6 +114,13 @@ def answer(
     return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.scenes, images)
 
 
+def _relevant(key: str, items: Any, basis: str | None, keep: bool, *others: Any) -> tuple[Any, ...]:
+    """The inputs without those that others switch off: a basis that is not kept, a threshold that is automatic."""
+    compare, subject, hide, automatic, threshold, *rest = others
+    used = None if automatic else threshold
+    return key, items, basis if keep else None, keep, compare, subject, hide, automatic, used, *rest
+
+
 def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
     """The map of each image in the colours of the basis; the background grey if it is hidden."""
     colours = basis.transform(list(features))
@@ -147,7 +155,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            images = images_input(begin, MOST_IMAGES, 3, "pca-images")
+            images = images_input(bench.files, begin, MOST_IMAGES, 3, "pca-images")
             draw = gr.Button("New scenes", size="sm")
             view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
             count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="Number of segments", visible=False)
@@ -164,7 +172,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             loaded = build_files(bench, key, basis, keep, lambda chosen: encoders_of(bench.model(chosen), True))
             run = gr.Button("Compute PCA", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             note = area.note
             maps = gr.Gallery(
                 label="Images and their PCA maps",
@@ -186,7 +194,14 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             build_clicks(bench, key, images, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
     inputs = [key, images, basis, keep, compare, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
     outputs = [maps, legend, histogram, threshold, basis, note]
-    handler = one_line_errors(functools.partial(answer, bench))
+    handler = remembered(
+        bench,
+        "pca",
+        functools.partial(answer, bench),
+        inputs,
+        valid=lambda answered: bench.bases.get(answered[4]) is not None,
+        relevant=_relevant,
+    )
     run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
     view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
     loaded.success(handler, inputs, outputs, **AGAIN)
@@ -202,6 +217,6 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     ]
     gr.on(changes, handler, inputs, outputs, **AGAIN)
     threshold.release(lambda: (False, True), None, [automatic, hide], **HELPER).then(handler, inputs, outputs, **AGAIN)
-    draw_next(draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
+    draw_next(bench, draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
     compare.change(lambda two: gr.Gallery(columns=3 if two else 2), compare, maps, **HELPER)
     return Panel(handler, inputs, outputs, images, area=area)

@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import HELPER, MODEL_RUN, one_line_errors
+from dinoclip_viz.app.events import HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import served
 from dinoclip_viz.app.images import GivenImage, read_all, shown
 from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
 from dinoclip_viz.app.workbench import Workbench
@@ -186,7 +187,6 @@ def with_click(clicks: Sequence[Click], position: Sequence[float], extent: tuple
 
 def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Checkbox, encoders_of: Any) -> Any:
     """The buttons that save and load a basis; the event after a basis was loaded is returned."""
-    folder = tempfile.TemporaryDirectory(prefix="dinoclip-bases-")  # goes when the page does
     with gr.Accordion("Save and load the PCA basis", open=False):
         gr.Markdown("A saved basis gives the same colours on this page, in Python and on the command line.")
         save = gr.Button("Save basis", size="sm")
@@ -195,10 +195,10 @@ def build_files(bench: Workbench, key: gr.State, basis: gr.State, keep: gr.Check
         status = gr.Markdown()
 
     def files(kept: str | None) -> Any:
-        return gr.File(save_bases(bench, Path(folder.name), kept), visible=True)
+        return gr.update(value=bench.files.adopted(save_bases(bench, bench.files.folder, kept)), visible=True)
 
-    save.click(one_line_errors(files), basis, saved, **HELPER)
-    loader = one_line_errors(functools.partial(load_basis, bench, encoders_of))
+    save.click(served(bench, files, False), basis, saved, **HELPER)
+    loader = served(bench, functools.partial(load_basis, bench, encoders_of))
     return given.upload(loader, [key, given], [basis, keep, status], **MODEL_RUN, **HELPER)
 
 
@@ -257,9 +257,9 @@ def build_clicks(bench: Workbench, key: gr.State, images: gr.Gallery, fine: Reso
     quick = {**MODEL_RUN, **HELPER, "show_progress": "hidden"}
     gr.on(
         [begin.click, clear.click, number.change],
-        one_line_errors(afresh),
+        served(bench, afresh),
         [key, images, number, *fine.inputs],
         outputs,
         **quick,
     )
-    image.select(one_line_errors(add), [key, images, number, clicks, *fine.inputs, side, extent], outputs, **quick)
+    image.select(served(bench, add), [key, images, number, clicks, *fine.inputs, side, extent], outputs, **quick)

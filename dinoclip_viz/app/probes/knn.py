@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel, scene_buttons
@@ -124,7 +125,7 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image to classify", bench.scenes.draw(FIRST))
+            image = image_input(bench.files, "Image to classify", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             count = gr.Slider(1, MOST, COUNT, step=1, label="Number of neighbours (k)")
             with gr.Accordion("Weight of a vote", open=False):
@@ -138,7 +139,7 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
                 )
             run = gr.Button("Classify", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             summary = gr.Markdown(elem_id="neighbours-summary")
             bars = gr.Image(
                 label="Votes per class, percent",
@@ -152,8 +153,8 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
             )
     inputs: list[Any] = [key, image, count, temperature]
     outputs: list[Any] = [results, bars, summary, area.note]
-    handler = one_line_errors(functools.partial(answer, bench, gallery, heads=heads))
+    handler = remembered(bench, "neighbours", functools.partial(answer, bench, gallery, heads=heads), inputs)
     run.click(handler, inputs, outputs, api_name="neighbours", **MODEL_RUN)
     gr.on([image.upload, count.release, temperature.release], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, area=area)

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import SHOWN, GivenImage, image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel, scene_buttons
@@ -144,7 +145,7 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
     names = list(offered(bench, bench.first_key, heads))
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image", bench.scenes.draw(FIRST))
+            image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             chosen = gr.CheckboxGroup(names, value=names, label="Heads that fit the model", elem_id="probes-heads")
             with gr.Accordion("Colours", open=False):
@@ -152,7 +153,7 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
                 farthest = gr.Slider(2, 80, FARTHEST, step=1, label="Depth of the last colour (m)")
             run = gr.Button("Predict", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             summary = gr.Markdown(elem_id="probes-summary")
             maps = gr.Gallery(
                 label="Predictions and ground truth",
@@ -166,10 +167,10 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
             )
     inputs = [key, image, chosen, opacity, farthest]
     outputs = [maps, summary, area.note]
-    handler = one_line_errors(functools.partial(answer, bench, folder=heads))
+    handler = remembered(bench, "probe", functools.partial(answer, bench, folder=heads), inputs)
     run.click(handler, inputs, outputs, api_name="probe", **MODEL_RUN)
     gr.on([image.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(
         handler, inputs, outputs, image, spread, (chosen,), functools.partial(choices, folder=heads), area=area
     )

@@ -11,12 +11,14 @@ import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
+from dinoclip_viz.app.events import without_folders
 from dinoclip_viz.data import PlaygroundSource
 from dinoclip_viz.data.reopen import reopen
 from dinoclip_viz.encoders.base import ImageEncoder, SpaceError
+from dinoclip_viz.encoders.devices import dtype_name
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.pipeline import embed
-from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.store import FeatureStore, check_one_dtype
 from dinoclip_viz.store.settings import slug
 from dinoclip_viz.tasks.retrieval import search
 
@@ -33,7 +35,7 @@ class Gallery:
         model: the page's first model, which must be able to search the store.
 
     Raises:
-        StoreError: there is no store, or it is damaged.
+        StoreError: there is no store, it is damaged, or the model made it in another dtype.
         SpaceError: the model cannot search it.
     """
 
@@ -62,7 +64,8 @@ class Gallery:
     def __str__(self) -> str:
         if self._given is None:
             return f"{SCENES} synthetic scenes"
-        return f"{len(self._given):,} images of {self._given.path.name}, encoded by {self._given.settings.encoder}"
+        encoder = without_folders(self._given.settings.encoder)
+        return f"{len(self._given):,} images of {self._given.path.name}, encoded by {encoder}"
 
 
 def query_encoder(store: FeatureStore, model: ImageTextModel) -> ImageEncoder | ImageTextModel:
@@ -70,7 +73,11 @@ def query_encoder(store: FeatureStore, model: ImageTextModel) -> ImageEncoder | 
 
     Raises:
         SpaceError: the model has no vectors in the store's space.
+        StoreError: the model's image encoder made the store, in another dtype.
     """
+    if model.images.patch_space == store.patch_space:
+        computed = {str(store.path): store.settings.dtype, model.name: dtype_name(model.images.dtype)}
+        check_one_dtype(store.settings.encoder, computed)
     if model.images.space == store.space:
         return model.images
     try:
@@ -87,13 +94,14 @@ def tiles(store: FeatureStore, found: Sequence[search.Hit]) -> list[tuple[Image.
     """Each image with its cosine and caption; a grey tile with the key where the image cannot be opened."""
     made = []
     for hit in found:
+        name = without_folders(hit.key)
         try:
             image = reopen(store.settings.source, hit.key, hit.image_path, levels=store.settings.image_levels)
             image.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
             tile = viz.enlarge(image, TILE, smooth=True)
         except ValueError:  # moved, on another machine, or not downloaded
-            tile = viz.grey_tile(hit.key, TILE)
-        made.append((tile, f"{hit.score:.3f} · {hit.caption or hit.key}"))
+            tile = viz.grey_tile(name, TILE)
+        made.append((tile, f"{hit.score:.3f} · {hit.caption or name}"))
     return made
 
 

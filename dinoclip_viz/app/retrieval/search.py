@@ -7,7 +7,8 @@ import functools
 import gradio as gr
 from PIL import Image
 
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
@@ -92,19 +93,20 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
         with gr.Column(scale=2, elem_classes=["inputs"]):
             text = gr.Textbox(TEXT, label="Text", max_lines=3)
             search_text = gr.Button("Search by text", variant="primary")
-            given = image_input("Query image", bench.scenes.draw(FIRST))
+            given = image_input(bench.files, "Query image", bench.scenes.draw(FIRST))
             draw = gr.Button("New scene", size="sm")
             search_image = gr.Button("Search by image", variant="primary")
             count = gr.Slider(1, MOST, 10, step=1, label="Number of images")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             results = results_gallery("Nearest images: cosine similarity and caption", 4, "search-result")
     outputs = [results, area.note]
-    find_text, find_image = (one_line_errors(functools.partial(run, bench, gallery)) for run in (by_text, by_image))
     of_text, of_image = [key, text, count], [key, given, count]
+    find_text = remembered(bench, "search_text", functools.partial(by_text, bench, gallery), of_text)
+    find_image = remembered(bench, "search_image", functools.partial(by_image, bench, gallery), of_image)
     search_text.click(find_text, of_text, outputs, api_name="search_text", **MODEL_RUN)
     search_image.click(find_image, of_image, outputs, api_name="search_image", **MODEL_RUN)
     text.submit(find_text, of_text, outputs, **AGAIN)
     given.upload(find_image, of_image, outputs, **AGAIN)
-    draw_next(draw, FIRST, bench.scenes.next, [given], (find_image, of_image, outputs))
+    draw_next(bench, draw, FIRST, bench.scenes.next, [given], (find_image, of_image, outputs))
     return Panel(find_text, of_text, outputs, given, area=area)

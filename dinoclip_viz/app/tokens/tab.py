@@ -14,7 +14,8 @@ from torch import Tensor
 from dinoclip_viz import viz
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.encoders import CLIP, DINO, encoder_of, source_choices
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import GivenImage, image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel, scene_buttons
@@ -215,7 +216,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     names = _names(bench, bench.first_key)
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image", bench.scenes.draw(FIRST))
+            image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             view = gr.Radio(list(VIEWS), value=NORMS, label="Show")
             source = gr.Dropdown(names, value=DINO, label="Encoder", filterable=False)
@@ -232,7 +233,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 )
             run = gr.Button("Compute", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             note = area.note
             counts = gr.Markdown(elem_id="tokens-counts")
             sheets = gr.Gallery(
@@ -247,10 +248,10 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
     inputs = [key, image, view, source, compare, layer, head, register, shared, ratio, repair, patches]
     outputs = [sheets, counts, layer, head, register, note]
-    handler = one_line_errors(functools.partial(answer, bench, kept=Shelf[Insides](KEPT)))
+    handler = remembered(bench, "tokens", functools.partial(answer, bench, kept=Shelf[Insides](KEPT)), inputs)
     run.click(handler, inputs, outputs, api_name="tokens", **MODEL_RUN)
     chosen = [view, source, compare, shared, repair]
     moved = [slider.release for slider in (layer, head, register, ratio, patches)]
     gr.on([image.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, (source, compare), offered, area=area)

@@ -9,7 +9,8 @@ import gradio as gr
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN, draw_next, one_line_errors
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
+from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel, scene_buttons
@@ -76,7 +77,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     )
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
-            image = image_input("Image to classify", bench.scenes.draw(FIRST))
+            image = image_input(bench.files, "Image to classify", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             labels = gr.Textbox(LABELS, label="Labels, separated by commas or lines", lines=3, max_lines=12)
             none = gr.Checkbox(
@@ -90,7 +91,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 temperature = gr.Slider(0.1, 5, 1, step=0.1, label="Temperature (above 1: more uniform)")
             run = gr.Button("Classify", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
-            area = NoticeArea()
+            area = NoticeArea(bench)
             bars = gr.Image(
                 label="Probability of each label, percent",
                 alt_text="A bar for each label, the most probable first",
@@ -103,9 +104,9 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 table = gr.Dataframe(headers=["label", "probability"], interactive=False, show_label=False)
     inputs = [key, image, labels, templates, custom, temperature, none]
     outputs = [bars, table, area.note]
-    handler = one_line_errors(functools.partial(answer, bench))
+    handler = remembered(bench, "classify", functools.partial(answer, bench), inputs)
     templates.change(lambda choice: gr.Textbox(visible=choice == CUSTOM), templates, custom, **HELPER)
     run.click(handler, inputs, outputs, api_name="classify", **MODEL_RUN)
     gr.on([image.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **AGAIN)
-    draw_next(draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
+    draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, area=area)

@@ -1,14 +1,16 @@
 """Histogram of the first PCA component of patches, and conversion of figures to images."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from dinoclip_viz.viz.inputs import as_array
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FOREGROUND = "#d55e00"
@@ -51,7 +53,7 @@ def component_histogram(first_component: ArrayLike, threshold: float, foreground
     figure.set_layout_engine("constrained", w_pad=0.16, h_pad=0.12)
     axes = figure.add_subplot()
     axes.set_facecolor("white")
-    axes.hist([known[~front], known[front]], bins=edges.tolist(), stacked=True, color=[BACKGROUND, FOREGROUND])
+    stacked_histogram(axes, (known[~front], known[front]), edges, (BACKGROUND, FOREGROUND))
     axes.axvline(threshold, color=INK, linewidth=1.8, linestyle=(0, (4, 2)))
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, axes.get_ylim()[1] * 1.18)  # room for the text above the bars
@@ -81,8 +83,31 @@ def component_histogram(first_component: ArrayLike, threshold: float, foreground
     return figure
 
 
+def stacked_histogram(
+    axes: "Axes",
+    parts: Sequence[NDArray[np.floating[Any]]],
+    edges: NDArray[np.floating[Any]],
+    colours: Sequence[str],
+) -> None:
+    """Draw a histogram of several parts of the same values, stacked; one shape per part instead of one per bar.
+
+    Args:
+        axes: of the figure.
+        parts: values of each part, the lowest first.
+        edges: ascending boundaries of the bars.
+        colours: of each part.
+    """
+    base = np.zeros(len(edges) - 1)
+    for values, colour in zip(parts, colours, strict=True):
+        top = base + np.histogram(values, edges)[0]
+        axes.stairs(top, edges, baseline=base, fill=True, color=colour, linewidth=0)
+        base = top
+
+
 def figure_to_image(figure: "Figure") -> Image.Image:
-    """The figure as an RGB image at its own size and resolution.
+    """The figure as an RGB image at its own size and resolution; the figure is empty afterwards.
+
+    Its parts refer to each other, so that without that its memory would be kept until the next garbage collection.
 
     Args:
         figure: a matplotlib figure, created without pyplot.
@@ -96,5 +121,6 @@ def figure_to_image(figure: "Figure") -> Image.Image:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = np.array(canvas.buffer_rgba())  # (H, W, 4)
+    figure.clear()
     image = Image.fromarray(pixels)
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from dinoclip_viz.viz.charts.histogram import BACKGROUND, FOREGROUND, INK
+from dinoclip_viz.viz.charts.histogram import BACKGROUND, FOREGROUND, INK, stacked_histogram
 from dinoclip_viz.viz.colours import colour_map
 from dinoclip_viz.viz.enlarge import enlarge
 from dinoclip_viz.viz.inputs import AnyImage, as_array, as_image, check_pixels
@@ -113,9 +113,8 @@ def norm_histograms(
         axes = figure.add_subplot(lines, columns, index + 1)
         low, high = value_range(layer)
         edges = np.linspace(low, high, 33)
-        axes.hist(
-            [layer[~marks], layer[marks]], bins=edges.tolist(), stacked=True, color=[BACKGROUND, FOREGROUND], log=True
-        )
+        stacked_histogram(axes, (layer[~marks], layer[marks]), edges, (BACKGROUND, FOREGROUND))
+        axes.set_yscale("log", nonpositive="clip")
         axes.set_title(f"{names[index]}, median {np.median(layer):.3g}", fontsize=10, color=INK, loc="left")
         axes.tick_params(labelsize=8, colors=INK)
         axes.spines[["top", "right"]].set_visible(False)

@@ -149,7 +149,7 @@ def test_every_method_of_the_model_has_a_place_on_the_page(bench, scene):
     assert set(served) <= heatmap.METHODS.keys()
     filled = heatmap.filled(masks_of(bench, scene, "a car", list(served)))
     assert len(filled) == 3 + len(heatmap.HEATMAP_METHODS) + 1
-    assert [slot.visible for slot in filled[3:]].count(True) == len(served) + 1
+    assert [slot["visible"] for slot in filled[3:]].count(True) == len(served) + 1
 
 
 def test_more_patches_make_finer_maps(bench, scene):

@@ -1,0 +1,1 @@
+"""How handlers are answered: once for equal requests, with images as complete files."""
