@@ -1,8 +1,7 @@
-"""Hours and money of embedding many images: the formula, as a table: `python -m dinoclip_viz.scale.cost`."""
+"""Hours, money and disk space of embedding many images."""
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 
 
@@ -44,21 +43,3 @@ def cost(images: int, images_per_second: float, price_per_hour: float, values: i
         raise ValueError("found a number that is not positive; expected images, images per second and values above 0")
     hours = images / images_per_second / 3600
     return Cost(images, hours, hours * price_per_hour, images * (2 * values + row_bytes) / 1e9)
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m dinoclip_viz.scale.cost", description=main.__doc__)
-    parser.add_argument("--rate", type=float, required=True, help="images per second of one machine")
-    parser.add_argument("--price", type=float, required=True, help="of one machine per hour")
-    parser.add_argument("--values", type=int, default=768, help="values stored per image (%(default)s)")
-    arguments = parser.parse_args()
-    lines = ["| images | machine hours | money | store, GB |", "|---|---|---|---|"]
-    for power in (6, 8, 10):
-        found = cost(10**power, arguments.rate, arguments.price, arguments.values)
-        lines.append(f"| 10^{power} | {found.hours:,.1f} | {found.money:,.2f} | {found.gigabytes:,.1f} |")
-    print("\n".join(lines))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
