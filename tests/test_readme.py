@@ -115,3 +115,10 @@ def test_the_wheel_holds_the_data_of_the_package():
 def test_notebooks_are_stored_without_outputs(path):
     found = json.loads(path.read_text(encoding="utf-8"))
     assert not [cell for cell in found["cells"] if cell.get("outputs") or cell.get("execution_count")]
+
+
+def test_the_table_of_speeds_is_that_of_the_figures():
+    from tests.benchmarks.__main__ import BEGIN, END, FIGURES, table
+
+    rows = json.loads(FIGURES.read_text(encoding="utf-8"))["rows"]
+    assert table(rows) == README.partition(BEGIN)[2].partition(END)[0].strip()

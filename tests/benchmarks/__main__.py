@@ -58,7 +58,7 @@ def throughput(found: dict[str, Any]) -> Iterable[Row]:
 
 def startup(found: dict[str, Any]) -> Iterable[Row]:
     for verb, ratio in found["ratios"].items():
-        yield Row(f"`dinoclip {verb}`, start to end", "importing torch and Dinov2Model", 1 / ratio)
+        yield Row(f"command {verb}, one photograph, start to end", "importing torch and Dinov2Model", 1 / ratio)
 
 
 def recall(found: dict[str, Any]) -> Iterable[Row]:
