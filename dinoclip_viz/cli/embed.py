@@ -144,8 +144,8 @@ def _engine(arguments: Namespace) -> Engine | None:
     check_actors(arguments)
     if arguments.engine == "serial":
         return None
-    if arguments.compile:
-        raise ValueError("--compile requires --engine serial; remove it")
+    if arguments.compile or arguments.workers:
+        raise ValueError("--compile and --workers require --engine serial; remove them")
     from dinoclip_viz.scale import RayEngine
 
     return RayEngine(arguments.actors or 2)

@@ -110,6 +110,8 @@ def embed(
         ValueError: there is no encoder, or an argument is out of range.
     """
     begun = time.monotonic()
+    if engine is not None and (compile or workers):
+        raise ValueError("found an engine with compile or workers; expected these in this process only; remove them")
     opened = open_source(str(source)) if isinstance(source, str | Path) else source
     source = with_levels(opened, levels)
     names = list(encoders) if isinstance(encoders, Sequence) and not isinstance(encoders, str) else [encoders]

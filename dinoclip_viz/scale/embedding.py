@@ -14,6 +14,7 @@ import numpy as np
 
 from dinoclip_viz.data import Source
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.encoders.devices import dtype_name
 from dinoclip_viz.pipeline.decoding import Outcome, Recipes, prepare
 from dinoclip_viz.pipeline.embedding import How, Watch
 from dinoclip_viz.pipeline.encoding import recipes_of
@@ -70,10 +71,16 @@ class RayEngine:
         if not numbers:
             return 0
         work = _Work(
-            source, tuple(encoder.name for encoder in encoders), tuple(encoder.space for encoder in encoders),
-            texts.name if texts is not None else None, str(encoders[0].dtype).removeprefix("torch."),
-            tuple(str(folder.absolute()) for folder in folders), how, torch.get_num_threads(),
-        )  # fmt: skip
+            source,
+            encoders=tuple(encoder.name for encoder in encoders),
+            spaces=tuple(encoder.space for encoder in encoders),
+            dtypes=tuple(dtype_name(encoder.dtype) for encoder in encoders),
+            texts=texts.name if texts is not None else None,
+            text_dtype=dtype_name(texts.dtype) if texts is not None else "",
+            folders=tuple(str(folder.absolute()) for folder in folders),
+            how=how,
+            threads=torch.get_num_threads(),
+        )
         recipes = recipes_of(jobs_of(encoders, how.size, how.patches))
         images = 0
         for row in self._rows(work, numbers, recipes):
@@ -124,8 +131,9 @@ class _Work:
     source: Source
     encoders: tuple[str, ...]
     spaces: tuple[str, ...]
+    dtypes: tuple[str, ...]
     texts: str | None
-    dtype: str
+    text_dtype: str
     folders: tuple[str, ...]
     how: How
     threads: int
@@ -155,11 +163,13 @@ class _Encode:
 
         torch.set_num_threads(work.threads)
         self._work = work
-        self._encoders = [load_encoder(name, device, work.dtype) for name in work.encoders]
+        self._encoders = [
+            load_encoder(name, device, dtype) for name, dtype in zip(work.encoders, work.dtypes, strict=True)
+        ]
         for encoder, space in zip(self._encoders, work.spaces, strict=True):
             if encoder.space != space:
                 raise ScaleError(f"a node loads another {encoder.name}: its space is {encoder.space}, here {space}")
-        self._texts = None if work.texts is None else load_text_encoder(work.texts, device)
+        self._texts = None if work.texts is None else load_text_encoder(work.texts, device, work.text_dtype)
         for folder in work.folders:
             if not Path(folder).is_dir():
                 raise ScaleError(f"a node cannot see {folder}; expected a file system that all nodes share")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.data import Sample, open_source, reopen
-from dinoclip_viz.data.captions.hub import RemoteImage
+from dinoclip_viz.data.filesystems import RemoteFile
 from dinoclip_viz.data.frames import frames
 from dinoclip_viz.data.levels import with_levels
 from dinoclip_viz.data.retrieval.oxford import CroppedImage, open_oxford
@@ -58,7 +58,7 @@ def test_remote_files_read_with_levels(scan):
     pytest.importorskip("datasets")
     fsspec = pytest.importorskip("fsspec")
     fsspec.filesystem("memory").pipe("/levels/1.png", scan.read_bytes())
-    assert grey(Sample("1", RemoteImage("memory://levels/1.png")).load(LEVELS)) == EXPECTED
+    assert grey(Sample("1", RemoteFile("memory://levels/1.png")).load(LEVELS)) == EXPECTED
 
 
 def test_a_source_with_levels_loads_every_sample_with_them(scan):

@@ -69,6 +69,20 @@ def test_two_actors_write_the_same_rows(serial, tmp_path):
     dv.FeatureStore.open(tmp_path, "playground-dino").check()
 
 
+def test_every_encoder_keeps_its_dtype(tmp_path):
+    pair = [dv.load_encoder("playground-dino", "cpu", "bfloat16"), dv.load_encoder("playground-clip", "cpu", "float32")]
+    texts = dv.load_text_encoder("playground-clip", "cpu", "bfloat16")
+    for name, how in (("serial", None), ("ray", engine())):
+        dv.embed("playground:2721:30", pair, tmp_path / name, texts, shard_size=20, engine=how)
+    assert rows(tmp_path / "ray") == rows(tmp_path / "serial")
+
+
+@pytest.mark.parametrize("option", [{"compile": True}, {"workers": 2}])
+def test_options_of_this_process_are_refused(tmp_path, option):
+    with pytest.raises(ValueError, match="found an engine with compile or workers"):
+        dv.embed("playground:2721:3", "playground-dino", tmp_path, engine=engine(), **option)
+
+
 def test_a_killed_worker_loses_nothing(serial, tmp_path):
     killed = []
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
-from PIL import Image
-
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import (
     IMAGES,
@@ -21,8 +19,9 @@ from dinoclip_viz.data.captions.columns import (
     label_in,
     named,
 )
+from dinoclip_viz.data.filesystems import RemoteFile
 from dinoclip_viz.data.locations import is_address, located, shown
-from dinoclip_viz.images import MAXIMUM_BYTES, ImageError, ImageLike, Levels, load_image
+from dinoclip_viz.images import ImageLike
 
 _TARS = {"txt": "caption", "json": "captions", "cls": "label", "__key__": "key"}  # columns of tar shards on the hub
 _STORED = ("dataset_info.json", "state.json", "dataset_dict.json")
@@ -144,7 +143,7 @@ class HubSource:
         image, path = self._image(row.get(columns.image), number)
         return Sample(key_in(cells) or f"{number:08d}", image, captions, path, label)
 
-    def _image(self, cell: object, number: int) -> tuple[ImageLike | RemoteImage | Unreadable, str]:
+    def _image(self, cell: object, number: int) -> tuple[ImageLike | RemoteFile | Unreadable, str]:
         """The image to load, and its path or address for display."""
         data, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, Mapping) else (cell, cell)
         text = shown(path) if isinstance(path, str) else ""
@@ -153,47 +152,11 @@ class HubSource:
         if not isinstance(path, str) or not path.strip():
             return Unreadable(f"{self.name}, row {number}: no image; expected its bytes, path or address"), ""
         if "://" in path and not is_address(path):
-            return RemoteImage(path), text
+            return RemoteFile(path), text
         if not (is_address(path) or os.path.isabs(path) or os.path.isdir(self.dataset)):
             reason = f"{text}: a path on another machine in {self.name}; expected bytes or an address"
             return Unreadable(reason), text
         return located(Path(self.dataset), path)
-
-
-@dataclass(frozen=True)
-class RemoteImage:
-    """An image in a file system that `datasets` supports, such as hf://, read when called.
-
-    Attributes:
-        path: the address.
-    """
-
-    path: str
-
-    def __call__(self) -> Image.Image:
-        """The RGB image, as `read` returns it."""
-        return self.read()
-
-    def read(self, levels: Levels = None) -> Image.Image:
-        """The RGB image.
-
-        Args:
-            levels: the values shown as black and white, as in `load_image`.
-
-        Raises:
-            ImageError: the file cannot be read, is too large, or is not an image of a supported format.
-        """
-        try:
-            from datasets.utils.file_utils import xopen
-
-            with xopen(self.path, "rb") as file:
-                data: bytes = file.read(MAXIMUM_BYTES + 1)
-        except Exception as error:  # every file system has its own errors
-            raise ImageError(f"{shown(self.path)}: cannot be read ({_reason(error)}); expected an image") from error
-        try:
-            return load_image(data, levels=levels)
-        except ImageError as error:
-            raise ImageError(f"{shown(self.path)}: {error}") from error
 
 
 @dataclass(frozen=True)

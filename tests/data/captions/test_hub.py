@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dinoclip_viz.data import HubSource, SourceError, open_source
-from dinoclip_viz.data.captions.hub import RemoteImage
+from dinoclip_viz.data.filesystems import RemoteFile
 from dinoclip_viz.images import ImageError
 
 pytest.importorskip("datasets")
@@ -198,6 +198,6 @@ def test_an_image_in_another_file_system_is_read_when_it_is_loaded(tmp_path, ima
     fsspec = pytest.importorskip("fsspec")
     with fsspec.open("memory://pictures/a.jpg", "wb") as file:
         file.write(image(tmp_path / "a.jpg").read_bytes())
-    assert RemoteImage("memory://pictures/a.jpg")().size == (8, 6)
+    assert RemoteFile("memory://pictures/a.jpg")().size == (8, 6)
     with pytest.raises(ImageError, match="cannot be read"):
-        RemoteImage("memory://pictures/gone.jpg")()
+        RemoteFile("memory://pictures/gone.jpg")()
