@@ -128,6 +128,7 @@ class Load:
             "p95_latency_seconds": ordered[int(0.95 * (len(ordered) - 1))],
             "megabytes": round(self.memory[-1][1]) if self.memory else None,
             "memory_growth": self.growth,
+            "megabytes_every_minute": [round(size) for at, size in self.memory[::KEPT_SECONDS]],
         }
 
 
