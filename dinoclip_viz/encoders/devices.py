@@ -97,7 +97,7 @@ def chosen_device(device: str | torch.device | None = AUTO) -> torch.device:
         if chosen.type == "cuda" and chosen.index is None:
             chosen = torch.device("cuda", torch.cuda.current_device())
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # torch asserts that it was built with CUDA
         found = available_devices()
         reason = f" ({' '.join(str(error).split())[:120]})" if str(chosen) in found else ""
         raise EncoderError(

@@ -115,6 +115,14 @@ class Load:
         few = max(1, min(10, len(values) // 4))
         return mean(values[-few:]) / mean(values[:few]) - 1
 
+    @property
+    def every_minute(self) -> list[int]:
+        """Memory in MB at the start of each minute: it shows whether growth ends, as that of caches does."""
+        minutes: dict[int, int] = {}
+        for at, size in self.memory:
+            minutes.setdefault(int(at // 60), round(size))
+        return list(minutes.values())
+
     def figures(self) -> dict[str, Any]:
         ordered = sorted(self.seconds) or [float("nan")]
         return {
@@ -128,7 +136,7 @@ class Load:
             "p95_latency_seconds": ordered[int(0.95 * (len(ordered) - 1))],
             "megabytes": round(self.memory[-1][1]) if self.memory else None,
             "memory_growth": self.growth,
-            "megabytes_every_minute": [round(size) for at, size in self.memory[::KEPT_SECONDS]],
+            "megabytes_every_minute": self.every_minute,
         }
 
 
