@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.tasks.retrieval.recall import recall as recall
     from dinoclip_viz.tasks.tokens import artefact_tokens as artefact_tokens
     from dinoclip_viz.tasks.tokens import without_artefacts as without_artefacts
+    from dinoclip_viz.tasks.upsampling import upsample as upsample
     from dinoclip_viz.tasks.zero_shot.classify import classify as classify
     from dinoclip_viz.tasks.zero_shot.classify import classify_or_none as classify_or_none
     from dinoclip_viz.training import RECIPES as RECIPES
@@ -103,6 +104,7 @@ _HOMES = {
     "spectral_segments": "tasks.pca.segments",
     "artefact_tokens": "tasks.tokens",
     "without_artefacts": "tasks.tokens",
+    "upsample": "tasks.upsampling",
     "classify": "tasks.zero_shot.classify",
     "classify_or_none": "tasks.zero_shot.classify",
     "RECIPES": "training",

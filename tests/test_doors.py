@@ -31,6 +31,7 @@ from dinoclip_viz.tasks.open_vocabulary.templates import choose_templates
 from dinoclip_viz.tasks.open_vocabulary.windows import window_scores
 from dinoclip_viz.tasks.pca.parts import parts
 from dinoclip_viz.tasks.pca.segments import PatchClusters
+from dinoclip_viz.tasks.probes.sharp import predict_sharp
 from dinoclip_viz.tasks.retrieval.search import image_queries, search_images
 from dinoclip_viz.training.text_map import collect, head_embeddings
 
@@ -131,6 +132,8 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
     "transfer": (ONE, lambda image, _: transfer(image, scenes()[1], [[40.0, 40.0]])),
     "point_similarity": (ONE, lambda image, _: point_similarity(image, scenes()[1], [[40.0, 40.0]])),
     "dense_colours": (ONE, lambda image, _: dense_colours(image, scenes()[1])[:2]),
+    "upsample": (ONE, lambda image, _: dv.upsample(torch.rand(6, 6, 2, generator=torch.manual_seed(0)), image)),
+    "predict_sharp": (ONE, lambda image, _: predict_sharp(head(), loaded(DINO).encode(scenes()[:1]), image)),
     "encoded_each": (SEVERAL, lambda images, _: list(encoded_each(loaded(MODEL), images, "sclip"))),
     "score_maps": (ONE, lambda image, _: score_maps(MODEL, image, words(), "sclip")),
     "choose_templates": (SEVERAL, lambda images, _: templates_of(images)),
@@ -158,7 +161,7 @@ CLIP_TEXTS = "texts"
 NEEDS_MORE = {
     "DepthModel.__call__": "tests/encoders/test_dense_models.py",
     "SegmentationModel.__call__": "tests/encoders/test_dense_models.py",
-    "upsample_anyup": "tests/tasks/test_upsample.py",
+    "upsample_anyup": "tests/tasks/upsampling/test_anyup.py",
 }
 """Callables whose models are not part of the package -> where they meet the kinds of images."""
 

@@ -1,4 +1,4 @@
-"""The choice of resolution: number of patches and tiles, with an estimate of time and memory."""
+"""The choice of resolution: number of patches and tiles, with an estimate of time and memory; sharp maps or patches."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from torch import Tensor
 
 from dinoclip_viz.app.events import HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import served
-from dinoclip_viz.app.images import GivenImage
+from dinoclip_viz.app.images import SHOWN, GivenImage
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import MAXIMUM_SIDE, default_longer
+from dinoclip_viz.tasks.upsampling import upsample_labels, upsample_part
 
 OWN = 0
 MOST = 128
 TILE = 512
 """Side of a tile in pixels."""
+SHARP = "guided"
+"""Method that draws maps along the edges of images."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,30 @@ def at_resolution(
 ) -> ImageFeatures:
     """Features of the whole image at the chosen resolution; computed once."""
     return bench.patches(encoder, image, size_of(encoder, int(patches)), tile_of(encoder, tiles))
+
+
+def build_switch(name: str) -> Any:
+    """The switch between sharp maps and patches, inside the tab that is being built; `name` is its id in the page."""
+    return gr.Checkbox(
+        False, label="Show patches", info="Instead of maps that follow the edges of the image.", elem_id=name
+    )
+
+
+def sharp_map(values: Tensor, image: GivenImage) -> Tensor:
+    """(h, w, C) values of patches (H, W, C) that cover the whole image, along its edges."""
+    return upsample_part(values, image.image, (0, 0, *image.image.size), _shape(values, image), SHARP)
+
+
+def sharp_labels(labels: Tensor, image: GivenImage) -> Tensor:
+    """(h, w) labels of patches (H, W) that cover the whole image, along its edges."""
+    return upsample_labels(labels, image.image, _shape(labels, image), SHARP)
+
+
+def _shape(grid: Tensor, image: GivenImage) -> tuple[int, int]:
+    """Height and width of a sharp map: the image's, up to the size of displayed images, and at least the grid's."""
+    width, height = image.image.size
+    scale = min(1.0, SHOWN / max(width, height))
+    return max(grid.shape[0], round(height * scale)), max(grid.shape[1], round(width * scale))
 
 
 def cost_line(

@@ -32,6 +32,7 @@ PLAYGROUND_VERBS = {"draw": "playground.draw", "train": "playground.train", "mea
 EVALUATE_VERBS = {
     "retrieval": "retrieval.evaluate",
     "zero-shot": "zero_shot.evaluate",
+    "domains": "zero_shot.domains",
     "alignment": "retrieval.alignment",
     "correspondence": "correspondence.evaluate",
     "segmentation": "probes.segmentation",
@@ -41,6 +42,7 @@ EVALUATE_VERBS = {
     "instances": "retrieval.instances",
     "frozen": "probes.frozen",
 }
+SHARP = ("guided", "trained", "bilinear", "anyup")
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 ANIMATION_FILES = (".gif", ".mp4")
 
@@ -112,6 +114,14 @@ def add_levels(parser: argparse.ArgumentParser) -> None:
         metavar="auto|LOW,HIGH",
         help="for images of more than 8 bits: LOW becomes black and HIGH white; auto: an image's lowest and highest",
     )
+
+
+def add_sharp(parser: argparse.ArgumentParser, maps: str = "maps") -> None:
+    """The option of every verb whose maps can follow the edges of an image; `maps` names them in the help."""
+    parser.add_argument(
+        "--sharp", nargs="?", const=SHARP[0], choices=SHARP,
+        help=f"{maps} at the image's resolution, along its edges; without a method: {SHARP[0]}",
+    )  # fmt: skip
 
 
 def add_device(parser: argparse.ArgumentParser, progress: bool = False) -> None:

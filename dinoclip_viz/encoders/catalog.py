@@ -31,12 +31,12 @@ class CatalogEntry:
         name: name by which users select the model.
         library: library that loads it.
         weights: hub id, or folder of an embedded model; for open_clip the pair (model, pretrained).
-        kind: "image" encodes images only; "image-text" encodes images and texts into one space.
+        kind: "image" encodes images only; "image-text" encodes images and texts into one space; "text" texts only.
         family: family of models that it was published with.
         licence: licence of the weights.
         dimension: D of the pooled vector.
-        patch: side of a patch in pixels; for a convolutional network, the stride of its last feature map.
-        size: side of the published square input in pixels.
+        patch: side of a patch in pixels; for a convolutional network, the stride of its last feature map; 0 for texts.
+        size: side of the published square input in pixels; 0 for texts.
         parameters: number of parameters in millions, of all towers, rounded.
         gated: whether the licence must be accepted on the hub before downloading.
         revision: commit on the hub; None until `dinoclip models --pin` has read it there.
@@ -46,7 +46,7 @@ class CatalogEntry:
     name: str
     library: Literal["transformers", "open_clip", "timm"]
     weights: str | tuple[str, str]
-    kind: Literal["image", "image-text"]
+    kind: Literal["image", "image-text", "text"]
     family: str
     licence: str
     dimension: int
@@ -276,15 +276,19 @@ def _rows() -> list[CatalogEntry]:
 
 def _playground() -> list[CatalogEntry]:
     note = "embedded, works offline; trained on the playground's synthetic scenes only"
-    dino, clip = (str(PLAYGROUND / name) for name in ("playground-dino", "playground-clip"))
+    rows: tuple[tuple[str, Literal["image", "image-text", "text"], int, int, float], ...] = (
+        ("playground-dino", "image", 8, 96, 1.2),
+        ("playground-clip", "image-text", 8, 96, 1.9),
+        ("playground-siglip", "image-text", 8, 96, 2.0),
+        ("playground-text", "text", 0, 0, 0.7),
+    )
     return [
         CatalogEntry(
-            "playground-dino", "transformers", dino, "image", "playground", _APACHE, 128, 8, 96, 1.2, note=note
-        ),
-        CatalogEntry(
-            "playground-clip", "transformers", clip, "image-text", "playground", _APACHE, 128, 8, 96, 1.9, note=note
-        ),
-    ]
+            name, "transformers", str(PLAYGROUND / name), kind, "playground", _APACHE, 128, patch, size, millions,
+            note=note,
+        )
+        for name, kind, patch, size, millions in rows
+    ]  # fmt: skip
 
 
 def _dinos() -> list[CatalogEntry]:

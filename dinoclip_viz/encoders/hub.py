@@ -31,6 +31,11 @@ _SETTINGS = [
     "spiece.model",
     "sentencepiece.bpe.model",
     "templates.json",
+    "modules.json",
+    "sentence_*_config.json",
+    "config_sentence_transformers.json",
+    "[0-9]*_*/config.json",
+    "[0-9]*_*/model.safetensors",
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from dinoclip_viz.encoders import huggingface, openclip, timm_models
+from dinoclip_viz.encoders import huggingface, openclip, sentence_models, timm_models
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.cache import cached, latest
 from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, TIMM_PREFIX, find
@@ -115,7 +115,10 @@ def _load_encoder(name: str, device: torch.device, dtype: torch.dtype) -> ImageE
 def load_text_encoder(
     name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
 ) -> TextEncoder:
-    """Load the text encoder of an image-text model; arguments and errors as in `load_encoder`."""
+    """Load the text encoder of an image-text model, or a text encoder in sentence-transformers' layout.
+
+    Arguments and errors are those of `load_encoder`.
+    """
     return _texts(_load(name, device, dtype))
 
 
@@ -131,10 +134,12 @@ def load_pair(
     return _images(loaded), texts
 
 
-AnyLoaded = huggingface.Loaded | openclip.Loaded | timm_models.Loaded
+AnyLoaded = huggingface.Loaded | openclip.Loaded | sentence_models.Loaded | timm_models.Loaded
 
 
 def _images(loaded: AnyLoaded) -> ImageEncoder:
+    if isinstance(loaded, sentence_models.Loaded):
+        raise EncoderError(f"{loaded.name} is a text encoder without images; expected an image encoder")
     if isinstance(loaded, timm_models.Loaded):
         return timm_models.image_encoder(loaded)
     if isinstance(loaded, openclip.Loaded):
@@ -147,6 +152,8 @@ def _texts(loaded: AnyLoaded) -> TextEncoder:
         raise EncoderError(f"{loaded.name} is an image encoder of timm without texts; expected an image-text model")
     if isinstance(loaded, openclip.Loaded):
         return openclip.text_encoder(loaded)
+    if isinstance(loaded, sentence_models.Loaded):
+        return sentence_models.text_encoder(loaded)
     return huggingface.text_encoder(loaded)
 
 
@@ -161,6 +168,8 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
             return timm_models.random_model(source.architecture, name, source.space, where, how)
         if _is_timm(name) or timm_models.is_timm_folder(source.folder):
             return timm_models.load(source.folder, name, source.space, where, how, source.revision, source.random)
+        if _is_text_alone(source.folder, name):
+            return sentence_models.load(source.folder, name, source.space, where, how, source.revision, source.random)
         if source.published and not source.random:
             return openclip.load_published(
                 *source.published, source.folder, name, source.space, where, how, source.revision
@@ -190,6 +199,14 @@ def _resolve(name: str) -> Source:
     if folder.resolve().parent == PLAYGROUND:
         return _by_name(folder.resolve().name)
     return Source(name, f"{folder.resolve().name}-{_fingerprint(folder)}", folder)
+
+
+def _is_text_alone(folder: Path, name: str) -> bool:
+    """Whether a folder is a text encoder's; image-text models may have sentence-transformers' modules.json as well."""
+    if not sentence_models.is_sentence_folder(folder):
+        return False
+    config = (folder / "config.json").is_file()
+    return not config or huggingface.model_type(folder, name) not in huggingface.ARCHITECTURES
 
 
 def _is_timm(name: str) -> bool:
@@ -256,11 +273,18 @@ def _published(name: str, space: str, model: str, pretrained: str, revision: str
 def _fingerprint(folder: Path) -> str:
     """8 hexadecimal digits that identify the weights in a folder; of a large file, 64 samples are hashed."""
     digest = hashlib.sha256()
-    for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    if sentence_models.is_sentence_folder(folder):
+        files += [
+            folder / "modules.json",
+            *sorted(folder.glob("*/config.json")),
+            *sorted(folder.glob("*/*.safetensors")),
+        ]
+    for path in files:
         if not path.is_file():
             continue
         size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}".encode())
         with path.open("rb") as file:
             if size <= _SAMPLES * _SAMPLE_BYTES:
                 digest.update(file.read())

@@ -84,7 +84,7 @@ def _caption(layout: Layout, look: Look, chance: Chance, whole: bool) -> str:
         words = grammar.related()
     else:
         words = grammar.listed()
-    if grammar.states(0.7):
+    if look.background in BACKGROUNDS and grammar.states(0.7):
         words = f"{words} {BACKGROUNDS[look.background]}"
     if whole:
         return words

@@ -7,7 +7,7 @@ correspondence.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,9 @@ SCALES = {1: (0.28, 0.46), 2: (0.2, 0.34), 3: (0.165, 0.27), 4: (0.145, 0.23)}
 
 SMALL, BIG = 0.19, 0.36
 """Half sides below and above which a caption may call an object small or big."""
+
+PHOTOGRAPHIC = 0.3
+"""Fraction of the backgrounds of world 2 that are photographs."""
 
 _COLOUR_NAMES = tuple(COLOURS)
 _BACKGROUND_NAMES = tuple(BACKGROUNDS)
@@ -68,14 +71,16 @@ class Look:
     """The look of a scene.
 
     Attributes:
-        background: one of `BACKGROUNDS`.
+        background: one of `BACKGROUNDS`, or "photograph" in world 2.
         colours: a colour name for each thing.
         seed: of the random stream of colours and textures.
+        nature: in world 2, of the random stream of natural textures.
     """
 
     background: str
     colours: tuple[str, ...]
     seed: tuple[int, ...]
+    nature: tuple[int, ...] | None = None
 
 
 def _position(chance: Chance, scale: float, horizon: float, taken: list[Thing]) -> tuple[float, float]:
@@ -139,6 +144,13 @@ def sample_look(generator: np.random.Generator, layout: Layout) -> Look:
             colour = colours[0]
         colours.append(colour)
     return Look(background, tuple(colours), tuple(int(v) for v in generator.integers(0, 2**31, 2)))
+
+
+def natural_look(generator: np.random.Generator, look: Look) -> Look:
+    """The look of world 2: natural textures, and in three cases of ten a photograph as the background."""
+    chance = Chance(generator)
+    background = "photograph" if chance() < PHOTOGRAPHIC else look.background
+    return replace(look, background=background, nature=tuple(int(v) for v in generator.integers(0, 2**31, 2)))
 
 
 def depth_at(row: float, horizon: float) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dinoclip_viz.playground.layout import FAR, Layout, Look, depth_at
+from dinoclip_viz.playground.photographs import brightness, photograph
 from dinoclip_viz.playground.shapes.geometry import Chance
 from dinoclip_viz.playground.textures import COATS, pattern
 from dinoclip_viz.playground.vocabulary import CLASSES, COLOURS, PARTS
@@ -107,8 +108,32 @@ def _coat(chance: Chance) -> str:
     return next(name for name, limit in zip(_COAT_NAMES, _COAT_LIMITS, strict=True) if draw <= limit)
 
 
-def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArray[np.float32]:
+class _Nature:
+    """Natural textures of world 2, from a random stream of their own; world 1 has none."""
+
+    def __init__(self, look: Look, side: int) -> None:
+        self.side = side
+        self.chance = Chance(np.random.default_rng(look.nature)) if look.nature else None
+
+    def texture(self, probability: float) -> NDArray[np.float32] | None:
+        """(side, side) brightness of a photograph, with this probability."""
+        if self.chance is None or self.chance() >= probability:
+            return None
+        return brightness(photograph(self.chance, self.side))
+
+    def photograph(self) -> NDArray[np.float32]:
+        """(side, side, 3) the background "photograph", of random contrast and brightness."""
+        chance = self.chance or Chance(np.random.default_rng(0))
+        crop = photograph(chance, self.side)
+        middle = crop.mean((0, 1))
+        scaled: NDArray[np.float32] = (crop - middle) * chance(0.5, 1.1) + middle * chance(0.7, 1.2)
+        return scaled
+
+
+def _background(look: Look, horizon: float, side: int, chance: Chance, nature: _Nature) -> NDArray[np.float32]:
     """(side, side, 3) the image without its objects."""
+    if look.background == "photograph":
+        return nature.photograph()
     if look.background == "plain":
         top: Colour = np.array([chance(30, 235) for _ in range(3)], np.float32)
         bottom: Colour = np.clip(top + _scatter(chance, 30), 0, 255)
@@ -127,6 +152,9 @@ def _background(look: Look, horizon: float, side: int, chance: Chance) -> NDArra
         weight *= ground
     shift = int(chance() * side), int(chance() * side)
     texture = np.roll(pattern(name, side), shift, (0, 1))
+    natural = nature.texture(0.3)
+    if natural is not None:
+        texture, weight = texture + natural, np.maximum(weight, 12)
     canvas: NDArray[np.float32] = rows[:, None, :] + (texture * weight)[..., None]  # (side, side, 3)
     return canvas
 
@@ -139,12 +167,14 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
     side = 2 * size
     pieces = piece_map(layout, side)
     chance = Chance(np.random.default_rng(look.seed))
-    canvas = _background(look, layout.horizon, side, chance)
+    nature = _Nature(look, side)
+    canvas = _background(look, layout.horizon, side, chance, nature)
     paints = np.zeros((256, 3), np.float32)
     strengths = np.zeros(256, np.float32)
     middles = np.zeros(256, np.float32)
     coats = np.zeros(256, np.intp)
     bank: dict[str, int] = {"flat": 0, "rough": 1}
+    natural: dict[str, NDArray[np.float32]] = {}
     number = 0
     for index in paint_order(layout):
         thing = layout.things[index]
@@ -157,7 +187,12 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
             "second": np.array(COLOURS[names[chance.below(len(names))]], np.float32) * 0.6 + main * 0.4,
             "grip": np.array(FIXED_PAINTS["wood"] if chance() < 0.5 else (40, 40, 45), np.float32),
         }
-        coat = bank.setdefault(_coat(chance), len(bank))
+        name = _coat(chance)
+        texture = nature.texture(0.3)
+        if texture is not None:
+            name = f"photograph {index}"
+            natural[name] = texture
+        coat = bank.setdefault(name, len(bank))
         for piece in thing.pieces:
             number += 1
             paints[number] = mixed[piece.paint] if piece.paint in mixed else FIXED_PAINTS[piece.paint]
@@ -168,7 +203,7 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
     where = np.flatnonzero(pieces)
     seen = pieces.ravel()[where]
     rows, columns = np.divmod(where, side)
-    textures = np.stack([pattern(name, side) for name in bank])  # (P, side, side)
+    textures = np.stack([natural[name] if name in natural else pattern(name, side) for name in bank])  # (P, side, side)
     roll_y, roll_x = int(chance() * side), int(chance() * side)
     light = textures[coats[seen], (rows + roll_y) % side, (columns + roll_x) % side] * strengths[seen]
     light -= (rows / np.float32(side) - middles[seen]) * 50

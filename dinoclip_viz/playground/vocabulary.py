@@ -1,4 +1,4 @@
-"""Vocabulary of the scenes: classes, parts, colours, backgrounds and affordances."""
+"""Vocabulary of the scenes: classes, parts, colours, backgrounds and actions."""
 
 from __future__ import annotations
 
@@ -57,23 +57,45 @@ TYPICAL_COLOURS: dict[str, tuple[str, ...]] = {
 
 PLURALS: dict[str, str] = {"knife": "knives", "butterfly": "butterflies", "fish": "fish", "bus": "buses"}
 
-AFFORDANCES: dict[tuple[str, str], str] = {
-    ("cup", "handle"): "hold",
-    ("knife", "handle"): "hold",
-    ("hammer", "handle"): "hold",
-    ("umbrella", "handle"): "hold",
-    ("bicycle", "handle"): "hold",
-    ("knife", "blade"): "cut",
-    ("hammer", "head"): "hit",
-    ("cup", "body"): "contain",
-    ("chair", "seat"): "sit on",
-    ("bicycle", "seat"): "sit on",
-    ("chair", "back"): "lean on",
-    ("car", "door"): "open",
-    ("bus", "door"): "open",
-    ("house", "door"): "open",
+ACTIONS: dict[str, tuple[tuple[str, str], ...]] = {
+    "hold": (
+        ("cup", "handle"), ("knife", "handle"), ("hammer", "handle"), ("umbrella", "handle"), ("bicycle", "handle"),
+    ),
+    "cut": (("knife", "blade"),),
+    "hit": (("hammer", "head"),),
+    "contain": (("cup", "body"),),
+    "sit on": (("chair", "seat"), ("bicycle", "seat")),
+    "lean on": (("chair", "back"),),
+    "open": (("car", "door"), ("bus", "door"), ("house", "door")),
+    "ride": (("bicycle", "frame"), ("bicycle", "seat"), ("elephant", "body")),
+    "look through": (("car", "window"), ("bus", "window"), ("house", "window"), ("plane", "window")),
+    "fly": (("plane", "wing"), ("bird", "wing"), ("butterfly", "wing")),
+    "sail": (("boat", "sail"), ("boat", "hull")),
+    "eat": (("mushroom", "cap"), ("mushroom", "stem")),
+}  # fmt: skip
+"""Actions -> the (class, part) pairs that afford them."""
+
+AFFORDANCES: dict[tuple[str, str], str] = {}
+"""(class, part) -> the first of `ACTIONS` that this part affords."""
+for _action, _pairs in ACTIONS.items():
+    for _pair in _pairs:
+        AFFORDANCES.setdefault(_pair, _action)
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "hold": ("grasp", "grip"),
+    "cut": ("slice",),
+    "hit": ("strike", "pound"),
+    "contain": ("be filled",),
+    "sit on": ("take a seat on", "rest on"),
+    "lean on": ("lean against",),
+    "open": ("enter by",),
+    "ride": ("travel on",),
+    "look through": ("see through",),
+    "fly": ("take off",),
+    "sail": ("cross the water",),
+    "eat": ("taste",),
 }
-"""(class, part) -> the action that this part affords."""
+"""Actions -> other words for them in captions."""
 
 
 def plural(name: str) -> str:

@@ -13,7 +13,7 @@ from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
 from dinoclip_viz.viz.layout.animation import save_animation
 from dinoclip_viz.viz.layout.contact_sheet import contact_sheet, grey_tile
 from dinoclip_viz.viz.layout.grid import image_grid, side_by_side
-from dinoclip_viz.viz.layout.legend import class_legend, rgb_legend, scale_bar, with_legend
+from dinoclip_viz.viz.layout.legend import class_legend, component_legend, scale_bar, with_legend
 from dinoclip_viz.viz.layout.parts import parts_legend
 from dinoclip_viz.viz.maps.dense import (
     depth_image,
@@ -36,6 +36,7 @@ __all__ = [
     "class_palette",
     "colour_map",
     "component_histogram",
+    "component_legend",
     "contact_sheet",
     "depth_image",
     "depth_legend",
@@ -59,7 +60,6 @@ __all__ = [
     "parts_legend",
     "pca_image",
     "place_colours",
-    "rgb_legend",
     "save_animation",
     "scale_bar",
     "score_bars",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count as count_from
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import httpx
@@ -107,21 +107,24 @@ class Load:
 
     @property
     def growth(self) -> float:
-        """Memory at the end relative to that after the first minute (or fifth, where it is shorter), minus 1."""
+        """Memory in the last fifth relative to that in the fifth after the first minute, medians, minus 1.
+
+        Buffers of requests under way make single samples differ by a tenth; medians of a fifth show what stays.
+        """
         if not self.memory:
             return float("nan")
         begin = min(KEPT_SECONDS, self.memory[-1][0] / 5)
         values = [megabytes for at, megabytes in self.memory if at >= begin]
-        few = max(1, min(10, len(values) // 4))
-        return mean(values[-few:]) / mean(values[:few]) - 1
+        few = max(1, len(values) // 5)
+        return median(values[-few:]) / median(values[:few]) - 1
 
     @property
     def every_minute(self) -> list[int]:
-        """Memory in MB at the start of each minute: it shows whether growth ends, as that of caches does."""
-        minutes: dict[int, int] = {}
+        """Median memory in MB of each minute: it shows whether growth ends, as that of caches does."""
+        minutes: dict[int, list[float]] = {}
         for at, size in self.memory:
-            minutes.setdefault(int(at // 60), round(size))
-        return list(minutes.values())
+            minutes.setdefault(int(at // 60), []).append(size)
+        return [round(median(sizes)) for sizes in minutes.values()]
 
     def figures(self) -> dict[str, Any]:
         ordered = sorted(self.seconds) or [float("nan")]

@@ -28,6 +28,11 @@ def test_draw_writes_the_files_that_others_rely_on(dinoclip, tmp_path):
             written = np.asarray(Image.open(folder / place / name))
             assert written.dtype == np.uint8
             assert np.array_equal(written, truth)
+        seen = {verb for verb, mask in zip(playground.ACTIONS, scene.affordances, strict=True) if mask.any()}
+        assert set(row["affordances"]) == seen
+        for verb, file in row["affordances"].items():
+            mask = scene.affordances[list(playground.ACTIONS).index(verb)]
+            assert np.array_equal(np.asarray(Image.open(folder / file)), mask * 255)
         depth = np.asarray(Image.open(folder / "depth" / name))
         assert depth.dtype == np.uint16
         assert np.abs(depth / 1000 - scene.depth).max() < 0.001
@@ -38,22 +43,36 @@ def test_draw_says_what_it_cannot_draw_and_leaves_no_folder(dinoclip, tmp_path):
     dinoclip("playground", "draw", "--size", 4, "--out", folder).refused("4 pixels", "16 to 2048")
     dinoclip("playground", "draw", "--seed", -1, "--out", folder).refused("seed is -1")
     dinoclip("playground", "draw", "--objects", 9, "--out", folder).refused("objects is 9")
+    dinoclip("playground", "draw", "--world", 3, "--out", folder).refused("world is 3", "expected 1 or 2")
+    dinoclip("playground", "draw", "--domain", "dusk", "--out", folder).refused("'dusk'", "outline")
     assert not folder.exists()
     folder.write_text("a file")
     dinoclip("playground", "draw", "--out", folder).refused("a file", "expected a folder")
 
 
+def test_draw_follows_world_and_domain(dinoclip, tmp_path):
+    words = ["--seed", 1234, "--count", 2, "--size", 48, "--world", 2, "--domain", "blur", "--out", tmp_path / "new"]
+    assert dinoclip("playground", "draw", *words).code == 0
+    known = json.loads((tmp_path / "new" / "scenes.json").read_text())
+    for row, scene in zip(known["scenes"], playground.draw(1234, 2, 48, world=2, domain="blur"), strict=True):
+        assert row["captions"] == scene.captions and len(scene.captions) == 7
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "new" / row["image"])), np.asarray(scene.image))
+
+
 def test_train_runs_the_recipe_and_shows_its_progress(dinoclip, tmp_path, monkeypatch):
     from dinoclip_viz.playground.recipe import train
 
-    def train_all(folder, threads):
+    def train_all(job, only, install):
         logging.getLogger("dinoclip_viz.playground.recipe").info("step 1")
-        return {"playground-dino": f"{folder}/dino", "threads": str(threads)}
+        told = f"{job.threads} {job.device} {job.again} {job.layouts} {job.scale} {only} {install}"
+        return {"playground-dino": f"{job.folder}/dino", "told": told}
 
     monkeypatch.setattr(train, "train_all", train_all)
-    done = dinoclip("playground", "train", "--out", tmp_path / "run", "--threads", 3, "--json")
+    options = ["--threads", 3, "--device", "cpu", "--continue", "--layouts", 7, "--scale", 0.5, "--only", "dino"]
+    done = dinoclip("playground", "train", "--out", tmp_path / "run", *options, "--json")
     assert done.code == 0
-    assert done.json["models"] == {"playground-dino": f"{tmp_path}/run/dino", "threads": "3"}
+    told = "3 cpu True 7 0.5 ['dino'] False"
+    assert done.json["models"] == {"playground-dino": f"{tmp_path}/run/dino", "told": told}
     assert "step 1" in done.err
 
 

@@ -17,7 +17,7 @@ from dinoclip_viz.app.handlers.answers import draw_next, remembered, served
 from dinoclip_viz.app.images import GivenImage, image_input, read, shown
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel
-from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
+from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution, build_switch, sharp_map
 from dinoclip_viz.app.scenes import FIRST_SCENES, Scenes
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
@@ -89,6 +89,7 @@ def clicked(
     showing: str,
     side: int,
     position: object,
+    as_patches: bool = False,
 ) -> tuple[Image.Image, Image.Image, str]:
     """Both images, with the clicked position in one, and its correspondence and similarity map in the other.
 
@@ -100,6 +101,7 @@ def clicked(
         showing: digests of the displayed images, from `answer`.
         side: the clicked image, `FIRST` or `SECOND`.
         position: column and row of the pixel in the displayed image.
+        as_patches: whether the map is interpolated between patches, without the edges of the image.
 
     Raises:
         ValueError: an image is missing, the displayed images are others, or the position is outside the image.
@@ -114,7 +116,8 @@ def clicked(
     goal = transfer(here, there, [(x, y)])[0].tolist()
     clicked_image = _marked(_shown(images[side]), images[side], (x, y))
     target = _shown(images[1 - side])
-    warm = viz.heat_overlay(target, similarity.numpy(), LOW, HIGH, colours=COLOURS)
+    values = similarity if as_patches else sharp_map(similarity[..., None], images[1 - side])[..., 0]
+    warm = viz.heat_overlay(target, values.numpy(), LOW, HIGH, colours=COLOURS)
     warm = _marked(warm, images[1 - side], (goal[0], goal[1]))
     if warm.width >= LEAST_LEGEND:
         bar = viz.scale_bar(LOW, HIGH, COLOURS, "cosine similarity to the clicked position", warm.width)
@@ -204,6 +207,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 debias = gr.Slider(
                     0, MOST_DIRECTIONS, 0, step=1, label="Position directions to remove", info="0: none."
                 )
+            as_patches = build_switch("match-patches")
             run = gr.Button("Match", variant="primary")
         with gr.Column(scale=3, elem_classes=["results"]):
             area = NoticeArea(bench)
@@ -235,9 +239,10 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         tiles: bool,
         debias: int,
         showing: str,
+        plain: bool,
         event: gr.SelectData,
     ) -> tuple[Image.Image, Image.Image, str]:
-        return ask(key, a, b, source, patches, tiles, debias, showing, FIRST, event.index)
+        return ask(key, a, b, source, patches, tiles, debias, showing, FIRST, event.index, plain)
 
     def on_second(
         key: str,
@@ -248,11 +253,12 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         tiles: bool,
         debias: int,
         showing: str,
+        plain: bool,
         event: gr.SelectData,
     ) -> tuple[Image.Image, Image.Image, str]:
-        return ask(key, a, b, source, patches, tiles, debias, showing, SECOND, event.index)
+        return ask(key, a, b, source, patches, tiles, debias, showing, SECOND, event.index, plain)
 
-    of_click = [key, first, second, source, *fine.inputs, debias, showing]
+    of_click = [key, first, second, source, *fine.inputs, debias, showing, as_patches]
     quick = {**AGAIN, "show_progress": "hidden"}  # nothing, not even the overlay of an error, may block the next click
     one.select(served(bench, on_first), of_click, [one, other, summary], **quick)
     other.select(served(bench, on_second), of_click, [one, other, summary], **quick)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.images import GivenImage, shown
-from dinoclip_viz.app.resolution import OWN, size_of
+from dinoclip_viz.app.resolution import OWN, SHARP, size_of
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.app.zero_shot.tab import lines_of
 from dinoclip_viz.models import ImageTextModel
@@ -28,6 +28,20 @@ from dinoclip_viz.tasks.open_vocabulary.masks import label_image, mask_record
 from dinoclip_viz.tasks.open_vocabulary.named_classes import classes_named, ground_truth_of_named, named_confusion
 from dinoclip_viz.tasks.open_vocabulary.scores import Vocabulary, areas, hard_labels, score_maps, vocabulary_vectors
 from dinoclip_viz.viz.enlarge import enlarge_labels
+
+METHODS = {
+    "projector": "DINO's patches through the trained projector",
+    "text-to-dino": "texts mapped into the space of DINO's patches (Talk2DINO)",
+    "maskclip": "values of CLIP's last layer without attention (MaskCLIP)",
+    "sclip": "each CLIP patch attends to patches with a similar query or key (SCLIP)",
+    "naclip": "each CLIP patch attends to nearby patches with a similar key (NACLIP)",
+    "clearclip": "each CLIP patch attends to patches with a similar query, without residual and MLP (ClearCLIP)",
+    "dinoiser-pooling": "MaskCLIP averaged over patches with similar DINO features (teacher of CLIP-DINOiser)",
+    "dinoiser": "the same with similarities predicted by two trained layers instead of DINO (CLIP-DINOiser)",
+    "proxyclip": "values of CLIP with attention between patches of similar DINO features (ProxyCLIP)",
+    "lposs": "MaskCLIP scores propagated over a graph of similar, nearby patches (LPOSS)",
+}
+"""Heat-map method -> what it does."""
 
 MOST_PROMPTS = 24
 LONGEST_NAME = 40
@@ -149,7 +163,13 @@ def hexadecimal(colour: Sequence[int] | NDArray[np.uint8]) -> str:
 
 
 def find(
-    bench: Workbench, key: str, image: GivenImage, request: Request, methods: Sequence[str], patches: int = OWN
+    bench: Workbench,
+    key: str,
+    image: GivenImage,
+    request: Request,
+    methods: Sequence[str],
+    patches: int = OWN,
+    as_patches: bool = False,
 ) -> list[Found]:
     """The result of each method; the image is encoded once, the prompts each time.
 
@@ -159,17 +179,20 @@ def find(
         request: the prompts.
         methods: methods that the model supports.
         patches: along the longer side; 0 for the encoder's own.
+        as_patches: whether maps are interpolated between patches, without the edges of the image.
     """
+    sharp = None if as_patches else SHARP
     model, scene = bench.model(key), bench.scenes.scene(image)
     size = size_of(model.images, int(patches))
     found = []
     for method in methods:
         features, encoding = bench.ready(key, image, method, size)
         start = perf_counter()
-        maps = score_maps(model, features, vocabulary_vectors(model, request.vocabulary, method), method)
+        words = vocabulary_vectors(model, request.vocabulary, method)
+        maps = score_maps(model, features, words, method, image.image, sharp)
         if request.against is not None:
             words = vocabulary_vectors(model, request.against, method)
-            maps = contrast(maps, score_maps(model, features, words, method))
+            maps = contrast(maps, score_maps(model, features, words, method, image.image, sharp))
         labels = hard_labels(maps, request.threshold, request.background)
         prompting = perf_counter() - start
         found.append(Found(method, maps, labels, encoding, prompting, agreement(labels, request, scene)))

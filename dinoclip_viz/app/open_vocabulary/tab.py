@@ -19,7 +19,7 @@ from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.open_vocabulary import regions
 from dinoclip_viz.app.open_vocabulary.masked_image import MaskedImage, mask_image
 from dinoclip_viz.app.panel import Panel, scene_buttons
-from dinoclip_viz.app.resolution import OWN
+from dinoclip_viz.app.resolution import OWN, build_switch
 from dinoclip_viz.app.scenes import FIRST_SCENES
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.models import HEATMAP_METHODS
@@ -33,18 +33,7 @@ MOST_PATCHES = 64
 PROMPTS = "a mushroom\na car\na flower\na cat"
 FIRST = FIRST_SCENES["heatmap"]
 GROUND_TRUTH = "ground truth"
-METHODS = {
-    "projector": "DINO's patches through the trained projector",
-    "text-to-dino": "texts mapped into the space of DINO's patches (Talk2DINO)",
-    "maskclip": "values of CLIP's last layer without attention (MaskCLIP)",
-    "sclip": "each CLIP patch attends to patches with a similar query or key (SCLIP)",
-    "naclip": "each CLIP patch attends to nearby patches with a similar key (NACLIP)",
-    "clearclip": "each CLIP patch attends to patches with a similar query, without residual and MLP (ClearCLIP)",
-    "dinoiser-pooling": "MaskCLIP averaged over patches with similar DINO features (teacher of CLIP-DINOiser)",
-    "dinoiser": "the same with similarities predicted by two trained layers instead of DINO (CLIP-DINOiser)",
-    "proxyclip": "values of CLIP with attention between patches of similar DINO features (ProxyCLIP)",
-    "lposs": "MaskCLIP scores propagated over a graph of similar, nearby patches (LPOSS)",
-}
+METHODS = regions.METHODS
 
 Shown = list[tuple[Image.Image, str]]
 Regions = list[tuple[regions.Annotated, str]]
@@ -73,6 +62,7 @@ def answer(
     view: str = MAPS,
     background: str = "",
     patches: int = OWN,
+    as_patches: bool = False,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[Shown, str, str, Regions, dict[str, str]]:
     """The heat maps or masks of prompts in an image.
@@ -97,7 +87,7 @@ def answer(
     contrasted = request.against is not None
     bounds = None if scale == FITTED else fixed_range(low, high, contrasted)
     progress(0.2, desc="encoding and comparing")
-    found = regions.find(bench, key, image, request, chosen, patches)
+    found = regions.find(bench, key, image, request, chosen, patches, as_patches)
     progress(0.8, desc="drawing")
     note, table = notice(model, bench.scenes, [image]), regions.figures(found, request)
     if view == MASKS:
@@ -159,17 +149,20 @@ def files(
     threshold: float = 0.1,
     background: str = "",
     patches: int = OWN,
+    as_patches: bool = False,
 ) -> list[str]:
     """Paths of the masks as files, two per method; errors as in `answer`.
 
     Args:
-        bench, key, path, prompts, methods, against, cut, threshold, background, patches: as in `answer`.
+        bench, key, path, prompts, methods, against, cut, threshold, background, patches, as_patches: as in
+            `answer`.
         home: folder for the files.
     """
     image = read(path)
     request = regions.request_of(prompts, background, against, threshold if cut else None)
     chosen = regions.chosen_methods(bench.model(key), methods)
-    return regions.write_masks(home, regions.find(bench, key, image, request, chosen, patches), request)
+    found = regions.find(bench, key, image, request, chosen, patches, as_patches)
+    return regions.write_masks(home, found, request)
 
 
 def overlay(
@@ -242,6 +235,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             view = gr.Radio([MAPS, MASKS], value=MAPS, label="Show", elem_id="heatmap-view")
             methods = methods_of(bench, bench.first_key)
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity of the colours")
+            as_patches = build_switch("heatmap-patches")
             choices = build_choices()
             run = gr.Button("Compute", variant="primary")
             save, saved = build_files()
@@ -267,7 +261,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 ]
     scale, low, high, against, cut, threshold, background, patches = choices
     inputs = [key, image, prompts, methods, opacity, scale, low, high, against, cut, threshold]
-    inputs += [view, background, patches]
+    inputs += [view, background, patches, as_patches]
     outputs = [maps, note, table, *slots]
     plain = functools.partial(answer, bench)
 
@@ -278,11 +272,11 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     handler = remembered(bench, "heatmap", fill, inputs)
     run.click(handler, inputs, outputs, api_name="heatmap", **MODEL_RUN)
     changes = [image.upload, methods.input, opacity.release, scale.input, cut.input, threshold.release]
-    gr.on([*changes, patches.release, view.input], handler, inputs, outputs, **AGAIN)
+    gr.on([*changes, patches.release, view.input, as_patches.input], handler, inputs, outputs, **AGAIN)
     quick = {**HELPER, "show_progress": "hidden", "queue": False}
     view.change(lambda one: (gr.Column(visible=one == MAPS), gr.Row(visible=one == MASKS)), view, [heat, hard], **quick)
     gr.on([prompts.change, background.change], regions.chips, [prompts, background], line, **quick)
-    asked = [key, image, prompts, methods, against, cut, threshold, background, patches]
+    asked = [key, image, prompts, methods, against, cut, threshold, background, patches, as_patches]
 
     def save_files(*given: Any) -> Any:
         return gr.update(value=bench.files.adopted(files(bench, bench.files.folder, *given)), visible=True)

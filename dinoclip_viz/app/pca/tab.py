@@ -24,11 +24,19 @@ from dinoclip_viz.app.pca.views import (
     segment_maps,
     segments_legend,
 )
-from dinoclip_viz.app.resolution import OWN, at_resolution, build_resolution
+from dinoclip_viz.app.resolution import (
+    OWN,
+    at_resolution,
+    build_resolution,
+    build_switch,
+    sharp_labels,
+    sharp_map,
+)
 from dinoclip_viz.app.scenes import FIRST_SCENES
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.models import ImageTextModel
+from dinoclip_viz.tasks.pca.colours import component_strips
 from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 
 ALL, FOREGROUND = "all patches", "the foreground"
@@ -82,6 +90,7 @@ def answer(
     tiles: bool = False,
     view: str = COMPONENTS,
     count: float = SEGMENTS,
+    as_patches: bool = False,
     progress: gr.Progress = gr.Progress(),  # noqa: B008
 ) -> tuple[list[tuple[Image.Image, str]], Image.Image, Image.Image, Any, str, str]:
     """Maps with captions, legend, histogram, slider of the threshold, id of the bases, and a notice or "".
@@ -100,9 +109,10 @@ def answer(
     level = fitted[0].threshold_ if automatic else threshold
     levels = [level, *(each.threshold_ for each in fitted[1:])]
     if view == COMPONENTS:
-        maps = [column_of(*column) for column in zip(fitted, columns, levels, [hide] * len(pairs), strict=True)]
+        sharp = [] if as_patches else images
+        maps = [column_of(*column, hide, sharp) for column in zip(fitted, columns, levels, strict=True)]
     else:
-        maps = segment_maps(view, round(count), columns, images)
+        maps = segment_maps(view, round(count), columns, images, as_patches)
     gallery = rows_of(images, [title for title, _ in pairs], maps)
     first = torch.cat([values.flatten() for values in fitted[0].first_component(list(columns[0]))])
     histogram = viz.figure_to_image(viz.component_histogram(first.numpy(), level))
@@ -110,7 +120,8 @@ def answer(
     slider = gr.Slider(minimum=low, maximum=high, value=min(max(level, low), high), step=(high - low) / STEP or 1)
     fractions = ", ".join(f"{fraction:.0%}" for fraction in fitted[0].explained_variance_.tolist())
     note = f"{NOTE} First column: {fractions} of the variance."
-    legend = viz.rgb_legend(LEGEND, note) if view == COMPONENTS else segments_legend(round(count))
+    strips = component_strips(fitted[0].colours)
+    legend = viz.component_legend(LEGEND, strips, note) if view == COMPONENTS else segments_legend(round(count))
     return gallery, legend, histogram, slider, bench.bases.put(fitted), notice(model, bench.scenes, images)
 
 
@@ -121,12 +132,24 @@ def _relevant(key: str, items: Any, basis: str | None, keep: bool, *others: Any)
     return key, items, basis if keep else None, keep, compare, subject, hide, automatic, used, *rest
 
 
-def column_of(basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool) -> list[Image.Image]:
-    """The map of each image in the colours of the basis; the background grey if it is hidden."""
-    colours = basis.transform(list(features))
-    fronts = basis.foreground(list(features), level)
+def column_of(
+    basis: PatchPCA, features: Sequence[ImageFeatures], level: float, hide: bool, sharp: Sequence[GivenImage] = ()
+) -> list[Image.Image]:
+    """The map of each image in the colours of the basis.
+
+    Args:
+        basis: fitted.
+        features: of each image.
+        level: threshold of the foreground on the first component; hide: whether the background is grey.
+        sharp: the images, whose edges the maps follow; none for a square per patch.
+    """
+    colours = [one[0] for one in basis.transform(list(features))]
+    fronts = [one[0] for one in basis.foreground(list(features), level)]
+    if sharp:
+        colours = [sharp_map(one, image) for one, image in zip(colours, sharp, strict=True)]
+        fronts = [sharp_labels(one.long(), image) > 0 for one, image in zip(fronts, sharp, strict=True)]
     return [
-        viz.pca_image(colour[0].numpy(), SHOWN, foreground=front[0].numpy() if hide else None)
+        viz.pca_image(colour.numpy(), SHOWN, foreground=front.numpy() if hide else None)
         for colour, front in zip(colours, fronts, strict=True)
     ]
 
@@ -145,8 +168,8 @@ def rows_of(
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
-        "The first three principal components of the patch features as red, green and blue, fitted jointly on all "
-        "images, as in DINOv2's paper. DINO's features separate objects and parts better than CLIP's."
+        "The first three principal components of the patch features as colours, fitted jointly on all images: the "
+        "first as lightness, the others as hue. DINO's features separate objects and parts better than CLIP's."
     )
     last, begin = bench.scenes.several(COUNT, FIRST - 1)
 
@@ -162,6 +185,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             keep = gr.Checkbox(False, label="Keep the colours for the next images")
             compare = gr.Checkbox(True, label="Compare with CLIP")
             hide = gr.Checkbox(False, label="Grey out the background")
+            as_patches = build_switch("pca-patches")
             with gr.Accordion("Foreground, colours and resolution", open=False):
                 automatic = gr.Checkbox(True, label="Automatic threshold of the foreground (Otsu)")
                 threshold = gr.Slider(-10, 10, 0, label="Threshold on the first component")
@@ -193,6 +217,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
             build_clicks(bench, key, images, fine, lambda chosen: encoders_of(bench.model(chosen), False)[0][1])
     inputs = [key, images, basis, keep, compare, subject, hide, automatic, threshold, flip, *fine.inputs, view, count]
+    inputs += [as_patches]
     outputs = [maps, legend, histogram, threshold, basis, note]
     handler = remembered(
         bench,
@@ -211,6 +236,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         compare.input,
         subject.input,
         hide.input,
+        as_patches.input,
         automatic.input,
         flip.input,
         images.upload,

@@ -10,13 +10,15 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.events import HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import served
 from dinoclip_viz.app.images import GivenImage, read_all, shown
-from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution
+from dinoclip_viz.app.resolution import OWN, Resolution, at_resolution, sharp_labels
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.tasks.pca.foreground import clicked_foreground
@@ -36,7 +38,11 @@ Click = tuple[float, float, bool]
 
 
 def segment_maps(
-    view: str, count: int, columns: Sequence[Sequence[ImageFeatures]], images: Sequence[GivenImage]
+    view: str,
+    count: int,
+    columns: Sequence[Sequence[ImageFeatures]],
+    images: Sequence[GivenImage],
+    as_patches: bool = False,
 ) -> list[list[Image.Image]]:
     """The segments of each image, column by column, with common numbers in all images of a column.
 
@@ -45,9 +51,14 @@ def segment_maps(
     """
     segment = kmeans_segments if view == KMEANS else spectral_segments
     palette = viz.class_palette(count)
+
+    def numbers(labels: Tensor, image: GivenImage) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = (labels if as_patches else sharp_labels(labels, image)).numpy()
+        return found
+
     return [
         [
-            viz.mask_overlay(shown(image.image), labels[0].numpy() + 1, palette, OPACITY)
+            viz.mask_overlay(shown(image.image), numbers(labels[0], image) + 1, palette, OPACITY)
             for image, labels in zip(images, segment(list(features), count), strict=True)
         ]
         for features in columns

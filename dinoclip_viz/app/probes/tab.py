@@ -17,6 +17,7 @@ from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import SHOWN, GivenImage, image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
 from dinoclip_viz.app.panel import Panel, scene_buttons
+from dinoclip_viz.app.resolution import SHARP, build_switch
 from dinoclip_viz.app.scenes import FIRST_SCENES
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.encoders.base import ImageEncoder
@@ -26,6 +27,7 @@ from dinoclip_viz.tasks.probes.confusion import Confusion
 from dinoclip_viz.tasks.probes.depth import DepthErrors
 from dinoclip_viz.tasks.probes.head_files import heads_for
 from dinoclip_viz.tasks.probes.patch_head import PatchHead
+from dinoclip_viz.tasks.probes.sharp import predict_sharp
 
 FARTHEST = 20
 """Default depth of the last colour, in metres."""
@@ -53,6 +55,7 @@ def answer(
     chosen: Sequence[str] | None,
     opacity: float = 0.65,
     farthest: float = FARTHEST,
+    as_patches: bool = False,
     folder: Path | None = None,
 ) -> tuple[list[tuple[Image.Image, str]], str, str]:
     """The maps of the chosen heads with legend and ground truth, their accuracy as text, and a notice or "".
@@ -63,6 +66,7 @@ def answer(
         chosen: names of heads from `offered`; those of another model are ignored.
         opacity: of the classes over the image, 0 to 1.
         farthest: depth of the last colour, in metres.
+        as_patches: whether maps are interpolated between patches, without the edges of the image.
         folder: of further heads.
 
     Raises:
@@ -77,7 +81,8 @@ def answer(
     lines = []
     for name in wanted:
         encoder, head = heads[name]
-        found = head.predict(bench.patches(encoder, image))[0]
+        features = bench.patches(encoder, image)
+        found = head.predict(features)[0] if as_patches else predict_sharp(head, features, image.image, SHARP)
         known = target_of(head, scene)
         both = [found] if known is None else [found, known]
         figure = "" if known is None else figure_of(head, found, known)
@@ -148,6 +153,7 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
             draw, spread = scene_buttons()
             chosen = gr.CheckboxGroup(names, value=names, label="Heads that fit the model", elem_id="probes-heads")
+            as_patches = build_switch("probes-patches")
             with gr.Accordion("Colours", open=False):
                 opacity = gr.Slider(0, 1, 0.65, step=0.05, label="Opacity of the classes")
                 farthest = gr.Slider(2, 80, FARTHEST, step=1, label="Depth of the last colour (m)")
@@ -165,11 +171,12 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
                 interactive=False,
                 elem_id="probes-result",
             )
-    inputs = [key, image, chosen, opacity, farthest]
+    inputs = [key, image, chosen, opacity, farthest, as_patches]
     outputs = [maps, summary, area.note]
     handler = remembered(bench, "probe", functools.partial(answer, bench, folder=heads), inputs)
     run.click(handler, inputs, outputs, api_name="probe", **MODEL_RUN)
-    gr.on([image.upload, chosen.input, opacity.release, farthest.release], handler, inputs, outputs, **AGAIN)
+    changes = [image.upload, chosen.input, opacity.release, farthest.release, as_patches.input]
+    gr.on(changes, handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(
         handler, inputs, outputs, image, spread, (chosen,), functools.partial(choices, folder=heads), area=area

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.loading import encoder_of
-from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
+from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp, image_file, whole_number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL import Image
 
     from dinoclip_viz.encoders.base import ImageFeatures
@@ -29,6 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--debias", type=whole_number, metavar="K", help="take K directions of position out first")
     parser.add_argument("--all", action="store_true", help="match all patches, not the foreground alone")
     parser.add_argument("--dense", action="store_true", help="draw the patches of both in common PCA colours below")
+    add_sharp(parser, "maps of --dense")
     add_levels(parser)
     add_device(parser)
 
@@ -39,6 +42,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.tasks.correspondence.match import encoded, match_features
     from dinoclip_viz.viz import match_image, side_by_side, with_legend
 
+    if arguments.sharp and not arguments.dense:
+        raise ValueError("--sharp draws the maps of --dense; add --dense, or omit it")
     images = [load_image(source, levels=arguments.levels) for source in (arguments.first, arguments.second)]
     encoder = encoder_of(arguments, arguments.encoder)
     a, b = encoded(encoder, images[0], images[1], arguments.size, arguments.debias)
@@ -57,8 +62,8 @@ def run(arguments: Namespace) -> Answer:
         "out": str(arguments.out),
     }
     if arguments.dense:
-        colours, variance = _dense(a, b)
-        titles = [f"patches of {name}, common colours" for name in names]
+        colours, variance = _dense(a, b, images, arguments.sharp)
+        titles = [f"{'features' if arguments.sharp else 'patches'} of {name}, common colours" for name in names]
         image = with_legend(image, side_by_side(colours, titles, max(16, HEIGHT // 16), HEIGHT))
         result["explained_variance"] = variance
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -73,15 +78,20 @@ def run(arguments: Namespace) -> Answer:
     return Answer(result, "\n".join([*lines, f"wrote {arguments.out}"]))
 
 
-def _dense(a: ImageFeatures, b: ImageFeatures) -> tuple[list[Image.Image], list[float]]:
+def _dense(
+    a: ImageFeatures, b: ImageFeatures, given: Sequence[Image.Image], sharp: str | None
+) -> tuple[list[Image.Image], list[float]]:
     """The patches of both as images in common colours, and the fraction of variance of each component."""
     from dinoclip_viz.tasks.correspondence.colours import dense_colours
+    from dinoclip_viz.tasks.upsampling import upsample_part
     from dinoclip_viz.viz import pca_image
 
     colours, _, pca = dense_colours(a, b)
     images = []
-    for part, each in zip((a, b), colours, strict=True):
+    for part, each, image in zip((a, b), colours, given, strict=True):
         width, height = (round(side) for side in (part.boxes[0, 2:] - part.boxes[0, :2]).tolist())
-        scale = HEIGHT / height
-        images.append(pca_image(each.numpy(), (max(1, round(width * scale)), HEIGHT)))
+        size = max(1, round(width * HEIGHT / height)), HEIGHT
+        if sharp:
+            each = upsample_part(each, image, part.boxes[0].tolist(), (size[1], size[0]), sharp)  # noqa: PLW2901
+        images.append(pca_image(each.numpy(), size))
     return images, pca.explained_variance_.tolist()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import model_of
-from dinoclip_viz.cli.parser import add_device, add_levels, image_file, output_file, whole_number
+from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp, image_file, output_file, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--refine", action="store_true", help="draw the maps to the image's edges (PAMR)")
     parser.add_argument("--low", type=float, help="cosine of the first colour; by default the lowest of all prompts")
     parser.add_argument("--high", type=float, help="cosine of the last colour; by default the highest of all prompts")
+    add_sharp(parser)
     add_levels(parser)
     add_device(parser)
 
@@ -79,6 +80,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.images import load_image
 
     _check_masks(arguments)
+    if arguments.sharp and arguments.window:
+        raise ValueError("--sharp is for one pass, but --window encodes in several; omit one of them")
     image = load_image(arguments.image, levels=arguments.levels)
     model = model_of(arguments, arguments.model, arguments.guide, arguments.dinoiser)
     method = model.check_method(arguments.method)
@@ -114,6 +117,7 @@ def run(arguments: Namespace) -> Answer:
         "out": str(arguments.out),
         "array": str(arguments.array) if arguments.array else None,
     }
+    result |= {"sharp": arguments.sharp} if arguments.sharp else {}
     result |= {name: str(path) for name, path in (("masks", arguments.masks), ("labels", arguments.labels)) if path}
     return Answer(result, f"{table(lines)}\n{method}\nwrote {' and '.join(written)}")
 
@@ -128,7 +132,7 @@ def _maps(
     from dinoclip_viz.tasks.open_vocabulary.windows import window_scores
 
     if arguments.window is None:
-        maps = heatmap(model, image, asked, method, arguments.size)
+        maps = heatmap(model, image, asked, method, arguments.size, sharp=arguments.sharp)
     else:
         once = list(dict.fromkeys(asked))
         words = vocabulary_vectors(model, Vocabulary(tuple(once), tuple((text,) for text in once)), method)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, Failure, check_some
 from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.pca.basis import basis_of, fraction_of_each, parts_of, summary_of, write_basis, write_legend
+from dinoclip_viz.cli.pca.sharp import sharp_colours, sharp_labels
 from dinoclip_viz.cli.pca.sources import Shown, moving
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def animate(arguments: Namespace) -> Answer:
         partial.unlink(missing_ok=True)
     write_legend(arguments, found, images)
     further: dict[str, object] = {"seconds": seconds} | ({"segments": painter.segments} if clusters else {})
+    further |= {"sharp": arguments.sharp} if arguments.sharp else {}
     return summary_of(arguments, pca, painter.names, painter.shares, list(failed.values()), found, further)
 
 
@@ -67,6 +69,7 @@ class _Painter:
         self, arguments: Namespace, encoder: ImageEncoder, pca: PatchPCA, clusters: PatchClusters | None
     ) -> None:
         self.size, self.encoder, self.pca, self.clusters = arguments.size, encoder, pca, clusters
+        self.sharp: str | None = arguments.sharp
         self.names: list[str] = []
         self.shares: list[float] = []
         self.segments: list[list[float]] = []
@@ -84,13 +87,14 @@ class _Painter:
 
     def draw(self, image: Image.Image, features: ImageFeatures) -> Image.Image:
         """The frame next to its patches, with what the colours mean below."""
+        from dinoclip_viz.tasks.pca.colours import component_strips
         from dinoclip_viz.viz import (
             class_legend,
             class_palette,
+            component_legend,
             enlarge,
             mask_overlay,
             pca_image,
-            rgb_legend,
             side_by_side,
             with_legend,
         )
@@ -98,15 +102,22 @@ class _Painter:
         enlarged = enlarge(image, HEIGHT, smooth=True)
         if self.clusters is not None:
             palette = class_palette(self.clusters.count)
-            drawn = mask_overlay(enlarged, self.clusters.assign(features)[0].numpy() + 1, palette, opacity=1)
+            labels = self.clusters.assign(features)[0]
+            labels = sharp_labels(image, labels, self.sharp) if self.sharp else labels
+            drawn = mask_overlay(enlarged, labels.numpy() + 1, palette, opacity=1)
         else:
-            hidden = self.pca.foreground(features)[0].numpy() if self.pca.subject == "foreground" else None
-            drawn = pca_image(self.pca.transform(features)[0].numpy(), enlarged.size, foreground=hidden)
+            front = self.pca.foreground(features)[0] if self.pca.subject == "foreground" else None
+            colours = self.pca.transform(features)[0]
+            colours, front = sharp_colours(image, colours, front, self.sharp) if self.sharp else (colours, front)
+            hidden = None if front is None else front.numpy()
+            drawn = pca_image(colours.numpy(), enlarged.size, foreground=hidden)
         row = side_by_side([enlarged, drawn], gap=8, height=HEIGHT)
         if self.clusters is not None:
             words = [f"segment {index + 1}" for index in range(self.clusters.count)]
             return with_legend(row, class_legend(words, palette, width=max(row.width, 96)))
-        return with_legend(row, rgb_legend([f"component {index}" for index in (1, 2, 3)], width=max(row.width, 96)))
+        texts = [f"component {index}" for index in (1, 2, 3)]
+        strips = component_strips(self.pca.colours)
+        return with_legend(row, component_legend(texts, strips, width=max(row.width, 96)))
 
 
 def _frames(arguments: Namespace, failed: dict[str, Failure]) -> Iterator[Shown]:

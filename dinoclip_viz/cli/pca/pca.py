@@ -13,6 +13,7 @@ from dinoclip_viz.cli.parser import (
     IMAGE_FILES,
     add_device,
     add_levels,
+    add_sharp,
     image_or_animation_file,
     output_file,
     whole_number,
@@ -26,6 +27,7 @@ from dinoclip_viz.cli.pca.basis import (
     write_basis,
     write_legend,
 )
+from dinoclip_viz.cli.pca.sharp import sharp_colours, sharp_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +78,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--every", type=whole_number, metavar="N", help="animation: take every N-th frame (1)")
     parser.add_argument("--frames", type=whole_number, metavar="N", help="animation: at most so many frames (300)")
     parser.add_argument("--seconds", type=float, metavar="S", help="animation: how long a frame stays (as it came)")
+    add_sharp(parser)
     add_levels(parser)
     add_device(parser)
 
@@ -104,9 +107,11 @@ def run(arguments: Namespace) -> Answer:
 
         labels = (kmeans_segments if arguments.segments else spectral_segments)(features, count)
         result["segments"] = [fraction_of_each(each[0], count) for each in labels]
-        sheet = _draw_segments(names, images, labels, count)
+        sheet = _draw_segments(names, images, labels, count, arguments.sharp)
     else:
-        sheet = _draw(names, images, pca, pca.transform(features), fronts)
+        sheet = _draw(names, images, pca, pca.transform(features), fronts, arguments.sharp)
+    if arguments.sharp:
+        result["sharp"] = arguments.sharp
     found = parts_of(arguments, pca, features)
     write_basis(arguments, pca)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -153,23 +158,29 @@ def _draw(
     pca: PatchPCA,
     colours: Sequence[Tensor],
     fronts: Sequence[Tensor],
+    sharp: str | None,
 ) -> Image.Image:
     """Each image next to its colours, with what the colours mean below."""
-    from dinoclip_viz.viz import enlarge, pca_image, rgb_legend, with_legend
+    from dinoclip_viz.tasks.pca.colours import component_strips
+    from dinoclip_viz.viz import component_legend, enlarge, pca_image, with_legend
 
     cells: list[Image.Image] = []
     for image, colour, front in zip(images, colours, fronts, strict=True):
         shown_image = enlarge(image, SHOWN, smooth=True)
-        shown = front[0].numpy() if pca.subject == "foreground" else None
-        cells += [shown_image, pca_image(colour[0].numpy(), shown_image.size, foreground=shown)]
-    sheet = _sheet(names, cells, "patches")
+        shown = front[0] if pca.subject == "foreground" else None
+        values, shown = sharp_colours(image, colour[0], shown, sharp) if sharp else (colour[0], shown)
+        mask = None if shown is None else shown.numpy()
+        cells += [shown_image, pca_image(values.numpy(), shown_image.size, foreground=mask)]
+    sheet = _sheet(names, cells, "sharp" if sharp else "patches")
     channels = [f"component {index}" for index in (1, 2, 3)]
     note = "similar colours mean similar features, in all images of this basis"
-    return with_legend(sheet, rgb_legend(channels, note, width=max(sheet.width, 96)))
+    return with_legend(
+        sheet, component_legend(channels, component_strips(pca.colours), note, width=max(sheet.width, 96))
+    )
 
 
 def _draw_segments(
-    names: Sequence[str], images: Sequence[Image.Image], labels: Sequence[Tensor], count: int
+    names: Sequence[str], images: Sequence[Image.Image], labels: Sequence[Tensor], count: int, sharp: str | None
 ) -> Image.Image:
     """Each image next to its segments."""
     from dinoclip_viz.viz import class_legend, class_palette, enlarge, mask_overlay, with_legend
@@ -178,7 +189,8 @@ def _draw_segments(
     cells: list[Image.Image] = []
     for image, label in zip(images, labels, strict=True):
         shown_image = enlarge(image, SHOWN, smooth=True)
-        cells += [shown_image, mask_overlay(shown_image, label[0].numpy() + 1, palette, opacity=1)]
+        segments = sharp_labels(image, label[0], sharp) if sharp else label[0]
+        cells += [shown_image, mask_overlay(shown_image, segments.numpy() + 1, palette, opacity=1)]
     sheet = _sheet(names, cells, "segments")
     words = [f"segment {index + 1}" for index in range(count)]
     return with_legend(sheet, class_legend(words, palette, width=max(sheet.width, 96)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.playground import Scene
 
 SUMMARY = "draw synthetic scenes and write them with their ground truth"
-FOLDERS = ("images", "masks", "parts", "instances", "depth")
+FOLDERS = ("images", "masks", "parts", "instances", "depth", "affordances")
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--count", type=int, default=8, help="how many scenes (%(default)s)")
     parser.add_argument("--size", type=int, default=96, metavar="PX", help="side of a scene in pixels (%(default)s)")
     parser.add_argument("--objects", type=int, metavar="N", help="objects a scene; by default 1 to 4 by chance")
+    parser.add_argument("--world", type=int, default=1, help="1, or 2 with natural textures (%(default)s)")
+    parser.add_argument("--domain", metavar="NAME", help="draw the scenes in a domain, such as outline, night or fog")
     parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder to write to")
 
 
 def run(arguments: Namespace) -> Answer:
-    """Where the scenes are; depth is written in millimetres, masks as index + 1 with 0 for the background."""
+    """Where the scenes are; depth in millimetres, masks as index + 1, affordances as 0 or 255."""
     from dinoclip_viz.playground import CLASSES, PARTS, stream
 
-    scenes = stream(arguments.seed, arguments.count, arguments.size, arguments.objects)
+    scenes = stream(
+        arguments.seed, arguments.count, arguments.size, arguments.objects, world=arguments.world,
+        domain=arguments.domain,
+    )  # fmt: skip
     folder: Path = arguments.out
     for name in FOLDERS:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -52,6 +57,8 @@ def _write(scene: Scene, folder: Path, name: str) -> dict[str, object]:
     import numpy as np
     from PIL import Image
 
+    from dinoclip_viz.playground import ACTIONS
+
     millimetres = np.round(scene.depth * 1000).clip(0, 65535).astype(np.uint16)
     images = {
         "images": scene.image,
@@ -62,12 +69,18 @@ def _write(scene: Scene, folder: Path, name: str) -> dict[str, object]:
     }
     for place, image in images.items():
         image.save(folder / place / name)
+    afforded = {}
+    for action, mask in zip(ACTIONS, scene.affordances, strict=True):
+        if mask.any():
+            afforded[action] = f"affordances/{Path(name).stem}-{action.replace(' ', '-')}.png"
+            Image.fromarray(mask * np.uint8(255)).save(folder / afforded[action])
     return {
         "image": f"images/{name}",
         "mask": f"masks/{name}",
         "parts": f"parts/{name}",
         "instances": f"instances/{name}",
         "depth": f"depth/{name}",
+        "affordances": afforded,
         "captions": scene.captions,
         "objects": [dict(thing) for thing in scene.objects],
         "background": scene.background,

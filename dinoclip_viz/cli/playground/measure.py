@@ -16,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--seed", type=int, default=3000, help="1000 or more: not trained on (%(default)s)")
     parser.add_argument("--count", type=whole_number, default=1000, help="scenes per figure (%(default)s)")
+    parser.add_argument("--only", choices=("siglip", "text"), help="this model, which the other figures omit")
     add_device(parser, progress=True)
 
 
@@ -25,10 +26,25 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.playground.recipe.measure import measure_all
 
     device = chosen_device(arguments.device)
+    if arguments.only:
+        return _further(arguments, str(device))
     dtype = chosen_dtype(arguments.dtype, device, "playground")
     show_line(arguments, f"the embedded models on {description(device, dtype)}")
     figures = measure_all(seed=arguments.seed, count=arguments.count, device=device, dtype=dtype)
     return Answer(figures, table(list(_lines(figures))))
+
+
+def _further(arguments: Namespace, device: str) -> Answer:
+    """The figures of playground-siglip or playground-text."""
+    from dinoclip_viz.playground.recipe.siglip.measure import measure_siglip
+    from dinoclip_viz.playground.recipe.text.measure import measure_text
+
+    found: Mapping[str, object] = (
+        measure_siglip(seed=arguments.seed, count=arguments.count, device=device)
+        if arguments.only == "siglip"
+        else measure_text(seed=arguments.seed, count=arguments.count, device=device)
+    )
+    return Answer(dict(found), table(list(_lines(found))))
 
 
 def _lines(figures: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:

@@ -22,15 +22,32 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="where models and progress are kept (%(default)s)",
     )
     parser.add_argument(
-        "--threads", type=whole_number, default=1, metavar="N", help="of each of the two trainings (%(default)s)"
+        "--threads", type=whole_number, default=1, metavar="N", help="of each training on a CPU (%(default)s)"
     )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="STAGE",
+        help="clip, dino, text, siglip, projector, heads, words or upsampler; default: all",
+    )
+    parser.add_argument("--continue", action="store_true", dest="again", help="start from earlier weights")
+    parser.add_argument("--layouts", type=whole_number, metavar="N", help="training layouts; fewer for a trial")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="fraction of the steps (%(default)s)")
+    parser.add_argument("--install", action="store_true", help="replace the embedded models by the trained ones")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (%(default)s)")
 
 
 def run(arguments: Namespace) -> Answer:
     """Where the trained models are."""
-    from dinoclip_viz.playground.recipe.train import train_all
+    from dinoclip_viz.encoders.devices import chosen_device
+    from dinoclip_viz.playground.recipe.train import LAYOUTS, Run, train_all
 
     logging.getLogger("dinoclip_viz").setLevel(logging.INFO)  # it takes hours: show how far it is
     arguments.out.mkdir(parents=True, exist_ok=True)
-    finished = train_all(arguments.out, arguments.threads)
+    job = Run(
+        arguments.out, str(chosen_device(arguments.device)), arguments.threads, arguments.again,
+        arguments.layouts or LAYOUTS, arguments.scale,
+    )  # fmt: skip
+    finished = train_all(job, arguments.only, arguments.install)
     return Answer({"out": str(arguments.out), "models": finished}, table([*finished.items()]))

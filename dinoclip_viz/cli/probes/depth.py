@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
 from dinoclip_viz.cli.loading import computed, depth_model_of, encoder_of
-from dinoclip_viz.cli.parser import add_device, add_levels
+from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp
 from dinoclip_viz.cli.probes.patch_inputs import add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="of the bins (%(default)s); DINOv2's figures for NYU: --spacing uniform --bins 256",
     )
     parser.add_argument("--crop", choices=("none", "eigen"), default="none", help="part that counts (%(default)s)")
+    add_sharp(parser, "maps of heads")
     add_levels(parser)
     add_device(parser, progress=True)
 
@@ -52,6 +53,8 @@ def run(arguments: Namespace) -> Answer:
     encoders = chosen_encoders(arguments) if arguments.encoder or not arguments.model else []
     if arguments.save and not encoders:
         raise ValueError("--save writes a fitted head, but only whole models are measured; name an --encoder")
+    if arguments.sharp and not encoders:
+        raise ValueError("--sharp is for the maps of heads, but only whole models are measured; name an --encoder")
     data = with_levels(open_truths(arguments.data, arguments.split), arguments.levels)
     failed: list[Failure] = []
     results = []
@@ -67,18 +70,23 @@ def _probed(
 ) -> Mapping[str, object]:
     from dinoclip_viz.tasks.probes.head_evaluation import depth_errors, encoded
     from dinoclip_viz.tasks.probes.patch_head import PatchHead
+    from dinoclip_viz.tasks.probes.sharp import sharp_depth_errors
 
     encoder = encoder_of(arguments, name)
     head = PatchHead(depth=train.depth_range, bins=arguments.bins, spacing=arguments.spacing, cls=True)
     head.fit(
         encoded(encoder, usable_pairs(train, "depth", arguments.limit, failed), arguments.size), name, arguments.size
     )
-    batches = encoded(encoder, usable_pairs(data, "depth", arguments.limit, failed), arguments.size)
-    errors = depth_errors(head, batches, _errors(arguments, data))
+    asked, errors = usable_pairs(data, "depth", arguments.limit, failed), _errors(arguments, data)
+    if arguments.sharp:
+        errors = sharp_depth_errors(head, encoder, asked, arguments.size, arguments.sharp, errors)
+    else:
+        errors = depth_errors(head, encoded(encoder, asked, arguments.size), errors)
     if arguments.save:
         head.figures = errors.figures()
         head.save(arguments.save)
     about = {"encoder": name, "train": train.name, "train_images": head.images_, "size": arguments.size}
+    about |= {"sharp": arguments.sharp} if arguments.sharp else {}
     return {**about, **_figures(data, errors), **computed(encoder)}
 
 

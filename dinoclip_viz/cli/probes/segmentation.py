@@ -16,7 +16,7 @@ from dinoclip_viz.cli.open_vocabulary.evaluate import (
     percent,
     refuse_options,
 )
-from dinoclip_viz.cli.parser import add_device, add_levels
+from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp
 from dinoclip_viz.cli.probes.patch_inputs import DATA, SIZE, TRAIN, add_dense_arguments, chosen_encoders, usable_pairs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "measure semantic segmentation by linear heads on patches, or open-vocabulary: mIoU"
 LINEAR = "linear"
-LINEAR_ALONE = ("encoder", "train", "train_split", "truth", "save")
+LINEAR_ALONE = ("encoder", "train", "train_split", "truth", "save", "sharp")
 """Options that mean something for --method linear alone."""
 MEASURES = {"miou": "mIoU", "accuracy": "pixel accuracy", "class_accuracy": "mean class accuracy"}
 
@@ -45,6 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--per-class", action="store_true", help="the IoU of each class too")
     add_words_arguments(parser)
     parser.set_defaults(data=None, train=None, size=None)
+    add_sharp(parser, "linear: maps")
     add_levels(parser)
     add_device(parser, progress=True)
 
@@ -85,13 +86,16 @@ def _measured(
 ) -> Mapping[str, object]:
     from dinoclip_viz.tasks.probes.head_evaluation import encoded, segmentation_confusion
     from dinoclip_viz.tasks.probes.patch_head import PatchHead
+    from dinoclip_viz.tasks.probes.sharp import sharp_confusion
 
     encoder, kind = encoder_of(arguments, name), arguments.truth
     head = PatchHead(names=train.names(kind))
     head.fit(encoded(encoder, usable_pairs(train, kind, arguments.limit, failed), arguments.size), name, arguments.size)
-    counted = segmentation_confusion(
-        head, encoded(encoder, usable_pairs(data, kind, arguments.limit, failed), arguments.size)
-    )
+    asked = usable_pairs(data, kind, arguments.limit, failed)
+    if arguments.sharp:
+        counted = sharp_confusion(head, encoder, asked, arguments.size, arguments.sharp)
+    else:
+        counted = segmentation_confusion(head, encoded(encoder, asked, arguments.size))
     if arguments.save:
         head.figures = counted.figures()
         head.save(arguments.save)
@@ -113,6 +117,8 @@ def _row(
         "classes": len(counted.per_class()),
         **counted.figures(),
     }
+    if arguments.sharp:
+        row["sharp"] = arguments.sharp
     if arguments.per_class:
         row["per_class"] = counted.per_class()
     return row

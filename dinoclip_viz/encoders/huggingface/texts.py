@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 # without any of these files, transformers silently creates an empty tokenizer
-_TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+"""Files of tokenizers, of which a folder has one or more."""
 
 
 def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
@@ -37,8 +38,8 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         raise EncoderError(
             f"{name} is a vision model ({model.config.model_type}) and reads no text; kinds that do: {joint}"
         )
-    if not any((loaded.folder / file).is_file() for file in _TOKENIZERS):
-        raise EncoderError(f"{name}: {loaded.folder} has no tokenizer; expected one of {', '.join(_TOKENIZERS)}")
+    if not any((loaded.folder / file).is_file() for file in TOKENIZERS):
+        raise EncoderError(f"{name}: {loaded.folder} has no tokenizer; expected one of {', '.join(TOKENIZERS)}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(loaded.folder, local_files_only=True)
     except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:

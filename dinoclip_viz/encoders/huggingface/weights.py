@@ -81,7 +81,7 @@ def load(
             torch.manual_seed(RANDOM_SEED)
             model = model_class(config, **extra).to(dtype)
         return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
-    _refuse_pickles(folder, name)
+    refuse_pickles(folder, name)
     try:
         model, report = model_class.from_pretrained(
             folder,
@@ -144,7 +144,12 @@ def _config(folder: Path, name: str) -> PreTrainedConfig:
         raise EncoderError(f"{name}: {folder / 'config.json'} cannot be read ({one_line(error)})") from error
 
 
-def _refuse_pickles(folder: Path, name: str) -> None:
+def refuse_pickles(folder: Path, name: str) -> None:
+    """Check that a folder has safetensors.
+
+    Raises:
+        EncoderError: it has none; the message names a pickle, if there is one.
+    """
     if any(folder.glob("*.safetensors")):
         return
     pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for path in folder.glob(pattern))

@@ -118,9 +118,9 @@ def write_cards(figures: Mapping[str, Any], machine: str) -> list[Path]:
     written = []
     for name, (library, tags, about, training, tables) in cards.items():
         seed, count = figures["seed"], figures["count"]
-        facts = _facts(PLAYGROUND / name / "training.json", machine)
+        told = facts(PLAYGROUND / name / "training.json", machine)
         card = _HEAD.format(
-            library=library, tags=tags, name=name, about=about, training=f"{training}\n{facts}", seed=seed,
+            library=library, tags=tags, name=name, about=about, training=f"{training}\n{told}", seed=seed,
             last=seed + 5, count=count, dense=count // 5, table="\n\n".join(_table(rows) for rows in tables),
         )  # fmt: skip
         path = PLAYGROUND / name / "README.md"
@@ -129,7 +129,7 @@ def write_cards(figures: Mapping[str, Any], machine: str) -> list[Path]:
     return written
 
 
-def _facts(file: Path, machine: str) -> str:
+def facts(file: Path, machine: str) -> str:
     """Seed and duration of a training, if recorded next to the weights."""
     if not file.is_file():
         return ""

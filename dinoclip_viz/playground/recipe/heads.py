@@ -27,6 +27,8 @@ BINS = 64
 BELOW_SKY = 39.999
 """Metres; the sky, at 40, has no depth and is excluded from every metric."""
 
+FAR_OFF, FAILED = 8.0, "fraction of scenes with an RMSE above 8 m"
+
 CARD = """---
 license: apache-2.0
 library_name: dinoclip_viz
@@ -127,7 +129,8 @@ def measured(head: PatchHead, encoder: ImageEncoder, target: str, seed: int, cou
     """Metrics of one head on scenes of a seed at `SIZE` pixels."""
     batches = encoded(encoder, scenes(target, seed, count), SIZE)
     if head.kind == "depth":
-        return depth_errors(head, batches, DepthErrors(high=BELOW_SKY)).figures()
+        errors = depth_errors(head, batches, DepthErrors(high=BELOW_SKY))
+        return errors.figures() | {FAILED: sum(rmse > FAR_OFF for rmse in errors.each) / errors.images}
     return segmentation_confusion(head, batches).figures()
 
 

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -25,15 +26,25 @@ class Loop:
     """Steps, averaged weights and checkpoint of one run.
 
     Attributes:
-        modules: name -> trained module.
+        modules: name -> trained module, on the device.
+        device: of the modules and of the random generators.
+        mixed: compute forward passes in bfloat16 where `precision` is entered.
         average: the moving average of `modules["model"]`, the result of the run.
         step: completed steps.
         seconds: training time, over all resumptions.
     """
 
     def __init__(
-        self, folder: Path, modules: dict[str, nn.Module], optimiser: Optimiser, steps: int, seed: int
+        self,
+        folder: Path,
+        modules: dict[str, nn.Module],
+        optimiser: Optimiser,
+        steps: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+        mixed: bool = False,
     ) -> None:
+        self.device, self.mixed = torch.device(device), mixed
         self.folder, self.modules, self.optimiser, self.steps, self.seed = folder, modules, optimiser, steps, seed
         self.average = copy.deepcopy(modules["model"]).requires_grad_(False)
         self.step, self.seconds = 0, 0.0
@@ -53,7 +64,13 @@ class Loop:
 
     def generator(self) -> torch.Generator:
         """The random generator of this step, independent of interruptions."""
-        return torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        return torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + self.step)
+
+    def precision(self) -> AbstractContextManager[None]:
+        """The context of forward passes: bfloat16 where the run is of mixed precision."""
+        if not self.mixed:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def run(self, save_every: float = 180.0) -> Iterator[int]:
         """The remaining steps; the caller computes gradients and calls `update`."""
@@ -102,7 +119,7 @@ class Loop:
         aside.replace(self.checkpoint)
 
     def _restore(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         self.average.load_state_dict(state["average"])

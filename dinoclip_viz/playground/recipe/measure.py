@@ -14,6 +14,7 @@ from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.models import ImageTextModel, load_model
+from dinoclip_viz.playground.domains import DOMAINS
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, COLOURS, PARTS
 from dinoclip_viz.playground.world import Scene, draw
 from dinoclip_viz.tasks.grids import patch_labels
@@ -89,6 +90,21 @@ def zero_shot(model: ImageTextModel, scenes: Sequence[Scene]) -> Numbers:
     labels = class_numbers(scenes)
     scores = {"bare_names": classify(model, features, CLASSES, ["{}"]), "templates": classify(model, features, CLASSES)}
     return {f"top1_{name}": (values.argmax(1) == labels).float().mean().item() for name, values in scores.items()}
+
+
+def domains(model: ImageTextModel, seed: int, count: int, names: Sequence[str] = tuple(DOMAINS)) -> dict[str, Numbers]:
+    """Name of the domain -> `zero_shot` on the same single-object scenes drawn in it; "plain" leaves them unchanged.
+
+    Args:
+        model: the image-text model.
+        seed, count: of the scenes, at 96 px.
+        names: of `DOMAINS`.
+    """
+    found = {"plain": zero_shot(model, draw(seed, count, 96, objects=1))}
+    for name in names:
+        found[name] = zero_shot(model, draw(seed, count, 96, objects=1, domain=name))
+        log.info("%s: %s", name, found[name])
+    return found
 
 
 def retrieval(model: ImageTextModel, scenes: Sequence[Scene]) -> dict[str, Numbers]:

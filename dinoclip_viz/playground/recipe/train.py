@@ -1,11 +1,13 @@
-"""The whole recipe of the embedded models: scenes, both encoders, projector and heads; every stage is resumable."""
+"""The whole recipe of the embedded models: scenes, encoders, projector and heads; every stage is resumable."""
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,80 +19,190 @@ from dinoclip_viz.playground.recipe.images import Images, draw_images
 log = logging.getLogger(__name__)
 
 SEED, LAYOUTS = 1, 48_000
-DURATION = (
-    "about 4 minutes for rendering on two cores, 85 minutes per model on one core each, 35 minutes for the "
-    "projector, a few for the heads"
-)
+DURATION = "about 10 minutes for rendering and 10 hours for the models on two cores; 9 minutes on a GPU with 16 cores"
+
+UNFINISHED = Path(__file__).parent / "unfinished"
+"""Weights of trainings that are not finished, in float16, for `again`; they are not part of any model."""
 
 
-def train_all(folder: Path, threads: int = 1, install: bool = False) -> dict[str, str]:
-    """Train every embedded model in `folder`, resuming an earlier call.
+@dataclass(frozen=True)
+class Run:
+    """Where and on what the recipe runs.
 
-    Duration: about 4 minutes for rendering on two cores, 85 minutes for both encoders in parallel on one core each, 35
-    minutes for the projector and a few for the heads. Training is suspended while a file named PAUSE is in the folder.
+    Attributes:
+        folder: for images (10.6 GB), checkpoints and trained models.
+        device: of the trainings.
+        threads: of each training on a CPU.
+        again: continue from the weights of an unfinished training or from the embedded ones instead of random ones.
+        layouts: number of training layouts, drawn in two looks each.
+        scale: of the number of steps, and of the scenes of the projector and the heads; below 1 for trials.
+    """
+
+    folder: Path
+    device: str = "cpu"
+    threads: int = 1
+    again: bool = False
+    layouts: int = LAYOUTS
+    scale: float = 1.0
+
+    @property
+    def images(self) -> Images:
+        """The training images."""
+        return Images(self.folder / "images")
+
+    def start(self, name: str) -> Path | None:
+        """Folder of the weights that a model starts from: those of an unfinished training, else the embedded ones."""
+        if not self.again:
+            return None
+        return next(folder / name for folder in (UNFINISHED, PLAYGROUND) if (folder / name).is_dir())
+
+    def steps(self, count: int) -> int:
+        """Number of steps of a stage."""
+        return max(1, round(count * self.scale))
+
+
+def train_all(run: Run, only: Sequence[str] = (), install: bool = False) -> dict[str, str]:
+    """Train the embedded models, resuming an earlier call.
+
+    Training is suspended while a file named PAUSE is in the folder.
 
     Args:
-        folder: for images (4.7 GB), checkpoints and trained models.
-        threads: of each of the two trainings.
+        run: where and on what.
+        only: stages to run, of `STAGES`; by default all.
         install: replace the embedded models in the package by the trained ones.
 
     Returns:
         Model name -> folder of the trained model.
 
     Raises:
-        ValueError: the folder holds images of other settings.
+        ValueError: a stage is unknown, or the folder holds images of other settings.
     """
-    log.info("this takes %s", DURATION)
-    draw_images(folder / "images", SEED, LAYOUTS, workers=2)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(_run, stage, folder, threads) for stage in (_clip, _dino)]
-        finished = {"playground-clip": jobs[0].result(), "playground-dino": jobs[1].result()}
+    unknown = sorted(set(only) - set(STAGES))
+    if unknown:
+        raise ValueError(f"stage {unknown[0]!r} is unknown; expected some of {', '.join(STAGES)}")
+    log.info("the whole recipe takes %s", DURATION)
+    wanted = [name for name in STAGES if not only or name in only]
+    draw_images(run.folder / "images", SEED, run.layouts, workers=os.cpu_count() or 2)
+    finished = _together([STAGES[name] for name in wanted if name in ENCODERS], run)
     if install:
         _install(finished)
-    finished |= {"playground-projector": _projector(folder), "heads": _heads(folder)}
-    words = _words(folder)
+    for name in wanted:
+        if name not in ENCODERS:
+            finished |= STAGES[name](run)
     if install:
-        _install({name: finished[name] for name in ("playground-projector", "heads")} | words)
-    return finished | {name: path for name, path in words.items() if name not in finished}
+        _install(finished)
+    return finished
 
 
-def _run(stage: Callable[[Path], str], folder: Path, threads: int) -> str:
+def _together(stages: Sequence[Callable[[Run], dict[str, str]]], run: Run) -> dict[str, str]:
+    """The results of stages that run at the same time, in a process each; the first error ends the wait."""
+    finished: dict[str, str] = {}
+    if not stages:
+        return finished
+    with ProcessPoolExecutor(len(stages), mp_context=get_context("spawn")) as pool:
+        jobs = [pool.submit(_run, stage, run) for stage in stages]
+        for job in as_completed(jobs):
+            finished |= job.result()
+    return finished
+
+
+def _run(stage: Callable[[Run], dict[str, str]], run: Run) -> dict[str, str]:
     logging.basicConfig(level=logging.INFO)
-    torch.set_num_threads(threads)
-    return stage(folder)
+    torch.set_num_threads(run.threads)
+    return stage(run)
 
 
-def _clip(folder: Path) -> str:
+def _clip(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.clip.train import ClipRecipe, train_clip
 
-    return str(train_clip(Images(folder / "images"), folder / "clip", ClipRecipe()))
+    recipe = ClipRecipe.on(run.device, run.again)
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    name = "playground-clip"
+    return {name: str(train_clip(run.images, run.folder / "clip", recipe, run.device, run.start(name)))}
 
 
-def _dino(folder: Path) -> str:
+def _dino(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.dino.settings import DinoRecipe
     from dinoclip_viz.playground.recipe.dino.train import train_dino
 
-    return str(train_dino(Images(folder / "images"), folder / "dino", DinoRecipe()))
+    recipe = DinoRecipe.on(run.device, run.again)
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    name = "playground-dino"
+    return {name: str(train_dino(run.images, run.folder / "dino", recipe, run.device, run.start(name)))}
 
 
-def _projector(folder: Path) -> str:
+def _encoders(run: Run) -> tuple[Path, Path]:
+    """Folders of the CLIP and the DINO: those trained in this run, else the embedded ones."""
+    trained = [run.folder / part / "model" for part in ("clip", "dino")]
+    embedded = [PLAYGROUND / f"playground-{part}" for part in ("clip", "dino")]
+    clip, dino = (own if own.is_dir() else other for own, other in zip(trained, embedded, strict=True))
+    return clip, dino
+
+
+def _projector(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 
-    encoders = folder / "clip" / "model", folder / "dino" / "model"
-    return str(train_projector(folder / "projector", ProjectorRecipe(), encoders))
+    recipe = ProjectorRecipe()
+    recipe = replace(recipe, images=run.steps(recipe.images), patch_images=run.steps(recipe.patch_images))
+    return {"playground-projector": str(train_projector(run.folder / "projector", recipe, _encoders(run)))}
 
 
-def _heads(folder: Path) -> str:
+def _heads(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.heads import train_heads
 
-    train_heads(folder / "heads", folder / "dino" / "model")
-    return str(folder / "heads")
+    train_heads(run.folder / "heads", _encoders(run)[1])
+    return {"heads": str(run.folder / "heads")}
 
 
-def _words(folder: Path) -> dict[str, str]:
+def _words(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.words import WordsRecipe, train_words
 
-    return train_words(folder / "words", WordsRecipe(), (folder / "clip" / "model", folder / "dino" / "model"))
+    recipe = WordsRecipe()
+    recipe = replace(recipe, dinoiser_scenes=run.steps(recipe.dinoiser_scenes), map_scenes=run.steps(recipe.map_scenes))
+    return train_words(run.folder / "words", recipe, _encoders(run))
+
+
+def _siglip(run: Run) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.siglip.train import SiglipRecipe, train_siglip
+
+    recipe = SiglipRecipe.on(run.device, run.again)
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    start = _encoders(run)[0] if run.again else None
+    return {"playground-siglip": str(train_siglip(run.images, run.folder / "siglip", recipe, run.device, start))}
+
+
+def _text(run: Run) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.text.train import TextRecipe, train_text
+
+    recipe = TextRecipe()
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    return {"playground-text": str(train_text(run.images.captions, run.folder / "text", recipe, run.device))}
+
+
+def _upsampler(run: Run) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.upsampler import UpsamplerRecipe, train_upsampler
+
+    recipe = UpsamplerRecipe()
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    return {
+        "playground-upsampler": str(train_upsampler(run.folder / "upsampler", recipe, _encoders(run)[1], run.device))
+    }
+
+
+STAGES: dict[str, Callable[[Run], dict[str, str]]] = {
+    "clip": _clip,
+    "dino": _dino,
+    "text": _text,
+    "siglip": _siglip,
+    "projector": _projector,
+    "heads": _heads,
+    "words": _words,
+    "upsampler": _upsampler,
+}
+"""Stages of the recipe in their order."""
+
+ENCODERS = ("clip", "dino", "text")
+"""Stages that run at the same time, in a process each."""
 
 
 def _install(finished: dict[str, str]) -> None:

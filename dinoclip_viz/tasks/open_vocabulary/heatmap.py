@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import cast, overload
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures, same_space
 from dinoclip_viz.encoders.mixed import FeaturesLike, is_single
-from dinoclip_viz.images import ImageError, ImageLike, is_image, items_of
+from dinoclip_viz.images import ImageError, ImageLike, is_image, items_of, load_images
 from dinoclip_viz.models import ImageTextModel, as_model
+from dinoclip_viz.tasks.upsampling.maps import check_method as check_upsampling
+from dinoclip_viz.tasks.upsampling.maps import upsample_part
 from dinoclip_viz.tasks.zero_shot.classify import label_vectors
 
 
@@ -24,6 +27,7 @@ def heatmap(  # type: ignore[overload-overlap]
     method: str | None = None,
     size: int | None = None,
     templates: Sequence[str] | None = None,
+    sharp: str | None = None,
 ) -> Tensor: ...
 @overload
 def heatmap(
@@ -33,6 +37,7 @@ def heatmap(
     method: str | None = None,
     size: int | None = None,
     templates: Sequence[str] | None = None,
+    sharp: str | None = None,
 ) -> list[Tensor]: ...
 def heatmap(
     model: str | ImageTextModel,
@@ -41,6 +46,7 @@ def heatmap(
     method: str | None = None,
     size: int | None = None,
     templates: Sequence[str] | None = None,
+    sharp: str | None = None,
 ) -> Tensor | list[Tensor]:
     """(T, height, width) raw cosine of each pixel with each prompt, float32, at the image's size; a list for a list.
 
@@ -55,17 +61,39 @@ def heatmap(
         method: one of `HEATMAP_METHODS`; None uses the best measured for the model.
         size: for an image: longer side in pixels at which it is encoded, as in `ImageEncoder.encode`.
         templates: if given, each prompt is encoded as the mean over these templates, as a label is.
+        sharp: method of `upsample` that draws the maps of images along their edges; None interpolates bilinearly.
 
     Raises:
         ImageError: an image cannot be read, or there is none.
-        ValueError: no prompt, an empty one, a method that the model does not serve, or features of several images.
+        ValueError: no prompt, an empty one, a method that the model does not serve, features of several images, or
+            features with `sharp`, which needs images.
         SpaceError: the features come from another model.
     """
     model = as_model(model)
     chosen = model.check_method(method)
     vectors = prompt_vectors(model, prompts, templates, chosen)
-    maps = [_map(model, each, vectors, chosen) for each in encoded_each(model, image, chosen, size)]
+    if sharp is not None:
+        check_upsampling(sharp)
+        maps = [
+            _map(model, model.encode_images(one, size, "whole", [chosen]), vectors, chosen, one, sharp)
+            for one in _images(image)
+        ]
+    else:
+        maps = [_map(model, each, vectors, chosen) for each in encoded_each(model, image, chosen, size)]
     return maps[0] if is_single(image) else maps
+
+
+def _images(images: FeaturesLike) -> list[Image.Image]:
+    """The images.
+
+    Raises:
+        ImageError: one cannot be read.
+        ValueError: one is features.
+    """
+    several = [images] if isinstance(images, ImageFeatures) or is_image(images) else items_of(images)
+    if any(isinstance(item, ImageFeatures) for item in several):
+        raise ValueError("found features; expected images for sharp maps, or sharp=None")
+    return load_images(cast("list[ImageLike]", several))
 
 
 def encoded_each(
@@ -97,7 +125,14 @@ def encoded_each(
                 raise ImageError(f"images[{number}]: {error}") from error
 
 
-def _map(model: ImageTextModel, features: ImageFeatures, vectors: Tensor, method: str) -> Tensor:
+def _map(
+    model: ImageTextModel,
+    features: ImageFeatures,
+    vectors: Tensor,
+    method: str,
+    image: Image.Image | None = None,
+    sharp: str | None = None,
+) -> Tensor:
     if len(features) != 1:
         raise ValueError(f"the features are of {len(features)} images; expected one: pass features[i]")
     same_space(features.space, model.space)
@@ -105,7 +140,7 @@ def _map(model: ImageTextModel, features: ImageFeatures, vectors: Tensor, method
         raise ValueError(f"the features have no {method!r} patches; encode the image with methods=[{method!r}]")
     maps = similarity(features.dense[method][0], vectors)
     width, height = (round(side) for side in features.sizes[0].tolist())
-    return at_image_size(maps, features.boxes[0].tolist(), width, height)
+    return at_image_size(maps, features.boxes[0].tolist(), width, height, image, sharp)
 
 
 def prompt_vectors(
@@ -146,16 +181,27 @@ def similarity(patches: Tensor, texts: Tensor) -> Tensor:
     return torch.einsum("hwd,td->thw", F.normalize(patches, dim=-1), F.normalize(texts, dim=-1))
 
 
-def at_image_size(maps: Tensor, box: Sequence[float], width: int, height: int) -> Tensor:
-    """(T, height, width) maps interpolated bilinearly to the pixels of their box, NaN outside it.
+def at_image_size(
+    maps: Tensor,
+    box: Sequence[float],
+    width: int,
+    height: int,
+    image: Image.Image | None = None,
+    sharp: str | None = None,
+) -> Tensor:
+    """(T, height, width) maps interpolated to the pixels of their box, NaN outside it.
 
     Args:
         maps: (T, H, W) values on a patch grid.
         box: (x0, y0, x1, y1) the part of the image that the grid covers, in pixels.
         width, height: of the image in pixels.
+        image: the image, RGB; sharp: method of `upsample` that follows its edges. None of either is bilinear.
     """
     x0, y0, x1, y1 = (round(edge) for edge in box)
-    scaled = F.interpolate(maps[None], size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)[0]
+    if image is None or sharp is None:
+        scaled = F.interpolate(maps[None], size=(y1 - y0, x1 - x0), mode="bilinear", align_corners=False)[0]
+    else:
+        scaled = upsample_part(maps.permute(1, 2, 0), image, box, (y1 - y0, x1 - x0), sharp).permute(2, 0, 1)
     if (x0, y0, x1, y1) == (0, 0, width, height):
         return scaled
     whole = torch.full((len(maps), height, width), float("nan"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageFeatures, same_space
@@ -140,7 +141,12 @@ def class_scores(patches: Tensor, words: VocabularyVectors) -> Tensor:
 
 
 def score_maps(
-    model: str | ImageTextModel, features: ImageFeatures | ImageLike, words: VocabularyVectors, method: str
+    model: str | ImageTextModel,
+    features: ImageFeatures | ImageLike,
+    words: VocabularyVectors,
+    method: str,
+    image: Image.Image | None = None,
+    sharp: str | None = None,
 ) -> Tensor:
     """(C, height, width) raw cosine of each pixel with each class, at the image's size; NaN where no patch lies.
 
@@ -149,6 +155,8 @@ def score_maps(
         features: an image in any form, or features of one image with the method's patches.
         words: vectors of the vocabulary for that method.
         method: a heat-map method.
+        image: the image, RGB; sharp: method of `upsample` that draws the maps along its edges. None of either is
+            bilinear.
 
     Raises:
         ImageError: an image that cannot be read.
@@ -165,7 +173,7 @@ def score_maps(
         raise ValueError(f"the features have no {method!r} patches; encode the image with methods=[{method!r}]")
     width, height = (round(side) for side in features.sizes[0].tolist())
     maps = class_scores(features.dense[method][0], words)
-    return at_image_size(maps, features.boxes[0].tolist(), width, height)
+    return at_image_size(maps, features.boxes[0].tolist(), width, height, image, sharp)
 
 
 def hard_labels(maps: Tensor, threshold: float | None = None, background: Sequence[int] = ()) -> Tensor:

@@ -19,6 +19,7 @@ from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
 from dinoclip_viz.encoders.mixed import FeaturesLike, as_features, is_single
 from dinoclip_viz.images import ImageLike
 from dinoclip_viz.store import FeatureStore
+from dinoclip_viz.tasks.pca.colours import MAPPINGS, component_colours
 from dinoclip_viz.tasks.pca.patch_stream import DEFAULT_ENCODER, PatchStream
 from dinoclip_viz.tasks.pca.streaming import Moments, Principal, streaming_pca
 from dinoclip_viz.tasks.pca.threshold import BinnedOtsu, otsu
@@ -33,9 +34,9 @@ class PatchPCA:
     """Principal components of patch tokens, fitted once and applied to any image of the same encoder.
 
     Every step is fixed after `fit`: the colour of a patch does not depend on the other patches in a call. Components
-    are whitened and passed through a sigmoid (as in DINOv3's notebooks) rather than rescaled per image. The first
-    component is oriented towards the foreground by a vote of the patches along the images' borders, which are mostly
-    background.
+    are whitened and mapped to colours by a fixed function (`component_colours`) rather than rescaled per image. The
+    first component is oriented towards the foreground by a vote of the patches along the images' borders, which are
+    mostly background.
 
     Args:
         components: number of components, 1 or more; three make a colour.
@@ -43,6 +44,8 @@ class PatchPCA:
             paper (Oquab et al. 2023, section 7.5), which separates parts.
         flip: reverse the orientation of the first component, for images where the vote is wrong.
         encoder: encodes images that are given instead of features; a name or an encoder. None uses "playground-dino".
+        colours: how three components become a colour: "oklab" (the first is lightness, the others hue and chroma),
+            "rgb" (each a channel, as in DINOv3's notebooks) or "hue". Other numbers of components are not colours.
 
     Attributes:
         space_: the encoder's space that the components belong to.
@@ -65,12 +68,15 @@ class PatchPCA:
         subject: Subject = "all",
         flip: bool = False,
         encoder: str | ImageEncoder | None = None,
+        colours: str = "oklab",
     ) -> None:
+        if colours not in MAPPINGS:
+            raise ValueError(f"colours is {colours!r}; expected one of {', '.join(MAPPINGS)}")
         if components < 1:
             raise ValueError(f"components is {components}; expected 1 or more")
         if subject not in ("all", "foreground"):
             raise ValueError(f"subject is {subject!r}; expected 'all' or 'foreground'")
-        self.components, self.subject, self.flip = components, subject, flip
+        self.components, self.subject, self.flip, self.colours = components, subject, flip, colours
         self.encoder: str | ImageEncoder = encoder or DEFAULT_ENCODER
 
     def fit(self, features: FeaturesLike | FeatureStore) -> PatchPCA:
@@ -111,7 +117,8 @@ class PatchPCA:
     def transform(self, features: FeaturesLike) -> Tensor | list[Tensor]:
         """(B, H, W, K) colours in [0, 1], float32; a list of them for several items.
 
-        The colour is sigmoid(2 z), z the whitened components; it does not depend on the rest of the batch.
+        Three components z, whitened, become sRGB by `component_colours`; another number becomes sigmoid(2 z) each. The
+        result does not depend on the rest of the batch.
 
         Args:
             features: features or images in any form, one or several.
@@ -179,7 +186,10 @@ class PatchPCA:
         self._check_fitted()
         tensors = {name: torch.from_numpy(np.array(getattr(self, name), order="C")) for name in _ARRAYS}
         tensors["threshold_"] = torch.tensor([self.threshold_], dtype=torch.float64)
-        settings = {"components": self.components, "subject": self.subject, "flip": self.flip, "space": self.space_}
+        settings = {
+            "components": self.components, "subject": self.subject, "flip": self.flip, "space": self.space_,
+            "colours": self.colours,
+        }  # fmt: skip
         save_file(tensors, Path(path), {"patch_pca": json.dumps(settings)})
 
     @classmethod
@@ -200,7 +210,8 @@ class PatchPCA:
             with safe_open(file, "pt") as opened:
                 settings = json.loads((opened.metadata() or {})["patch_pca"])
                 values = {name: opened.get_tensor(name).numpy() for name in opened.keys()}  # noqa: SIM118
-            pca = cls(settings["components"], settings["subject"], settings["flip"], encoder)
+            mapping = settings.get("colours", "rgb")  # files of earlier versions keep their colours
+            pca = cls(settings["components"], settings["subject"], settings["flip"], encoder, mapping)
             pca._take({name: values[name] for name in _ARRAYS})
             pca.threshold_, pca.space_ = float(values["threshold_"][0]), str(settings["space"])
         except (SafetensorError, KeyError, IndexError, ValueError, TypeError) as error:
@@ -293,6 +304,8 @@ class PatchPCA:
     def _colours(self, patches: NDArray[np.float64]) -> Tensor:
         """(B, H, W, K) colours in [0, 1] of (B, H, W, D) patches."""
         whitened = (patches - self.mean_) @ self.components_.T / self.deviations_  # (B, H, W, K)
+        if self.components == 3:
+            return torch.from_numpy(component_colours(whitened, self.colours)).float()
         return torch.from_numpy(1 / (1 + np.exp(-2 * whitened))).float()
 
     def _patches(self, part: ImageFeatures) -> NDArray[np.float64]:

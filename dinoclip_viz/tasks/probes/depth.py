@@ -70,6 +70,7 @@ class DepthErrors:
     Attributes:
         images: number of counted images.
         skipped: number of images without a counted pixel.
+        each: root mean square error of each counted image, in metres.
 
     Raises:
         ValueError: low is not below high.
@@ -85,6 +86,7 @@ class DepthErrors:
             raise ValueError(f"depths from {low:g} to {high:g} m; expected 0 or more, low below high")
         self.low, self.high, self.crop = low, high, crop
         self.images, self.skipped = 0, 0
+        self.each: list[float] = []
         self._sums = dict.fromkeys(MEASURES, 0.0)
 
     def add(self, predicted: Depths, target: Depths) -> DepthErrors:
@@ -115,6 +117,7 @@ class DepthErrors:
             "delta1": (ratio < 1.25).double().mean(),
         }
         self.images += 1
+        self.each.append(float(found["rmse"]))
         for name, value in found.items():
             self._sums[name] += float(value)
         return self

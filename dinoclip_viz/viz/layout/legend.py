@@ -1,9 +1,10 @@
-"""Legends below an image, in black on white: colour scales, RGB channels, classes."""
+"""Legends below an image, in black on white: colour scales, components, classes."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
 from dinoclip_viz.viz.colours import colour_table
@@ -73,40 +74,42 @@ def scale_bar(
     return canvas
 
 
-def rgb_legend(channels: Sequence[str], note: str = "", width: int = 768) -> Image.Image:
-    """The meaning of red, green and blue, one line each, then a note.
+def component_legend(texts: Sequence[str], strips: ArrayLike, note: str = "", width: int = 768) -> Image.Image:
+    """A strip of colours for each component next to its meaning, then a note.
 
     Args:
-        channels: three texts, for red, green and blue.
+        texts: K texts, one per component.
+        strips: (K, N, 3) colours in [0, 1] from the lowest to the highest value of each component.
         note: text below, such as "similar colours mean similar features"; "" for none.
         width: of the legend in pixels, at least 96.
 
     Raises:
-        ValueError: not three texts, or a width below 96.
+        ValueError: unequal numbers of texts and strips, or a width below 96.
 
     Examples:
-        >>> rgb_legend(["first component", "second component", "third component"], width=400).width
+        >>> component_legend(["first component"], [[[0, 0, 0], [1, 1, 1]]], width=400).width
         400
     """
-    if isinstance(channels, str) or len(channels) != 3:
-        raise ValueError(f"channels={channels!r}; expected three texts, for red, green and blue")
+    table = np.asarray(strips, dtype=np.float64)
+    if isinstance(texts, str) or table.ndim != 3 or table.shape[2] != 3 or len(texts) != len(table):
+        raise ValueError(f"{len(texts)} texts and strips of shape {table.shape}; expected one (N, 3) strip per text")
     check_pixels("width", width, LEAST_WIDTH)
     size = text_size(width)
-    pad, square = round(size * 0.8), round(size * 1.25)
-    font = font_for("".join(channels) + note, size)
-    step = max(line_height(font), square) + round(size * 0.25)
-    texts = [wrap(text, font, width - 2 * pad - square - round(size * 0.6), most=3) for text in channels]
+    pad, high, long = round(size * 0.8), round(size * 1.25), round(min(size * 6, width / 3))
+    font = font_for("".join(texts) + note, size)
+    step = max(line_height(font), high) + round(size * 0.25)
+    lines = [wrap(text, font, width - 2 * pad - long - round(size * 0.6), most=3) for text in texts]
     notes = wrap(note, font, width - 2 * pad, most=4) if note else []
-    heights = [step + (len(lines) - 1) * line_height(font) for lines in texts]
+    heights = [step + (len(meaning) - 1) * line_height(font) for meaning in lines]
     canvas = Image.new("RGB", (width, 2 * pad + sum(heights) + len(notes) * line_height(font)), PAPER)
     draw = ImageDraw.Draw(canvas)
     y = pad
-    for letter, colour, lines, height in zip(
-        "RGB", [(200, 20, 20), (10, 125, 10), (20, 20, 220)], texts, heights, strict=True
-    ):
-        draw.rectangle((pad, y, pad + square, y + square), fill=colour)
-        draw.text((pad + square / 2, y + square / 2), letter, font=font_for("", size * 0.9), fill=PAPER, anchor="mm")
-        draw_lines(draw, lines, (pad + square + round(size * 0.6), y + (square - line_height(font)) / 2 + 1), font)
+    for strip, meaning, height in zip(table, lines, heights, strict=True):
+        row = strip[np.arange(long) * len(strip) // long]  # (long, 3)
+        pixels = np.repeat((row * 255).round().astype(np.uint8)[None], high, axis=0)
+        canvas.paste(Image.fromarray(pixels), (pad, y))
+        draw.rectangle((pad - 1, y - 1, pad + long, y + high), outline=FRAME)
+        draw_lines(draw, meaning, (pad + long + round(size * 0.6), y + (high - line_height(font)) / 2 + 1), font)
         y += height
     draw_lines(draw, notes, (pad, y), font, FAINT)
     return canvas
@@ -157,7 +160,7 @@ def with_legend(image: AnyImage, legend: AnyImage) -> Image.Image:
 
     Args:
         image: the image.
-        legend: as from `scale_bar`, `rgb_legend` or `class_legend`; best at the image's width.
+        legend: as from `scale_bar`, `component_legend` or `class_legend`; best at the image's width.
 
     Raises:
         ValueError: not images.

@@ -104,3 +104,11 @@ def test_others_are_drawn_two_of_a_class(bench):
     last, first, second = match.draw_two(bench.scenes, match.FIRST_SEED - 1)
     assert last == 1099 and first.size == second.size == (192, 192)
     assert {sample(seed, 0)[0].things[0].name for seed in (1086, 1099)} == {"butterfly"}
+
+
+def test_the_similarity_map_follows_edges_unless_patches_are_asked_for(bench, two):
+    showing = match.digests_of([read(path) for path in two])
+    words = (bench, bench.first_key, *two, DINO, 0, False, 0, showing, match.FIRST, [100, 100])
+    sharp, patches = match.clicked(*words), match.clicked(*words, True)
+    assert sharp[1].size == patches[1].size and sharp[1].tobytes() != patches[1].tobytes()
+    assert sharp[0].tobytes() == patches[0].tobytes() and sharp[2] == patches[2]

@@ -56,8 +56,12 @@ def test_methods_stand_side_by_side_with_their_maps_and_times(bench, scene):
 
 def test_maps_are_the_raw_cosines_of_each_method_and_synonyms_the_higher_of_both(bench, scene):
     image, model = read(scene), bench.model(bench.first_key)
-    found = regions.find(bench, bench.first_key, image, regions.request_of(PROMPTS), ["maskclip", "projector"])
-    for one in found:
+    wanted, methods = regions.request_of(PROMPTS), ["maskclip", "projector"]
+    sharp = regions.find(bench, bench.first_key, image, wanted, methods)
+    for one in sharp:
+        edges = raw_heatmap(model, image.image, ["a car"], one.method, sharp="guided").numpy()
+        assert np.allclose(one.maps[1], edges[0], atol=1e-5)
+    for one in regions.find(bench, bench.first_key, image, wanted, methods, as_patches=True):
         each = raw_heatmap(model, image.image, ["a mushroom", "a toadstool", "a car"], one.method).numpy()
         assert (one.maps[0].numpy() >= each[:2].max(0) - 1e-5).all()  # the higher one a patch, then interpolated
         assert not np.allclose(one.maps[0], each[0], atol=1e-3)

@@ -91,3 +91,15 @@ def test_clicks_that_cannot_be_used_are_told(bench, pair):
     with pytest.raises(Exception, match="no image 3") as error:
         one_line_errors(clicked)(bench, first(bench), bench.first_key, items, 3, [])
     assert "\n" not in error.value.message
+
+
+@pytest.mark.parametrize("view", [pca.COMPONENTS, KMEANS])
+def test_maps_follow_edges_unless_patches_are_asked_for(bench, drawn, view):
+    def shown(as_patches):
+        made = pca.answer(
+            bench, bench.first_key, [(drawn, None)], compare=False, hide=True, view=view, as_patches=as_patches
+        )
+        return np.asarray(made[0][1][0])
+
+    sharp, patches = shown(False), shown(True)
+    assert sharp.shape == patches.shape and not np.array_equal(sharp, patches)

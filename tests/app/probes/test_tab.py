@@ -13,6 +13,7 @@ from dinoclip_viz.app.workbench import key_of
 from dinoclip_viz.playground import draw
 from dinoclip_viz.tasks.probes.confusion import Confusion
 from dinoclip_viz.tasks.probes.patch_head import PatchHead
+from dinoclip_viz.tasks.probes.sharp import predict_sharp
 
 CLASSES, DEPTH, PARTS = (f"playground-dino-{name}" for name in ("classes", "depth", "parts"))
 
@@ -52,9 +53,12 @@ def test_the_figure_is_that_of_the_scene(bench, drawn):
     encoder, head = probes.offered(bench, bench.first_key)[CLASSES]
     labels = head.predict(encoder.encode([scene.image], fit="whole"))[0]
     miou = Confusion(head.names).add(labels, scene.mask).miou
-    said = probes.answer(bench, bench.first_key, drawn, [CLASSES])[1]
+    said = probes.answer(bench, bench.first_key, drawn, [CLASSES], as_patches=True)[1]
     assert f"mIoU {miou:.0%}" in said
     assert miou > 0.2
+    sharp = predict_sharp(head, encoder.encode([scene.image], fit="whole"), scene.image)
+    figure = Confusion(head.names).add(sharp, scene.mask).miou
+    assert f"mIoU {figure:.0%}" in probes.answer(bench, bench.first_key, drawn, [CLASSES])[1]
 
 
 def test_depth_is_predicted_from_the_encoders_own_cls_not_from_the_projected_vector(bench, drawn):

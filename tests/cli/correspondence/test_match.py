@@ -111,3 +111,12 @@ def test_evaluate_says_what_it_cannot_use(dinoclip, spair):
     dinoclip(*verb, "--data", spair, "--split", "train").refused("trn, val, test")
     dinoclip(*verb, "--data", "playground:1530:2", "--split", "test").refused("no splits")
     dinoclip(*verb[:2], "--encoder", "dinov2-smal").refused("dinov2-small")
+
+
+def test_sharp_draws_the_dense_maps(dinoclip, scenes, tmp_path):
+    words, out = ("match", scenes[0], scenes[1], "--count", 4, "--out"), tmp_path / "m.png"
+    assert dinoclip(*words, out, "--dense").code == 0
+    plain = Image.open(out).tobytes()
+    assert dinoclip(*words, out, "--dense", "--sharp").code == 0
+    assert len(Image.open(out).tobytes()) == len(plain) and Image.open(out).tobytes() != plain
+    dinoclip(*words, out, "--sharp").refused("--sharp draws the maps of --dense")

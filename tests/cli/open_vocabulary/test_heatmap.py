@@ -122,3 +122,14 @@ def test_heatmap_in_windows_and_drawn_to_the_edges(dinoclip, scenes, tmp_path):
     assert not np.allclose(plain, windows) and not np.allclose(plain, refined)
     assert np.corrcoef(plain.ravel(), windows.ravel())[0, 1] > 0.5
     assert np.allclose(maps("--window", 1024), plain, atol=1e-4)  # it fits into one
+
+
+def test_sharp_maps_are_those_of_the_library(dinoclip, scenes, tmp_path):
+    array, words = tmp_path / "maps.npy", ["--prompt", "a cat", "--out", tmp_path / "map.png"]
+    done = dinoclip("heatmap", scenes[0], *words, "--array", array, "--sharp", "--json")
+    assert done.code == 0 and done.json["sharp"] == "guided"
+    maps, image, model = np.load(array), load_image(scenes[0]), load_model("playground")
+    assert np.allclose(maps, heatmap(model, image, "a cat", sharp="guided").numpy(), atol=1e-5)
+    assert not np.allclose(maps, heatmap(model, image, "a cat").numpy(), atol=1e-2)
+    refused = dinoclip("heatmap", scenes[0], *words, "--sharp", "--window", 48)
+    refused.refused("--sharp is for one pass")

@@ -159,3 +159,29 @@ def test_options_that_do_not_go_together_are_refused(dinoclip, scenes, walk, tmp
     dinoclip("pca", tmp_path, *moving).refused("no images")
     dinoclip("pca", tmp_path / "none.gif", *moving).refused("no such file")
     assert not (tmp_path / "a.gif").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_sharp_maps_follow_the_image(dinoclip, scenes, tmp_path):
+    def drawn(name, *options):
+        done = dinoclip("pca", scenes[0], "--out", tmp_path / name, "--json", *options)
+        assert done.code == 0, done.err
+        return done.json, np.asarray(Image.open(tmp_path / name)).astype(int)
+
+    told, plain = drawn("plain.png")
+    sharp_told, sharp = drawn("sharp.png", "--sharp")
+    _, bilinear = drawn("bilinear.png", "--sharp", "bilinear")
+    assert "sharp" not in told and sharp_told["sharp"] == "guided"
+    assert sharp.shape == plain.shape == bilinear.shape
+    assert not np.array_equal(sharp, plain) and not np.array_equal(sharp, bilinear)
+    assert sharp_told["foreground"] == told["foreground"]
+    for options in (("--subject", "foreground"), ("--segments", "3")):
+        assert not np.array_equal(drawn("a.png", *options)[1], drawn("b.png", *options, "--sharp")[1])
+
+
+def test_sharp_animations_and_unknown_methods(dinoclip, walk, scenes, tmp_path):
+    done = dinoclip("pca", walk, "--out", tmp_path / "sharp.gif", "--frames", 2, "--sharp", "--json")
+    assert done.code == 0 and done.json["sharp"] == "guided"
+    assert dinoclip("pca", walk, "--out", tmp_path / "plain.gif", "--frames", 2).code == 0
+    assert (tmp_path / "sharp.gif").read_bytes() != (tmp_path / "plain.gif").read_bytes()
+    words = ("pca", scenes[0], "--out", tmp_path / "a.png")
+    dinoclip(*words, "--sharp", "magic").refused("--sharp", "magic")

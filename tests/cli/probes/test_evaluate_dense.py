@@ -161,3 +161,17 @@ def test_sources_of_other_classes_or_without_the_truth_are_refused(dinoclip, fol
     none = dinoclip("evaluate", "segmentation", "--train", tmp_path, "--data", tmp_path, *DINO)
     assert (none.code, none.out) == (2, "")
     assert none.err.splitlines()[-1].endswith("8 x 8 pixels, but its ground truth has 9 x 9")
+
+
+@pytest.mark.parametrize(("verb", "measure"), [("segmentation", "miou"), ("depth", "rmse")])
+def test_sharp_maps_are_measured(dinoclip, verb, measure):
+    plain = dinoclip("evaluate", verb, *SMALL, *DINO, "--json").json["results"][0]
+    sharp = dinoclip("evaluate", verb, *SMALL, *DINO, "--sharp", "--json").json["results"][0]
+    assert "sharp" not in plain and sharp["sharp"] == "guided"
+    assert sharp[measure] != plain[measure]
+
+
+def test_sharp_is_for_linear_heads(dinoclip):
+    words = ("--method", "maskclip", "--data", DATA, "--sharp")
+    dinoclip("evaluate", "segmentation", *words).refused("--sharp")
+    dinoclip("evaluate", "depth", "--model", "nowhere/model", "--sharp").refused("--sharp is for the maps of heads")

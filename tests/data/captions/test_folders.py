@@ -123,7 +123,7 @@ def test_parts_with_metadata_of_their_own_are_read_by_it(tmp_path, image, check_
 def test_a_drawn_folder_knows_its_captions_and_classes(tmp_path, check_source):
     from argparse import Namespace
 
-    draw_to(Namespace(seed=3000, count=4, size=32, objects=1, out=tmp_path))
+    draw_to(Namespace(seed=3000, count=4, size=32, objects=1, out=tmp_path, world=1, domain=None))
     samples = check_source(FolderSource(tmp_path))
     scenes = draw(3000, 4, 32, objects=1)
     assert [sample.key for sample in samples] == ["000000", "000001", "000002", "000003"]

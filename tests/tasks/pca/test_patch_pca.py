@@ -44,7 +44,7 @@ def test_colours_are_the_same_alone_in_a_batch_and_after_save_and_load(encoder, 
 
 def test_components_are_scikit_learns_up_to_sign():
     patches = torch.randn(3, 5, 6, 8, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 9)
-    pca = PatchPCA(components=3).fit(features_of(patches))
+    pca = PatchPCA(components=3, colours="rgb").fit(features_of(patches))
     reference = PCA(3, svd_solver="full").fit(patches.reshape(-1, 8).double().numpy())
     assert np.allclose(np.abs(pca.components_), np.abs(reference.components_), atol=1e-8)
     whitened = (patches.reshape(-1, 8).double().numpy() - pca.mean_) @ pca.components_.T / pca.deviations_

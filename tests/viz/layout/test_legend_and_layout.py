@@ -10,9 +10,9 @@ from dinoclip_viz.viz import (
     class_legend,
     class_palette,
     component_histogram,
+    component_legend,
     figure_to_image,
     image_grid,
-    rgb_legend,
     scale_bar,
     score_bars,
     side_by_side,
@@ -49,7 +49,7 @@ def test_all_text_has_enough_contrast_for_everyone():
 def test_no_legend_clips_its_text_at_any_width(width, text):
     legends = [
         scale_bar(-0.123, 0.456, "viridis", text, width),
-        rgb_legend([text] * 3, note=text, width=width),
+        component_legend([text] * 3, [[[0, 0, 0], [1, 1, 1]]] * 3, note=text, width=width),
         class_legend([text, "b", "c", "d"], class_palette(4), width),
         score_bars([text, "b"], [0.5, 0.4, 0.1], width=max(width, 240)),
     ]
@@ -91,8 +91,8 @@ def test_a_threshold_is_marked_within_the_range_alone():
 def test_legends_refuse_what_does_not_fit_together():
     with pytest.raises(ValueError, match="2 names and 1 colours"):
         class_legend(["a", "b"], [(0, 0, 0)])
-    with pytest.raises(ValueError, match="three texts"):
-        rgb_legend(["one", "two"])
+    with pytest.raises(ValueError, match="strip per text"):
+        component_legend(["one", "two"], [[[0, 0, 0], [1, 1, 1]]])
     with pytest.raises(ValueError, match="width=40"):
         scale_bar(0, 1, "magma", "x", width=40)
     with pytest.raises(ValueError, match="low below high"):

@@ -20,7 +20,7 @@ _COMMON = (
 )  # fmt: skip
 
 
-def train_tokenizer(captions: Sequence[str], size: int = 1024) -> CLIPTokenizer:
+def train_tokenizer(captions: Sequence[str], size: int = 1280) -> CLIPTokenizer:
     """A CLIPTokenizer trained on captions and common prompts, with special tokens last, as in CLIP.
 
     Args:

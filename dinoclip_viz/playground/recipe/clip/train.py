@@ -52,6 +52,8 @@ CLASS_PROMPTS = (
     "a drawing of a {}",
     "an image of a {}",
 )
+CAPTION_WEIGHTS = (0.2, 0.14, 0.13, 0.13, 0.12, 0.1, 0.18)
+"""Frequencies of the seven captions of an image."""
 WORDS = (*CLASSES, *COLOURS, *BACKGROUNDS)
 
 
@@ -75,6 +77,15 @@ class ClipRecipe:
     seed: int = 1
     phases: tuple[tuple[float, int, float], ...] = ((0.0, 64, 0.5), (0.75, 96, 0.5), (0.92, 96, 1.0))
     word_weight: float = 10.0
+
+    @classmethod
+    def on(cls, device: str, again: bool = False) -> ClipRecipe:
+        """The recipe of a device: on a GPU, fewer steps of larger batches; `again` continues from trained weights."""
+        if device != "cpu":
+            return cls(steps=1500, batch=1024, rate=4e-3)
+        if again:
+            return cls(steps=1300, rate=1.2e-3, phases=((0.0, 64, 0.5), (0.6, 96, 0.5), (0.88, 96, 1.0)))
+        return cls()
 
 
 def new_model(tokenizer: CLIPTokenizer, seed: int) -> CLIPModel:
@@ -107,7 +118,7 @@ class Towers:
         tokens = vision.embeddings(pixels, interpolate_pos_encoding=pixels.shape[-1] != vision.config.image_size)
         if keep < 1:
             count = tokens.shape[1] - 1
-            rows = torch.rand(len(tokens), count, generator=chance).argsort(1)[:, : int(count * keep)] + 1
+            rows = views.rand(chance, len(tokens), count).argsort(1)[:, : int(count * keep)] + 1
             kept = tokens.gather(1, rows[..., None].expand(-1, -1, tokens.shape[2]))
             tokens = torch.cat([tokens[:, :1], kept], dim=1)
         hidden = vision.pre_layrnorm(tokens)
@@ -125,7 +136,7 @@ class Towers:
     def texts(self, texts: list[str]) -> Tensor:
         """Unit vectors of texts (T, D)."""
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
-        return F.normalize(self.model.get_text_features(**batch).pooler_output, dim=-1)
+        return F.normalize(self.model.get_text_features(**batch.to(self.model.device)).pooler_output, dim=-1)
 
 
 class WordScores(nn.Module):
@@ -161,59 +172,102 @@ def word_prompts(chance: torch.Generator) -> list[str]:
     """One random prompt for each of `WORDS`."""
 
     def choose(options: tuple[str, ...]) -> str:
-        return options[int(torch.randint(len(options), (1,), generator=chance))]
+        return options[int(views.below(chance, len(options), 1))]
 
     names = [choose(CLASS_PROMPTS).format(name) for name in CLASSES]
     names = [text.replace(" a e", " an e").replace(" a u", " an u") for text in names]
-    names = [
-        text if torch.rand(1, generator=chance) < 0.9 else plural(name)
-        for text, name in zip(names, CLASSES, strict=True)
-    ]
+    names = [text if views.rand(chance, 1) < 0.9 else plural(name) for text, name in zip(names, CLASSES, strict=True)]
     return [*names, *COLOURS, *(choose(BACKGROUND_PROMPTS[name]) for name in BACKGROUNDS)]
 
 
-def train_clip(scenes: Images, folder: Path, recipe: ClipRecipe) -> Path:
-    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model."""
+def train_clip(
+    scenes: Images, folder: Path, recipe: ClipRecipe, device: str | torch.device = "cpu", start: Path | None = None
+) -> Path:
+    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model.
+
+    Args:
+        scenes: training images with their captions.
+        folder: for the checkpoint and the model.
+        recipe: settings.
+        device: of the training; on a GPU the forward passes are in bfloat16.
+        start: folder of an earlier model to start from (`adopt`); None starts from random weights.
+    """
     tokenizer = train_tokenizer([text for looks in scenes.captions[:12000] for texts in looks for text in texts])
     model = new_model(tokenizer, recipe.seed)
-    targets = word_targets(scenes.captions)
+    if start is not None:
+        adopt(model, tokenizer, start)
+    targets = word_targets(scenes.captions).to(device)
     frequency = targets.float().mean((0, 1)).clamp(min=1e-3)
-    scores = WordScores(frequency)
+    model, scores = model.to(device), WordScores(frequency).to(device)
     named = [*model.named_parameters(), *((f"scores.{name}", p) for name, p in scores.named_parameters())]
     optimiser = Optimiser(named, recipe.rate, recipe.decay, recipe.clip)
-    loop = Loop(folder, {"model": model, "scores": scores}, optimiser, recipe.steps, recipe.seed)
-    towers = Towers(model, tokenizer)
+    mixed = torch.device(device).type == "cuda"
+    loop = Loop(folder, {"model": model, "scores": scores}, optimiser, recipe.steps, recipe.seed, device, mixed)
+    towers, scenes = Towers(model, tokenizer), scenes.to(device)
     weights = (1 / frequency.clamp(min=0.02)).sqrt()
     for step in loop.run():
-        chance = loop.generator()
-        side, keep = next((side, keep) for start, side, keep in reversed(recipe.phases) if loop.progress >= start)
-        rows = torch.randint(len(scenes), (recipe.batch,), generator=chance).sort().values
-        looks = torch.randint(2, (recipe.batch,), generator=chance)
-        choices = torch.rand(recipe.batch, generator=chance)
-        texts = [scenes.captions[r][k] for r, k in zip(rows.tolist(), looks.tolist(), strict=True)]
-        chosen = [options[int(number * len(options))] for options, number in zip(texts, choices.tolist(), strict=True)]
-        pixels = torch.from_numpy(scenes.pixels[rows.numpy(), looks.numpy()]).float().div_(255)
-        pixels = views.crop(pixels, views.random_boxes(recipe.batch, 0.7, 1.0, 0.1, chance), side)
-        pixels = views.normalise(views.jitter(pixels, chance, 0.4), views.CLIP)
-        images, patches = towers.images(pixels, keep, chance)
-        captions, words = towers.texts(chosen), towers.texts(word_prompts(chance))
+        batch = _batch(loop, scenes, recipe)
+        with loop.precision():
+            vectors = towers.images(batch.pixels, batch.keep, batch.chance)
+            captions, words = towers.texts(batch.texts), towers.texts(word_prompts(batch.chance))
         scale = model.logit_scale.exp().clamp(max=100)
-        logits = scale * images @ captions.T  # (B, B)
-        same = torch.arange(recipe.batch)
-        contrast = (
-            F.cross_entropy(logits, same, label_smoothing=0.02) + F.cross_entropy(logits.T, same, label_smoothing=0.02)
-        ) / 2
-        whole, some = scores(images, patches, words)
-        wanted = targets[rows, looks].float()
-        word_loss = F.binary_cross_entropy_with_logits(
-            whole, wanted, pos_weight=weights
-        ) + F.binary_cross_entropy_with_logits(some, wanted, pos_weight=weights)
+        contrast = _contrast(scale * vectors[0].float() @ captions.float().T)
+        wanted = targets[batch.rows, batch.looks].float()
+        word_loss = torch.stack(
+            [
+                F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weights)
+                for logits in scores(*(vector.float() for vector in (*vectors, words)))
+            ]
+        ).sum()
         loss = contrast + recipe.word_weight * (1 - 0.6 * loop.progress) * word_loss
         loss.backward()
         loop.update()
         if step % 100 == 99:
             loop.record(contrast=contrast.item(), words=word_loss.item(), scale=scale.item())
     return save_clip(loop, tokenizer, recipe)
+
+
+def adopt(model: CLIPModel, tokenizer: CLIPTokenizer, start: Path) -> None:
+    """Copy the weights of an earlier model, and its token embeddings to the same tokens of another vocabulary."""
+    from transformers import CLIPModel, CLIPTokenizer
+
+    weights = CLIPModel.from_pretrained(start, dtype=torch.float32).state_dict()
+    table = "text_model.embeddings.token_embedding.weight"
+    earlier, now = CLIPTokenizer.from_pretrained(start).get_vocab(), tokenizer.get_vocab()
+    rows = model.state_dict()[table].clone()
+    known = [token for token in now if token in earlier]
+    rows[[now[token] for token in known]] = weights[table][[earlier[token] for token in known]]
+    model.load_state_dict(weights | {table: rows})
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images of one step (B, 3, S, S), normalised, their captions, and where they are in the training images."""
+
+    pixels: Tensor
+    texts: list[str]
+    rows: Tensor
+    looks: Tensor
+    keep: float
+    chance: torch.Generator
+
+
+def _batch(loop: Loop, scenes: Images, recipe: ClipRecipe) -> _Batch:
+    chance, count = loop.generator(), recipe.batch
+    side, keep = next((side, keep) for start, side, keep in reversed(recipe.phases) if loop.progress >= start)
+    rows, looks = views.below(chance, len(scenes), count).sort().values, views.below(chance, 2, count)
+    choices = torch.multinomial(torch.tensor(CAPTION_WEIGHTS, device=chance.device), count, True, generator=chance)
+    which = zip(rows.tolist(), looks.tolist(), choices.tolist(), strict=True)
+    texts = [scenes.captions[row][look][choice] for row, look, choice in which]
+    pixels = views.crop(scenes.pick(rows, looks), views.random_boxes(count, 0.7, 1.0, 0.1, chance), side)
+    return _Batch(views.normalise(views.jitter(pixels, chance, 0.4), views.CLIP), texts, rows, looks, keep, chance)
+
+
+def _contrast(logits: Tensor) -> Tensor:
+    """CLIP's loss of (B, B) logits."""
+    same = torch.arange(len(logits), device=logits.device)
+    ways = [F.cross_entropy(part, same, label_smoothing=0.02) for part in (logits, logits.T)]
+    return (ways[0] + ways[1]) / 2
 
 
 def save_clip(loop: Loop, tokenizer: CLIPTokenizer, recipe: ClipRecipe) -> Path:
@@ -223,7 +277,7 @@ def save_clip(loop: Loop, tokenizer: CLIPTokenizer, recipe: ClipRecipe) -> Path:
     from transformers import CLIPImageProcessor
 
     target = loop.folder / "model"
-    copy.deepcopy(loop.average).half().save_pretrained(target)  # type: ignore[operator]
+    copy.deepcopy(loop.average).cpu().half().save_pretrained(target)  # type: ignore[operator]
     tokenizer.save_pretrained(target)
     CLIPImageProcessor(size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}).save_pretrained(target)
     (target / "templates.json").write_text(json.dumps(["{}", "a {}", "a photo of a {}", "a drawing of a {}"]))

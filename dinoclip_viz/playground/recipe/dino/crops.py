@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dinoclip_viz.playground.photographs import photograph_stack
 from dinoclip_viz.playground.recipe import views
 from dinoclip_viz.playground.recipe.dino.edges import edge_energy
 from dinoclip_viz.playground.recipe.images import Images
@@ -21,12 +23,44 @@ def image_energy(images: Images, folder: Path) -> Tensor:
     if not file.exists():
         parts = []
         for start in range(0, len(images), 200):
-            pixels = torch.from_numpy(images.pixels[start : start + 200]).float().div_(255)
-            half = F.avg_pool2d(pixels.flatten(0, 1), 2).unflatten(0, (-1, 2))
-            parts.append(edge_energy(half[:, 0], half[:, 1]))
+            pixels = images.pick(torch.arange(start, min(start + 200, len(images))))
+            small = F.avg_pool2d(pixels.flatten(0, 1), images.pixels.shape[-1] // 64).unflatten(0, (-1, 2))
+            parts.append(edge_energy(small[:, 0], small[:, 1]))
         np.save(file, torch.cat(parts).numpy())
     energy = torch.from_numpy(np.load(file)).pow(1.5)
     return energy / energy.sum(1, keepdim=True) + 0.15 / 256
+
+
+@lru_cache(maxsize=2)
+def _photographs(device: torch.device) -> Tensor:
+    """(P, 3, 384, 384) photographs in [0, 1]."""
+    return torch.from_numpy(photograph_stack(384)).to(device).float().div_(255)
+
+
+def with_photographs(pixels: Tensor, energy: Tensor, share: float, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A batch of pairs with some replaced by crops of photographs in two colourings, and the energy of its edges.
+
+    Both looks of a photograph have its edges, so that natural objects are matched and predicted as drawn ones are.
+
+    Args:
+        pixels: (B, 2, 3, S, S) in [0, 1].
+        energy: (B, 256), where crops are centred; even for photographs.
+        share: probability that a pair is replaced.
+        chance: random generator.
+    """
+    rows = torch.nonzero(views.rand(chance, len(pixels)) < share)[:, 0]
+    if not len(rows):
+        return pixels, energy
+    stack, side = _photographs(pixels.device), pixels.shape[-1]
+    chosen = stack[views.below(chance, len(stack), len(rows))]
+    crops = F.grid_sample(
+        chosen, views.cell_centres(views.random_boxes(len(rows), 0.1, 1.0, 0.2, chance), side),
+        padding_mode="border", align_corners=False,
+    )  # fmt: skip
+    pixels[rows] = torch.stack([views.jitter(crops, chance, 1.0, hue=True) for _ in range(2)], dim=1)
+    energy = energy.clone()
+    energy[rows] = 1 / energy.shape[1]
+    return pixels, energy
 
 
 def matched_positions(first: Tensor, second: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -38,15 +72,22 @@ def matched_positions(first: Tensor, second: Tensor, side: int) -> tuple[Tensor,
 
 def block_mask(count: int, side: int, chance: torch.Generator) -> Tensor:
     """(B, N) True on 15 to 50 % of the patches, in blocks, for 60 % of the images."""
-    coarse = torch.rand(count, 1, (side + 1) // 2, (side + 1) // 2, generator=chance)
+    coarse = views.rand(chance, count, 1, (side + 1) // 2, (side + 1) // 2)
     noise = F.interpolate(coarse, size=(side, side), mode="nearest").flatten(1)
-    noise = noise + 0.15 * torch.rand(count, side * side, generator=chance)
-    fraction = views.uniform(count, 0.15, 0.5, chance) * (torch.rand(count, generator=chance) < 0.6)
+    noise = noise + 0.15 * views.rand(chance, count, side * side)
+    fraction = views.uniform(count, 0.15, 0.5, chance) * (views.rand(chance, count) < 0.6)
     return noise.argsort(1).argsort(1) < (fraction[:, None] * side * side).long()
+
+
+SCENE = 128
+"""Side in pixels of the whole image at zoom 1."""
+ZOOMS = (0.5, 1.75)
 
 
 def crop_pair(energy: Tensor, side: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two random boxes per image, centred where both looks have edges, mirrored at random.
+
+    A crop shows the scene as in a whole image of 64 to 224 pixels, the sides at which the encoder is used.
 
     Args:
         energy: (B, 256) edge energy of each image on a grid of 16 x 16.
@@ -56,9 +97,9 @@ def crop_pair(energy: Tensor, side: int, chance: torch.Generator) -> tuple[Tenso
     count = len(energy)
     cell = torch.multinomial(energy, 1, generator=chance)[:, 0]
     centre = torch.stack([cell % 16, cell // 16], dim=1).add(0.5).div(8).sub(1)
-    zoom = torch.exp(views.uniform(count, math.log(0.5), math.log(1.4), chance))
-    size = (side / 128 / zoom).clamp(0.28, 1.0)
-    other = (size * torch.exp(views.uniform(count, -0.4, 0.4, chance))).clamp(0.28, 1.0)
+    zoom = torch.exp(views.uniform(count, math.log(ZOOMS[0]), math.log(ZOOMS[1]), chance))
+    size = (side / SCENE / zoom).clamp(0.22, 1.0)
+    other = (size * torch.exp(views.uniform(count, -0.4, 0.4, chance))).clamp(0.22, 1.0)
     return _box(centre, size, chance), _box(centre, other, chance)
 
 
@@ -66,7 +107,7 @@ def _box(centre: Tensor, size: Tensor, chance: torch.Generator) -> Tensor:
     count = len(centre)
     ratio = torch.exp(views.uniform(count, -0.12, 0.12, chance))
     half = torch.stack([(size * ratio).clamp(max=1), (size / ratio).clamp(max=1)], dim=1)
-    middle = centre + (torch.rand(count, 2, generator=chance) * 2 - 1) * 0.5 * size[:, None]
+    middle = centre + (views.rand(chance, count, 2) * 2 - 1) * 0.5 * size[:, None]
     middle = torch.maximum(torch.minimum(middle, 1 - half), half - 1)
-    mirror = torch.where(torch.rand(count, generator=chance) < 0.5, -1.0, 1.0)
+    mirror = torch.where(views.rand(chance, count) < 0.5, -1.0, 1.0)
     return torch.stack([half[:, 0] * mirror, half[:, 1], middle[:, 0], middle[:, 1]], dim=1)

@@ -11,8 +11,6 @@ from torch import Tensor
 CELL = 4
 """Side in pixels of the cells of edge histograms; a patch has 2 x 2 cells."""
 
-_SOBEL = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 4
-_KERNELS = torch.stack([_SOBEL, _SOBEL.T])[:, None]
 _ANGLES = torch.arange(4) * math.pi / 8
 _COSINES, _SINES = (2 * _ANGLES).cos().view(1, 4, 1, 1), (2 * _ANGLES).sin().view(1, 4, 1, 1)
 _COLOURS = torch.cartesian_prod(*[torch.tensor([0.1, 0.5, 0.9])] * 3)
@@ -26,15 +24,20 @@ def oriented_edges(images: Tensor) -> Tensor:
     Args:
         images: (B, 3, H, W) in [0, 1].
     """
-    count = len(images)
-    slopes = F.conv2d(F.pad(images.reshape(-1, 1, *images.shape[2:]), (1, 1, 1, 1), mode="replicate"), _KERNELS)
-    slopes = slopes.view(count, 3, 2, *images.shape[2:])
-    gx, gy = slopes[:, :, 0], slopes[:, :, 1]
+    gx, gy = _slopes(F.pad(images, (1, 1, 1, 1), mode="replicate"))
     xx, yy, xy = ((p * q).sum(1, keepdim=True) for p, q in ((gx, gx), (gy, gy), (gx, gy)))
     power = xx + yy + 1e-8
     size = power.sqrt()
-    turn = (xx - yy) / power * _COSINES + 2 * xy / power * _SINES
+    turn = (xx - yy) / power * _COSINES.to(xx) + 2 * xy / power * _SINES.to(xx)
     return torch.cat([turn.clamp(min=0), (-turn).clamp(min=0)], dim=1).square() * (size / (size + 0.08))
+
+
+def _slopes(padded: Tensor) -> tuple[Tensor, Tensor]:
+    """Sobel's two derivatives of images that are padded by one pixel, divided by 4."""
+    across = (padded[..., 2:] - padded[..., :-2]) / 4
+    down = (padded[..., 2:, :] - padded[..., :-2, :]) / 4
+    gx = across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]
+    return gx, down[..., :-2] + 2 * down[..., 1:-1] + down[..., 2:]
 
 
 @torch.no_grad()
@@ -85,7 +88,9 @@ def appearance(images: Tensor, energy: Tensor) -> Tensor:
     """
     patch = 2 * CELL
     colours = F.avg_pool2d(images, patch).flatten(2).mT  # (B, N, 3)
-    bins = torch.softmax(-torch.cdist(colours, _COLOURS.expand(len(colours), -1, -1)).square() / 0.06, dim=-1)
+    bins = torch.softmax(
+        -torch.cdist(colours, _COLOURS.to(colours).expand(len(colours), -1, -1)).square() / 0.06, dim=-1
+    )
     on = energy / (energy.amax(1, keepdim=True) + 1e-6)
     off = (1 - 3 * on).clamp(min=0) + 1e-3
     edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)

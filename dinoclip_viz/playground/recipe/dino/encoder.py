@@ -81,7 +81,7 @@ class Heads(nn.Module):
         self.cls, self.patch = _mlp(512, 128), _mlp(512, 128)
         self.edges, self.look = _mlp(256, EDGE_VALUES), nn.Linear(WIDTH, LOOK_VALUES)
         self.cls_prototypes = nn.Parameter(torch.randn(160, 128))
-        self.patch_prototypes = nn.Parameter(torch.randn(128, 128))
+        self.patch_prototypes = nn.Parameter(torch.randn(256, 128))
         self.register_buffer("queue", F.normalize(torch.randn(960, 128), dim=-1))
         self.queue: Tensor
 
@@ -108,7 +108,7 @@ def embed(model: Dinov2Model, pixels: Tensor, mask: Tensor | None, chance: torch
     positions = model.embeddings.position_embeddings
     extent = torch.exp(views.uniform(count, math.log(max(side / 24, 0.3)), 0.0, chance))
     if side >= GRID:
-        extent = torch.where(torch.rand(count, generator=chance) < 0.5, torch.ones(count), extent.clamp(min=0.5))
+        extent = torch.where(views.rand(chance, count) < 0.5, torch.ones_like(extent), extent.clamp(min=0.5))
     shift = [views.uniform(count, -1, 1, chance) * (1 - extent) for _ in range(2)]
     centres = views.cell_centres(torch.stack([extent, extent, *shift], dim=1), side)  # (B, side, side, 2)
     table = positions[:, 1:].reshape(1, GRID, GRID, -1).permute(0, 3, 1, 2).expand(count, -1, -1, -1)

@@ -12,7 +12,7 @@ from torch import Tensor
 def info_nce(left: Tensor, right: Tensor, temperature: float, bias: Tensor | float = 0.0) -> Tensor:
     """Symmetric InfoNCE with row i of one side positive for row i of the other; `bias` is added to the logits."""
     logits = left @ right.T / temperature + bias
-    same = torch.arange(len(left))
+    same = torch.arange(len(left), device=left.device)
     return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
 
 
@@ -22,7 +22,7 @@ def dense_bias(image: Tensor, cell: Tensor, side: int) -> Tensor:
     near = ((cell[:, None] // side - cell[None] // side).abs() < 2) & (
         (cell[:, None] % side - cell[None] % side).abs() < 2
     )
-    bias = torch.zeros(len(image), len(image))
+    bias = torch.zeros(len(image), len(image), device=image.device)
     bias[same] = math.log(0.5)
     bias[same & near] = -1e4
     return bias.fill_diagonal_(0.0)

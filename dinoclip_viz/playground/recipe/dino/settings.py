@@ -20,21 +20,32 @@ class DinoRecipe:
         points: patches per image in the dense loss.
         position: initial amplitude of the position embedding.
         edge_weight, look_weight, cluster_weight, position_weight: weights of the losses relative to InfoNCE.
+        photographs: fraction of the pairs that are crops of photographs in two colourings.
         cluster_from: fraction of the run after which the cluster losses apply.
     """
 
-    steps: int = 2200
+    steps: int = 4400
     batch: int = 96
     rate: float = 2e-3
     decay: float = 0.04
     clip: float = 3.0
     seed: int = 2
-    phases: tuple[tuple[float, int, float], ...] = ((0.0, 48, 0.62), (0.45, 64, 0.55), (0.85, 96, 0.4))
+    phases: tuple[tuple[float, int, float], ...] = ((0.0, 48, 0.62), (0.3, 64, 0.55), (0.6, 96, 0.4), (0.9, 128, 0.3))
     temperature: float = 0.15
-    points: int = 8
+    points: int = 16
     position: float = 0.05
     edge_weight: float = 5.0
-    look_weight: float = 1.0
+    look_weight: float = 4.0
     cluster_weight: float = 0.5
     position_weight: float = 1.0
+    photographs: float = 0.1
     cluster_from: float = 0.12
+
+    @classmethod
+    def on(cls, device: str, again: bool = False) -> DinoRecipe:
+        """The recipe of a device: on a GPU, fewer steps of larger batches; `again` continues from trained weights."""
+        if device != "cpu":
+            return cls(steps=1500, batch=1024, rate=4e-3)
+        if again:
+            return cls(steps=1100, rate=1.2e-3, phases=((0.0, 64, 0.55), (0.5, 96, 0.4), (0.92, 128, 0.3)))
+        return cls()

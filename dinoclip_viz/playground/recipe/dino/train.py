@@ -9,6 +9,7 @@ This is not DINOv2's training. Every layout is rendered in two looks, and the lo
   fine and coarse), which are zero on the background;
 - linear prediction by CLS of the colours on these edges, and of the colours and textures elsewhere, so that CLS keeps
   the attributes that captions mention;
+- a few pairs are crops of photographs in two colourings, so that natural edges are met as well;
 - a penalty on the position information of the patches.
 
 No captions, classes, parts, masks or depths are used.
@@ -27,7 +28,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoclip_viz.playground.recipe import views
-from dinoclip_viz.playground.recipe.dino.crops import block_mask, crop_pair, image_energy, matched_positions
+from dinoclip_viz.playground.recipe.dino.crops import (
+    block_mask,
+    crop_pair,
+    image_energy,
+    matched_positions,
+    with_photographs,
+)
 from dinoclip_viz.playground.recipe.dino.edges import appearance, common_edges
 from dinoclip_viz.playground.recipe.dino.encoder import Heads, embed, encode, new_model
 from dinoclip_viz.playground.recipe.dino.losses import dense_bias, info_nce, position_variance, swapped_clusters
@@ -40,16 +47,32 @@ if TYPE_CHECKING:
     from transformers import Dinov2Model
 
 
-def train_dino(images: Images, folder: Path, recipe: DinoRecipe) -> Path:
-    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model."""
+def train_dino(
+    images: Images, folder: Path, recipe: DinoRecipe, device: str | torch.device = "cpu", start: Path | None = None
+) -> Path:
+    """Train in `folder`, resuming an earlier call, and return the folder of the float16 model.
+
+    Args:
+        images: training images.
+        folder: for the checkpoint and the model.
+        recipe: settings.
+        device: of the training; on a GPU the forward passes are in bfloat16.
+        start: folder of an earlier model whose weights the encoder starts from; None starts from random weights.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    energy = image_energy(images, folder)
-    sample = views.normalise(torch.from_numpy(images.pixels[:400, 0]).float().div(255), views.IMAGENET)
+    energy = image_energy(images, folder).to(device)
+    first = torch.arange(min(400, len(images)))
+    sample = views.normalise(images.pick(first, torch.zeros_like(first)), views.IMAGENET)
     patches = F.unfold(F.avg_pool2d(sample, 2), PATCH, stride=PATCH).mT.reshape(-1, 3 * PATCH * PATCH)
     model, heads = new_model(patches[:20000], recipe), Heads()
+    if start is not None:
+        model.load_state_dict(type(model).from_pretrained(start, dtype=torch.float32).state_dict())
+    model, heads = model.to(device), heads.to(device)
     named = [*model.named_parameters(), *((f"heads.{name}", p) for name, p in heads.named_parameters())]
     optimiser = Optimiser(named, recipe.rate, recipe.decay, recipe.clip)
-    loop = Loop(folder, {"model": model, "heads": heads}, optimiser, recipe.steps, recipe.seed)
+    mixed = torch.device(device).type == "cuda"
+    loop = Loop(folder, {"model": model, "heads": heads}, optimiser, recipe.steps, recipe.seed, device, mixed)
+    images = images.to(device)
     for step in loop.run():
         losses = pair_losses(loop, model, heads, images, energy, recipe)
         clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
@@ -72,24 +95,26 @@ def pair_losses(
     chance, batch = loop.generator(), recipe.batch
     size, keep = next((size, keep) for start, size, keep in reversed(recipe.phases) if loop.progress >= start)
     side = size // PATCH
-    rows = torch.randint(len(images), (batch,), generator=chance).sort().values
-    swap = torch.randint(2, (batch,), generator=chance)
-    pixels = torch.from_numpy(images.pixels[rows.numpy()]).float().div_(255)  # (B, 2, 3, 128, 128)
-    mine, theirs = pixels[torch.arange(batch), swap], pixels[torch.arange(batch), 1 - swap]
-    first, second = crop_pair(energy[rows], size, chance)
+    rows = views.below(chance, len(images), batch).sort().values
+    swap = views.below(chance, 2, batch)
+    pixels, centres = with_photographs(images.pick(rows), energy[rows], recipe.photographs, chance)  # (B, 2, 3, S, S)
+    every = torch.arange(batch, device=rows.device)
+    mine, theirs = pixels[every, swap], pixels[every, 1 - swap]
+    first, second = crop_pair(centres, size, chance)
     a, a_other = views.crop(mine, first, size), views.crop(theirs, first, size)
     b, b_other = views.crop(theirs, second, size), views.crop(mine, second, size)
     edges_a, energy_a = common_edges(a, a_other)
     edges_b, energy_b = common_edges(b, b_other)
-    kept = torch.rand(batch, side * side, generator=chance).argsort(1)[:, : int(side * side * keep)]  # (B, K)
+    kept = views.rand(chance, batch, side * side).argsort(1)[:, : int(side * side * keep)]  # (B, K)
 
     def pick(values: Tensor) -> Tensor:
         return values.gather(1, kept[..., None].expand(-1, -1, values.shape[-1]))
 
     tokens_a = embed(model, _jittered(a, chance), block_mask(batch, side, chance), chance)
     tokens_b = embed(model, _jittered(b, chance), None, chance)
-    out_a = encode(model, torch.cat([tokens_a.cls, pick(tokens_a.patches)], dim=1))
-    out_b = encode(model, torch.cat([tokens_b.cls, tokens_b.patches], dim=1))
+    with loop.precision():
+        out_a = encode(model, torch.cat([tokens_a.cls, pick(tokens_a.patches)], dim=1)).float()
+        out_b = encode(model, torch.cat([tokens_b.cls, tokens_b.patches], dim=1)).float()
     cls_a, cls_b = (F.normalize(heads.cls(out[:, 0]), dim=-1) for out in (out_a, out_b))
 
     there, inside = matched_positions(first, second, side)
@@ -102,7 +127,7 @@ def pair_losses(
     maps = out_b[:, 1:].mT.unflatten(2, (side, side))
     found = F.grid_sample(maps, spots, align_corners=False, padding_mode="border")[..., 0].mT[valid]
     patch_a, patch_b = (F.normalize(heads.patch(tokens), dim=-1) for tokens in (here, found))
-    image = torch.arange(batch)[:, None].expand_as(cell)[valid]
+    image = every[:, None].expand_as(cell)[valid]
     bias = dense_bias(image, cell[valid], side)
 
     losses = {
@@ -123,7 +148,7 @@ def pair_losses(
 
 
 def _jittered(images: Tensor, chance: torch.Generator) -> Tensor:
-    return views.normalise(views.jitter(images, chance, 0.5), views.IMAGENET)
+    return views.normalise(views.jitter(images, chance, 0.3), views.IMAGENET)
 
 
 def save_dino(loop: Loop, recipe: DinoRecipe) -> Path:
@@ -131,7 +156,7 @@ def save_dino(loop: Loop, recipe: DinoRecipe) -> Path:
     from transformers import BitImageProcessor
 
     target = loop.folder / "model"
-    copy.deepcopy(loop.average).half().save_pretrained(target)  # type: ignore[operator]
+    copy.deepcopy(loop.average).cpu().half().save_pretrained(target)  # type: ignore[operator]
     processor = BitImageProcessor(
         size={"shortest_edge": 96}, crop_size={"height": 96, "width": 96}, do_convert_rgb=True,
         image_mean=list(views.IMAGENET[0]), image_std=list(views.IMAGENET[1]),

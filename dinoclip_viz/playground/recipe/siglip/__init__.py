@@ -1,0 +1,1 @@
+"""Recipe of playground-siglip: training and evaluation of an image-text model with the sigmoid loss."""

@@ -1,0 +1,1 @@
+"""Recipe of playground-text: tokenizer, training and evaluation of a text encoder without images."""
