@@ -18,7 +18,7 @@ from dinoclip_viz.playground.recipe.images import Images, draw_images
 
 log = logging.getLogger(__name__)
 
-SEED, LAYOUTS = 1, 48_000
+SEED, LAYOUTS, LEAST_SCENES = 1, 48_000, 400
 DURATION = "about 10 minutes for rendering and 10 hours for the models on two cores; 9 minutes on a GPU with 16 cores"
 
 UNFINISHED = Path(__file__).parent / "unfinished"
@@ -59,6 +59,10 @@ class Run:
     def steps(self, count: int) -> int:
         """Number of steps of a stage."""
         return max(1, round(count * self.scale))
+
+    def scenes(self, count: int) -> int:
+        """Number of scenes of a stage, of which some are held out."""
+        return max(LEAST_SCENES, round(count * self.scale))
 
 
 def train_all(run: Run, only: Sequence[str] = (), install: bool = False) -> dict[str, str]:
@@ -143,7 +147,7 @@ def _projector(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.projectors import ProjectorRecipe, train_projector
 
     recipe = ProjectorRecipe()
-    recipe = replace(recipe, images=run.steps(recipe.images), patch_images=run.steps(recipe.patch_images))
+    recipe = replace(recipe, images=run.scenes(recipe.images), patch_images=run.scenes(recipe.patch_images))
     return {"playground-projector": str(train_projector(run.folder / "projector", recipe, _encoders(run)))}
 
 
@@ -158,7 +162,12 @@ def _words(run: Run) -> dict[str, str]:
     from dinoclip_viz.playground.recipe.words import WordsRecipe, train_words
 
     recipe = WordsRecipe()
-    recipe = replace(recipe, dinoiser_scenes=run.steps(recipe.dinoiser_scenes), map_scenes=run.steps(recipe.map_scenes))
+    recipe = replace(
+        recipe,
+        dinoiser=replace(recipe.dinoiser, steps=max(recipe.dinoiser.rounds, run.steps(recipe.dinoiser.steps))),
+        dinoiser_scenes=run.scenes(recipe.dinoiser_scenes),
+        map_scenes=run.scenes(recipe.map_scenes),
+    )
     return train_words(run.folder / "words", recipe, _encoders(run))
 
 
