@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -70,7 +71,6 @@ def load(
         EncoderError: the architecture is not supported, a file is missing, or the weights do not fit.
     """
     import transformers
-    from safetensors import SafetensorError
 
     config = _config(folder, name)
     architecture = ARCHITECTURES[config.model_type]
@@ -81,28 +81,53 @@ def load(
             torch.manual_seed(RANDOM_SEED)
             model = model_class(config, **extra).to(dtype)
         return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
+    model = read_model(model_class, folder, name, config, dtype, extra=extra)
+    return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
+
+
+def read_model(
+    reader: Any, folder: Path, name: str, config: PreTrainedConfig, dtype: torch.dtype, unused: tuple[str, ...] = (),
+    extra: Mapping[str, bool] | None = None,
+) -> PreTrainedModel:  # fmt: skip
+    """A model of transformers from a folder, complete, from safetensors alone.
+
+    Args:
+        reader: the model's class, or one of transformers' AutoModel classes.
+        folder: of its files.
+        name: as the user wrote it.
+        config: of the model.
+        dtype: of the weights.
+        unused: beginnings of the names of tensors that may be missing.
+        extra: further arguments of the class; None for none.
+
+    Raises:
+        EncoderError: the weights are pickled, cannot be read, or some are missing.
+    """
+    from safetensors import SafetensorError
+
     refuse_pickles(folder, name)
     try:
-        model, report = model_class.from_pretrained(
+        model, report = reader.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            **extra,
+            **(extra or {}),
         )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
         raise EncoderError(
             f"{name}: the weights in {folder} cannot be read ({one_line(error)}); download them again"
         ) from error
-    missing = sorted(report["missing_keys"])
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(unused))
     if missing:
         raise EncoderError(
             f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, "
             f"{missing[0]} first; expected a complete model of this type"
         )
-    return Loaded(_frozen(model, device), architecture, folder, name, space, device, dtype, revision)
+    found: PreTrainedModel = model
+    return found
 
 
 def _frozen(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:

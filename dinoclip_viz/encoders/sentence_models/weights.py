@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dinoclip_viz.encoders.errors import EncoderError, one_line
-from dinoclip_viz.encoders.huggingface.weights import RANDOM_SEED, refuse_pickles
+from dinoclip_viz.encoders.huggingface.weights import RANDOM_SEED, read_model
 from dinoclip_viz.encoders.sentence_models.layout import DENSE, Layout, read_layout
 from dinoclip_viz.encoders.sentence_models.pooling import Dense, Normalize, dense
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 """Model type of an encoder-decoder -> the class of its encoder alone."""
 
-_UNUSED = "pooler."
-"""Prefix of the tensors that turn the first token into a sentence vector, instead of which the layout has a pooling."""
+_UNUSED = ("pooler.",)
+"""Prefixes of the tensors that make a sentence vector of the first token, instead of which the layout has a pooling."""
 
 
 @dataclass(frozen=True)
@@ -123,27 +123,6 @@ def _random(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
 
 def _read(folder: Path, name: str, config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     import transformers
-    from safetensors import SafetensorError
 
-    refuse_pickles(folder, name)
     reader = getattr(transformers, _ENCODERS.get(config.model_type, "AutoModel"))
-    try:
-        model, report = reader.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
-        raise EncoderError(
-            f"{name}: the weights in {folder} cannot be read ({one_line(error)}); download them again"
-        ) from error
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith(_UNUSED))
-    if missing:
-        raise EncoderError(
-            f"{name}: the weights in {folder} lack {len(missing)} tensors of a {config.model_type} model, "
-            f"{missing[0]} first; expected a complete model of this type"
-        )
-    return model
+    return read_model(reader, folder, name, config, dtype, _UNUSED)
