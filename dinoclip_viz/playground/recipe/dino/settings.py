@@ -20,6 +20,7 @@ class DinoRecipe:
         points: patches per image in the dense loss.
         position: initial amplitude of the position embedding.
         edge_weight, look_weight, cluster_weight, position_weight: weights of the losses relative to InfoNCE.
+        same_look: fraction of the pairs whose two crops have one look.
         photographs: fraction of the pairs that are crops of photographs in two colourings.
         cluster_from: fraction of the run after which the cluster losses apply.
     """
@@ -38,6 +39,7 @@ class DinoRecipe:
     look_weight: float = 4.0
     cluster_weight: float = 0.5
     position_weight: float = 1.0
+    same_look: float = 0.4
     photographs: float = 0.1
     cluster_from: float = 0.12
 

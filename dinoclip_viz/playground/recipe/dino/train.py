@@ -4,7 +4,8 @@ This is not DINOv2's training. Every layout is rendered in two looks, and the lo
 
 - dense InfoNCE between patches at the same position of the same object, with patches of other images as negatives, and
   SwAV clusters of patches that the two views must agree on;
-- InfoNCE between the CLS tokens of two crops of one layout, and SwAV clusters likewise;
+- InfoNCE between the CLS tokens of two crops of one layout, some of them in one look so that CLS keeps colours, and
+  SwAV clusters likewise;
 - prediction by every patch, also by masked ones, of the edges common to both looks (histograms of oriented gradients,
   fine and coarse), which are zero on the background;
 - linear prediction by CLS of the colours on these edges, and of the colours and textures elsewhere, so that CLS keeps
@@ -102,7 +103,10 @@ def pair_losses(
     mine, theirs = pixels[every, swap], pixels[every, 1 - swap]
     first, second = crop_pair(centres, size, chance)
     a, a_other = views.crop(mine, first, size), views.crop(theirs, first, size)
-    b, b_other = views.crop(theirs, second, size), views.crop(mine, second, size)
+    same = (views.rand(chance, batch) < recipe.same_look)[:, None, None, None]
+    b, b_other = (
+        views.crop(torch.where(same, one, other), second, size) for one, other in ((mine, theirs), (theirs, mine))
+    )
     edges_a, energy_a = common_edges(a, a_other)
     edges_b, energy_b = common_edges(b, b_other)
     kept = views.rand(chance, batch, side * side).argsort(1)[:, : int(side * side * keep)]  # (B, K)

@@ -47,7 +47,7 @@ class TextRecipe:
         masked: fraction of the words that are masked; mask_weight: weight of their prediction relative to InfoNCE.
     """
 
-    steps: int = 800
+    steps: int = 400
     batch: int = 96
     rate: float = 2e-3
     decay: float = 0.05
