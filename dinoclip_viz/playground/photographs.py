@@ -36,7 +36,7 @@ def photograph(chance: Chance, side: int) -> NDArray[np.float32]:
         ValueError: scikit-image is not installed.
     """
     names = tuple(PHOTOGRAPHS)
-    source = _opened(names[chance.below(len(names))])
+    source = open_photograph(names[chance.below(len(names))])
     longest = min(source.size)
     extent = LEAST * (longest / LEAST) ** chance()
     left, top = chance(0, source.width - extent), chance(0, source.height - extent)
@@ -59,15 +59,20 @@ def photograph_stack(side: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: scikit-image is not installed.
     """
-    squares = [ImageOps.fit(_opened(name), (side, side), Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
+    squares = [ImageOps.fit(open_photograph(name), (side, side), Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
     return np.stack([np.asarray(square).transpose(2, 0, 1) for square in squares])
 
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))
-def _opened(name: str) -> Image.Image:
+def open_photograph(name: str) -> Image.Image:
+    """A file of scikit-image's `data` folder, RGB; kept in memory.
+
+    Raises:
+        ValueError: scikit-image is not installed, or does not include the file.
+    """
     found = find_spec("skimage")
     if found is None or found.origin is None:
-        raise ValueError("scenes of world 2 use photographs of scikit-image, which is not installed; install it")
+        raise ValueError("scikit-image, whose photographs are used, is not installed; install it")
     file = Path(found.origin).parent / "data" / name
     if not file.is_file():
         raise ValueError(f"this version of scikit-image does not include {name}; install scikit-image 0.25 or later")

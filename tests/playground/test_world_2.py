@@ -48,7 +48,7 @@ def test_crops_of_photographs_are_square_and_of_every_file():
 def test_a_missing_library_is_one_clear_line(monkeypatch):
     from dinoclip_viz.playground import photographs
 
-    photographs._opened.cache_clear()
+    photographs.open_photograph.cache_clear()
     monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="scikit-image"):
         photograph(chance(0), 16)

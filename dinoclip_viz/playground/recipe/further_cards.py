@@ -36,7 +36,8 @@ layers, 32 positions, with its own WordPiece tokenizer; joint space of 128 dimen
 `SiglipVisionModel`. Trained on synthetic scenes only; photographs are out of distribution."""
 SIGLIP_TRAINING = """Trained on scenes of world 2 and their captions with the sigmoid loss (Zhai et al. 2023; learnt temperature and bias, equal
 captions count as positives) and a binary loss per caption word, on the image and, as multiple-instance learning, on the
-patches through the attention pooling. The vision layers start from `playground-clip`'s. No masks, boxes or parts are used.
+patches through the attention pooling. The vision layers start from those of
+`playground-clip` after 1,300 further steps on world 2. No masks, boxes or parts are used.
 Backgrounds include photographs of scikit-image: {photographs}. Recipe: `dinoclip_viz/playground/recipe/siglip/`."""
 TEXT = """`ModernBertModel`, 0.7 M parameters: width 128, 4 layers, 4 heads, mean pooling, unit length, with its own WordPiece
 tokenizer, in the folder layout of sentence-transformers. It has met the captions of the playground only."""

@@ -6,8 +6,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from dinoclip_viz.data.playground import DrawnImage
 from dinoclip_viz.encoders import load_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
+from dinoclip_viz.playground.photographs import open_photograph
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import Optimiser
 from dinoclip_viz.tasks.upsampling.guides import guide_of
@@ -146,7 +145,7 @@ class Pairs:
         if index < self.recipe.scenes:
             return DrawnImage(self.recipe.seed, index, side)()
         chance = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + index)
-        photograph = _photograph(PHOTOGRAPHS[index % len(PHOTOGRAPHS)])
+        photograph = open_photograph(PHOTOGRAPHS[index % len(PHOTOGRAPHS)])
         shorter = min(photograph.size)
         extent = shorter * (0.5 + 0.5 * float(torch.rand(1, generator=chance)))
         left, top = (float(torch.rand(1, generator=chance)) * (longest - extent) for longest in photograph.size)
@@ -204,18 +203,6 @@ def turned(grid: Tensor, which: int) -> Tensor:
     """One of the eight flips and turns, by number, of a square grid (H, W, D)."""
     found = torch.rot90(grid, which % 4, (0, 1))
     return found.flip(1) if which >= 4 else found
-
-
-@lru_cache(maxsize=len(PHOTOGRAPHS))
-def _photograph(name: str) -> Image.Image:
-    found = find_spec("skimage")
-    if found is None or found.origin is None:
-        raise ValueError("scikit-image, whose photographs are used, is not installed; install it, or photographs=0")
-    file = Path(found.origin).parent / "data" / name
-    if not file.is_file():
-        raise ValueError(f"this version of scikit-image does not include {name}; install 0.25 or later")
-    with Image.open(file) as opened:
-        return opened.convert("RGB")
 
 
 def _settings(recipe: UpsamplerRecipe) -> dict[str, object]:
