@@ -37,20 +37,23 @@ def _photographs(device: torch.device) -> Tensor:
     return torch.from_numpy(photograph_stack(384)).to(device).float().div_(255)
 
 
-def with_photographs(pixels: Tensor, energy: Tensor, share: float, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A batch of pairs with some replaced by crops of photographs in two colourings, and the energy of its edges.
+def with_photographs(
+    pixels: Tensor, energy: Tensor, fraction: float, chance: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch with some pairs replaced by crops of photographs in two colourings, its edge energy, and which are drawn.
 
     Both looks of a photograph have its edges, so that natural objects are matched and predicted as drawn ones are.
 
     Args:
         pixels: (B, 2, 3, S, S) in [0, 1].
         energy: (B, 256), where crops are centred; even for photographs.
-        share: probability that a pair is replaced.
+        fraction: probability that a pair is replaced.
         chance: random generator.
     """
-    rows = torch.nonzero(views.rand(chance, len(pixels)) < share)[:, 0]
+    drawn = views.rand(chance, len(pixels)) >= fraction
+    rows = torch.nonzero(~drawn)[:, 0]
     if not len(rows):
-        return pixels, energy
+        return pixels, energy, drawn
     stack, side = _photographs(pixels.device), pixels.shape[-1]
     chosen = stack[views.below(chance, len(stack), len(rows))]
     crops = F.grid_sample(
@@ -60,7 +63,7 @@ def with_photographs(pixels: Tensor, energy: Tensor, share: float, chance: torch
     pixels[rows] = torch.stack([views.jitter(crops, chance, 1.0, hue=True) for _ in range(2)], dim=1)
     energy = energy.clone()
     energy[rows] = 1 / energy.shape[1]
-    return pixels, energy
+    return pixels, energy, drawn
 
 
 def matched_positions(first: Tensor, second: Tensor, side: int) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ CELL = 4
 
 _ANGLES = torch.arange(4) * math.pi / 8
 _COSINES, _SINES = (2 * _ANGLES).cos().view(1, 4, 1, 1), (2 * _ANGLES).sin().view(1, 4, 1, 1)
-_COLOURS = torch.cartesian_prod(*[torch.tensor([0.1, 0.5, 0.9])] * 3)
-"""(27, 3) centres of the soft colour bins."""
+_COLOURS = torch.cartesian_prod(*[torch.tensor([0.1, 0.37, 0.63, 0.9])] * 3)
+"""(64, 3) centres of the soft colour bins."""
 
 
 @torch.no_grad()
@@ -80,21 +80,31 @@ def edge_energy(first: Tensor, second: Tensor) -> Tensor:
 
 @torch.no_grad()
 def appearance(images: Tensor, energy: Tensor) -> Tensor:
-    """(B, 63) colours on the shared edges (27 soft bins), colours off them (27), texture off them (8 and their sum).
+    """(B, 137) colours on the shared edges (64 soft bins), colours off them (64), texture off them (8 and their sum).
+
+    Colours are counted in cells of 2 px, so that those at the two sides of an edge are kept apart. The counts are
+    under a square root and scaled to a mean square of one: rare colours weigh as much as frequent ones.
 
     Args:
         images: (B, 3, S, S) in [0, 1].
         energy: (B, N) shared edge energy of each patch.
     """
     patch = 2 * CELL
-    colours = F.avg_pool2d(images, patch).flatten(2).mT  # (B, N, 3)
-    bins = torch.softmax(
-        -torch.cdist(colours, _COLOURS.to(colours).expand(len(colours), -1, -1)).square() / 0.06, dim=-1
-    )
     on = energy / (energy.amax(1, keepdim=True) + 1e-6)
     off = (1 - 3 * on).clamp(min=0) + 1e-3
-    edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)
     on, off = on / on.sum(1, keepdim=True), off / off.sum(1, keepdim=True)
+    bins = _colour_counts(images, patch)  # (B, N, 64)
+    edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)
     texture = (off[..., None] * edges).sum(1)
-    parts = [(on[..., None] * bins).sum(1), (off[..., None] * bins).sum(1), texture, texture.sum(1, keepdim=True)]
-    return torch.cat(parts, dim=1) * 5
+    counts = [((weight[..., None] * bins).sum(1) * bins.shape[-1]).sqrt() for weight in (on, off)]
+    return torch.cat([*counts, texture * 5, texture.sum(1, keepdim=True) * 5], dim=1)
+
+
+def _colour_counts(images: Tensor, patch: int) -> Tensor:
+    """(B, N, 64) soft histogram of the colours of each patch."""
+    cells = F.avg_pool2d(images, 2)
+    side = cells.shape[-1]
+    pixels = cells.flatten(2).mT  # (B, M, 3)
+    distances = torch.cdist(pixels, _COLOURS.to(pixels).expand(len(pixels), -1, -1)).square()
+    bins = torch.softmax(-distances / 0.02, dim=-1)
+    return F.avg_pool2d(bins.mT.unflatten(2, (side, side)), patch // 2).flatten(2).mT

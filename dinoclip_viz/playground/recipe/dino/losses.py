@@ -10,7 +10,12 @@ from torch import Tensor
 
 
 def info_nce(left: Tensor, right: Tensor, temperature: float, bias: Tensor | float = 0.0) -> Tensor:
-    """Symmetric InfoNCE with row i of one side positive for row i of the other; `bias` is added to the logits."""
+    """Symmetric InfoNCE with row i of one side positive for row i of the other; `bias` is added to the logits.
+
+    It is zero without rows.
+    """
+    if not len(left):
+        return left.sum() + right.sum()
     logits = left @ right.T / temperature + bias
     same = torch.arange(len(left), device=left.device)
     return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2

@@ -4,13 +4,15 @@ This is not DINOv2's training. Every layout is rendered in two looks, and the lo
 
 - dense InfoNCE between patches at the same position of the same object, with patches of other images as negatives, and
   SwAV clusters of patches that the two views must agree on;
-- InfoNCE between the CLS tokens of two crops of one layout, some of them in one look so that CLS keeps colours, and
-  SwAV clusters likewise;
+- InfoNCE between the CLS tokens of two crops of one layout in its two looks, after an MLP and without it, and SwAV
+  clusters likewise;
+- InfoNCE between the means of all tokens of two crops of one layout in one look, so that the mean keeps colours;
 - prediction by every patch, also by masked ones, of the edges common to both looks (histograms of oriented gradients,
   fine and coarse), which are zero on the background;
-- linear prediction by CLS of the colours on these edges, and of the colours and textures elsewhere, so that CLS keeps
-  the attributes that captions mention;
-- a few pairs are crops of photographs in two colourings, so that natural edges are met as well;
+- linear prediction, from CLS and the mean of all tokens, of the colours on these edges and of the colours and textures
+  elsewhere;
+- a few pairs are crops of photographs in two colourings, so that natural edges are met as well; they are too few to be
+  told apart, so that CLS is not matched on them;
 - a penalty on the position information of the patches.
 
 No captions, classes, parts, masks or depths are used.
@@ -78,7 +80,8 @@ def train_dino(
         losses = pair_losses(loop, model, heads, images, energy, recipe)
         clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
         weights = {
-            "cls": 1.0, "dense": 1.0, "edges": recipe.edge_weight, "look": recipe.look_weight,
+            "cls": 1.0, "plain": recipe.plain_weight, "mean": recipe.mean_weight, "dense": 1.0,
+            "edges": recipe.edge_weight, "look": recipe.look_weight,
             "cls_clusters": clusters, "patch_clusters": clusters, "position": recipe.position_weight,
         }  # fmt: skip
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
@@ -98,14 +101,15 @@ def pair_losses(
     side = size // PATCH
     rows = views.below(chance, len(images), batch).sort().values
     swap = views.below(chance, 2, batch)
-    pixels, centres = with_photographs(images.pick(rows), energy[rows], recipe.photographs, chance)  # (B, 2, 3, S, S)
+    looks, centres, drawn = with_photographs(images.pick(rows), energy[rows], recipe.photographs, chance)
     every = torch.arange(batch, device=rows.device)
-    mine, theirs = pixels[every, swap], pixels[every, 1 - swap]
+    mine, theirs = looks[every, swap], looks[every, 1 - swap]  # (B, 3, S, S)
     first, second = crop_pair(centres, size, chance)
     a, a_other = views.crop(mine, first, size), views.crop(theirs, first, size)
-    same = (views.rand(chance, batch) < recipe.same_look)[:, None, None, None]
+    same = views.rand(chance, batch) < recipe.same_look
+    alike = same[:, None, None, None]
     b, b_other = (
-        views.crop(torch.where(same, one, other), second, size) for one, other in ((mine, theirs), (theirs, mine))
+        views.crop(torch.where(alike, one, other), second, size) for one, other in ((mine, theirs), (theirs, mine))
     )
     edges_a, energy_a = common_edges(a, a_other)
     edges_b, energy_b = common_edges(b, b_other)
@@ -119,7 +123,10 @@ def pair_losses(
     with loop.precision():
         out_a = encode(model, torch.cat([tokens_a.cls, pick(tokens_a.patches)], dim=1)).float()
         out_b = encode(model, torch.cat([tokens_b.cls, tokens_b.patches], dim=1)).float()
-    cls_a, cls_b = (F.normalize(heads.cls(out[:, 0]), dim=-1) for out in (out_a, out_b))
+    across, within = drawn & ~same, drawn & same
+    cls_a, cls_b = (F.normalize(heads.cls(out[across, 0]), dim=-1) for out in (out_a, out_b))
+    mean_a, mean_b = (F.normalize(heads.mean(out[within].mean(1)), dim=-1) for out in (out_a, out_b))
+    plain_a, plain_b = (F.normalize(out[across, 0], dim=-1) for out in (out_a, out_b))
 
     there, inside = matched_positions(first, second, side)
     inside, weight = inside.gather(1, kept), energy_a.gather(1, kept)
@@ -136,11 +143,13 @@ def pair_losses(
 
     losses = {
         "cls": info_nce(cls_a, cls_b, recipe.temperature),
+        "plain": info_nce(plain_a, plain_b, recipe.temperature),
+        "mean": info_nce(mean_a, mean_b, recipe.temperature),
         "dense": info_nce(patch_a, patch_b, recipe.temperature, bias),
         "edges": F.smooth_l1_loss(heads.edges(out_a[:, 1:]), pick(edges_a))
         + F.smooth_l1_loss(heads.edges(out_b[:, 1:]), edges_b),
-        "look": F.mse_loss(heads.look(out_a[:, 0]), appearance(a, energy_a))
-        + F.mse_loss(heads.look(out_b[:, 0]), appearance(b, energy_b)),
+        "look": F.mse_loss(heads.look(_both(out_a)), appearance(a, energy_a))
+        + F.mse_loss(heads.look(_both(out_b)), appearance(b, energy_b)),
         "position": position_variance(out_b[:, 1:], tokens_b.positions),
     }
     if loop.progress >= recipe.cluster_from:
@@ -149,6 +158,11 @@ def pair_losses(
     with torch.no_grad():
         heads.queue.copy_(torch.cat([cls_b.detach(), heads.queue])[: len(heads.queue)])
     return losses
+
+
+def _both(tokens: Tensor) -> Tensor:
+    """(B, 2 D) the CLS token and the mean of all tokens: `pooled` and `mean` of `ImageFeatures`."""
+    return torch.cat([tokens[:, 0], tokens.mean(1)], dim=1)
 
 
 def _jittered(images: Tensor, chance: torch.Generator) -> Tensor:
