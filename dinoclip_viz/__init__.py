@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dinoclip_viz import curate as curate
     from dinoclip_viz import playground as playground
+    from dinoclip_viz.adapt.adapt import adapt as adapt
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -112,12 +114,14 @@ _HOMES = {
     "fit_projector": "training",
 }
 
-__all__ = [*_HOMES, "playground"]  # noqa: PLE0604
+_ROOMS = ("adapt", "curate", "playground")
+
+__all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:
-    if name == "playground":
-        return import_module("dinoclip_viz.playground")
+    if name in _ROOMS:
+        return import_module(f"dinoclip_viz.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'dinoclip_viz' has no attribute {name!r}")
     return getattr(import_module(f"dinoclip_viz.{_HOMES[name]}"), name)

@@ -1,5 +1,6 @@
 """Stores of made-up features, written as `embed` writes them but without any encoder."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,39 @@ def pair(folder, images=300, captions=2, seed=0, shard=100, patches=False, bare=
     for place, one in zip(folders, plan, strict=True):
         finish(place, one)
     return tuple(FeatureStore.open(place) for place in folders)
+
+
+WORDS = "made-text"
+
+
+def unimodal(folder, images=300, captions=2, seed=0, noise=0.3, equal=False, tokens=True, patches="full", name="made"):
+    """A store of a made-up image encoder with captions of a made-up text encoder, which share 4 of their directions.
+
+    With `equal`, captions of an image are equal, as are those of images 0 and 1.
+    """
+    chance, fixed = np.random.default_rng(seed), np.random.default_rng(7)
+    meaning = chance.normal(size=(images, 4))
+    to_image, to_text = fixed.normal(size=(4, 12)), fixed.normal(size=(4, 8))
+    patch = meaning[:, None, None] @ to_image + noise * chance.normal(size=(images, 2, 3, 12))
+    pooled = meaning @ to_image + noise * chance.normal(size=(images, 12))
+    owners = np.repeat(np.arange(images), captions)
+    counts = chance.integers(2, 5, len(owners))
+    said = np.repeat(meaning[owners], counts, axis=0) @ to_text
+    values = said + noise * chance.normal(size=(counts.sum(), 8))
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    texts = np.array([values[a:b].mean(0) for a, b in pairwise(edges)]).reshape(-1, 8)
+    place = Path(folder) / name
+    plan = settings(name, 12, WORDS, 8, patches)
+    plan = StoreSettings(**{**vars(plan), "token_dimension": 8 if tokens else 0})
+    prepare(place, plan)
+    arrays = {"img_emb": pooled, "mean_emb": patch.mean((1, 2))} | ({"patch_emb": patch} if patches else {})
+    rows = [
+        ImageRow(f"k{r}", f"{r}.png", (f"{max(r, int(equal))}",) * captions if equal else tuple(
+            f"{r} {c}" for c in range(captions)), None, 9, 9)
+        for r in range(images)
+    ]  # fmt: skip
+    halves = {kind: kept.astype(np.float16) for kind, kept in arrays.items()}
+    pieces = (values.astype(np.float16), counts.astype(np.int64)) if tokens else None
+    write_shard([place], 0, Shard(rows, [], [halves], texts.astype(np.float16), owners, pieces), 0.0)
+    finish(place, plan)
+    return FeatureStore.open(place)

@@ -125,6 +125,7 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
     "hover": (SEVERAL, lambda images, _: dv.hover(DINO, images).meta["images"]),
     "ImageTextModel.encode_images": (SEVERAL, lambda images, _: loaded(MODEL).encode_images(images)),
     "ImageTextModel.encode_each": (SEVERAL, lambda images, _: loaded(MODEL).encode_each(images)),
+    "ImageTextModel.encode_to_classify": (SEVERAL, lambda images, _: loaded(MODEL).encode_to_classify(images)),
     "match": (ONE, lambda image, _: dv.match(DINO, image, scenes()[1])),
     "encoded": (ONE, lambda image, _: list(encoded(DINO, scenes()[1], image))),
     "heatmap": (SEVERAL, lambda images, _: dv.heatmap(MODEL, images, "a cat")),
@@ -161,9 +162,10 @@ CLIP_TEXTS = "texts"
 NEEDS_MORE = {
     "DepthModel.__call__": "tests/encoders/test_dense_models.py",
     "SegmentationModel.__call__": "tests/encoders/test_dense_models.py",
+    "ReinforcedStore.replay": "tests/reinforce/test_reinforcing.py",
     "upsample_anyup": "tests/tasks/upsampling/test_anyup.py",
 }
-"""Callables whose models are not part of the package -> where they meet the kinds of images."""
+"""Callables whose models or stores are not part of the package -> where they meet the kinds of images."""
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
 
 _VISION = {"images", "dense", "encoders", "projector", "models"}
 _STORED = {"data", "store", "pipeline", "training"}
-_SYSTEMS = {"adapt", "curate", "vlm", "affordance"}
+_SYSTEMS = {"adapt", "curate", "reinforce", "vlm", "affordance"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "images": set(),
@@ -39,11 +39,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "projector": {"encoders"},
     "models": {"images", "dense", "encoders", "projector"},
     "pipeline": {"images", "data", "store", "encoders"},
+    "reinforce": {"images", "data", "store", "encoders", "pipeline", "playground"},
     "hovering": {"images", "encoders", "viz"},
     "tasks": {*_VISION, "store"},
-    "training": {"images", "store", "encoders", "dense", "projector", "tasks"},
-    "adapt": {*_VISION, "data", "tasks", "training"},
-    "curate": {"images", "encoders", "data", "store"},
+    "training": {"images", "store", "encoders", "dense", "projector", "tasks", "reinforce"},
+    "adapt": {*_VISION, *_STORED, "tasks", "playground"},
+    "curate": {"images", "encoders", "data", "store", "pipeline"},
     "vlm": {"images", "encoders", "models", "tasks"},
     "affordance": {*_VISION, "tasks", "training"},
     "scale": {*_VISION, *_STORED, "tasks"},

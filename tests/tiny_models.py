@@ -109,6 +109,28 @@ def tiny_clip(folder, seed=0, eos_token_id=None):
     return _clip_like(folder, CLIPConfig, CLIPModel, seed, eos_token_id)
 
 
+def tiny_captioner(folder, seed=0):
+    """A BLIP that writes captions of the words below."""
+    from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
+
+    tokenizer = _words_tokenizer()
+    torch.manual_seed(seed)
+    text = {
+        **_TEXT,
+        "vocab_size": len(tokenizer),
+        "encoder_hidden_size": 32,
+        "max_position_embeddings": 64,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "sep_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    vision = {**_SMALL, "intermediate_size": 64, "patch_size": 8, "image_size": 32}
+    BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision)).save_pretrained(folder)
+    BlipProcessor(BlipImageProcessorPil(size={"height": 32, "width": 32}), tokenizer).save_pretrained(folder)
+    return Path(folder)
+
+
 def tiny_metaclip2(folder, seed=0):
     from transformers import MetaClip2Config, MetaClip2Model
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import gradio as gr
 
+from dinoclip_viz.app.adapt import tab as adaptation
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.correspondence import similarity as hover
 from dinoclip_viz.app.events import HELPER, MODEL_RUN
@@ -27,7 +28,7 @@ from dinoclip_viz.app.zero_shot import tab as zero_shot
 from dinoclip_viz.encoders.devices import AUTO, described
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search"]
+TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search", "adapt"]
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
     "heatmap": "Heat maps",
@@ -38,6 +39,7 @@ TITLES: dict[TabName, str] = {
     "probes": "Probes",
     "neighbours": "Neighbours",
     "search": "Search",
+    "adapt": "Adapt",
 }
 """Titles of the tabs, short enough for one row."""
 HEADINGS: dict[TabName, str] = {
@@ -50,6 +52,7 @@ HEADINGS: dict[TabName, str] = {
     "probes": "Linear probes",
     "neighbours": "Nearest neighbours",
     "search": "Search",
+    "adapt": "Label-free adaptation",
 }
 QUESTIONS: dict[TabName, str] = {
     "zero-shot": "Which of these labels describes the image?",
@@ -61,6 +64,7 @@ QUESTIONS: dict[TabName, str] = {
     "probes": "Which classes, parts and depths can a linear layer predict from frozen features?",
     "neighbours": "Which labelled images are nearest to this one?",
     "search": "Which images are nearest to a text or an image?",
+    "adapt": "Which labels change when the model adapts to unlabelled images?",
 }
 
 
@@ -113,6 +117,7 @@ def build_demo(
         "probes": functools.partial(probes.build, heads=own),
         "neighbours": functools.partial(neighbours.build, gallery=images_to_search, heads=own),
         "search": functools.partial(search.build, gallery=images_to_search),
+        "adapt": adaptation.build,
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)

@@ -51,6 +51,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help=_SOURCE)
     parser.add_argument("--encoder", action="append", metavar="NAME", help="may be repeated (playground-dino)")
     parser.add_argument("--texts", metavar="MODEL", help="model whose text tower encodes the captions")
+    parser.add_argument(
+        "--text-tokens",
+        action="store_true",
+        help="store the captions' token vectors too, for train --recipe freeze-align",
+    )
     parser.add_argument("--out", required=True, type=output_folder, metavar="STORE", help="folder of the store")
     parser.add_argument(
         "--engine", choices=["serial", "ray"], default="serial", help="this process, or Ray, extra scale (%(default)s)"
@@ -94,6 +99,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.pipeline import embed
 
     engine = _engine(arguments)
+    if arguments.text_tokens and not arguments.texts:
+        raise ValueError("--text-tokens without --texts; expected the text encoder of the captions: add --texts MODEL")
     source = open_source(arguments.source, arguments.split, arguments.images, encoding=arguments.encoding)
     encoders = [encoder_of(arguments, name) for name in arguments.encoder or ["playground-dino"]]
     texts = text_encoder_of(arguments, arguments.texts) if arguments.texts else None
@@ -121,6 +128,7 @@ def run(arguments: Namespace) -> Answer:
             arguments.decode,
             arguments.compile,
             engine,
+            arguments.text_tokens,
         )
     failed = [Failure(key, reason) for key, reason in report.failed]
     check_some(report.images, failed)

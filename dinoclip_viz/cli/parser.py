@@ -21,10 +21,14 @@ VERBS = {
     "match": "correspondence.match",
     "tokens": "tokens",
     "embed": "embed",
+    "reinforce": "reinforce",
     "train": "train",
     "dinoiser": "open_vocabulary.dinoiser",
+    "adapt": "adapt.adapt",
+    "describe": "adapt.describe",
     "search": "retrieval.search",
     "dedupe": "retrieval.dedupe",
+    "curate": "curate.curate",
 }
 """Verb -> the module that runs it."""
 

@@ -14,7 +14,7 @@ from dinoclip_viz.cli.parser import add_device, check_actors, output_folder, who
 if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
     from dinoclip_viz.training import Recipe
-    from dinoclip_viz.training.fit import History
+    from dinoclip_viz.training.loop import History
 
 SUMMARY = "train a projector between two encoders from their stores, resumable"
 
@@ -29,14 +29,20 @@ def setting(text: str) -> tuple[str, str]:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
+    seen = parser.add_mutually_exclusive_group(required=True)
+    seen.add_argument("--images", metavar="STORE", help="store of the encoder whose features go in, such as a DINO")
+    seen.add_argument(
+        "--choose", nargs="+", metavar="STORE",
+        help="stores of unimodal encoders, of which the best pair is taken, for a recipe of both sides",
+    )  # fmt: skip
     parser.add_argument(
-        "--images", required=True, metavar="STORE", help="store of the encoder whose features go in, such as a DINO"
-    )
-    parser.add_argument(
-        "--targets", required=True, metavar="STORE", help="store of the teacher, such as a CLIP, of the same images"
-    )
+        "--targets", metavar="STORE",
+        help="store of the teacher, such as a CLIP, of the same images (with --recipe reinforced: the first teacher)",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, type=output_folder, metavar="FOLDER", help="folder of the projector")
-    parser.add_argument("--recipe", default="best", metavar="NAME", help="dinov2-clip, best, ... (%(default)s)")
+    parser.add_argument(
+        "--recipe", default="best", metavar="NAME", help="best, dinov2-clip, freeze-align, sail, ... (%(default)s)"
+    )
     parser.add_argument(
         "--set", action="append", type=setting, default=[], metavar="NAME=VALUE", help="change one of its settings"
     )
@@ -63,13 +69,15 @@ def run(arguments: Namespace) -> Answer:
 
     check_actors(arguments)
     recipe = _recipe(arguments)
-    images, targets = pick_stores(arguments.images, arguments.targets)
+    images, targets = _stores(arguments, recipe)
     patches: tuple[FeatureStore, FeatureStore] | None = None
     if arguments.patches:
         patches = pick_stores(arguments.patches, arguments.patches)
     device = chosen_device(arguments.device)
     dtype = training_dtype(arguments.dtype, device, recipe.bf16)
     show_line(arguments, f"training on {description(device, dtype)}")
+    if arguments.engine == "ray" and recipe.side == "both":
+        raise ValueError(f"the recipe {recipe.name!r} is trained in one process; omit --engine ray")
     if arguments.engine == "ray":
         history = _on_ray(arguments, images, targets, recipe, patches)
     else:
@@ -83,13 +91,33 @@ def run(arguments: Namespace) -> Answer:
     best = max(rows, key=lambda record: sum(v for name, v in record.items() if name.endswith("_R@1")))
     result = {
         "out": str(out), "recipe": recipe.name, "epochs": len(rows), "best": best, "history": history,
-        "device": str(device), "dtype": dtype_name(dtype),
+        "device": str(device), "dtype": dtype_name(dtype), "stores": [str(images.path), str(targets.path)],
     }  # fmt: skip
     lines = [["epoch", *(name for name in best if name != "epoch")]]
     lines += [
         [f"{int(row['epoch'])}", *(f"{value:.4g}" for name, value in row.items() if name != "epoch")] for row in rows
     ]
     return Answer(result, f"{table(lines)}\nepoch {int(best['epoch'])} is kept in {out}")
+
+
+def _stores(arguments: Namespace, recipe: Recipe) -> tuple[FeatureStore, FeatureStore]:
+    """The stores of the encoder and of its teacher."""
+    from dinoclip_viz.training import pick_stores
+    from dinoclip_viz.training.reinforced import reinforced_stores
+
+    if recipe.side == "both":
+        from dinoclip_viz.cli.retrieval.choose import pair_of_stores
+
+        return pair_of_stores(arguments, recipe)
+    if arguments.choose:
+        raise ValueError(
+            f"the recipe {recipe.name!r} has one side; --choose is for those of both, such as freeze-align"
+        )
+    if recipe.reinforced:
+        return reinforced_stores(arguments.images, arguments.targets, arguments.texts)
+    if arguments.targets is None:
+        raise ValueError(f"the recipe {recipe.name!r} needs --targets; expected the store of a teacher, such as a CLIP")
+    return pick_stores(arguments.images, arguments.targets)
 
 
 def _on_ray(

@@ -14,6 +14,7 @@ from dinoclip_viz.data.captions.hub import HubSource, hub_of, is_stored_data_set
 from dinoclip_viz.data.captions.parquet import SUFFIX as PARQUET
 from dinoclip_viz.data.captions.parquet import ParquetSource
 from dinoclip_viz.data.captions.remote import source_of_address
+from dinoclip_viz.data.captions.selection import SelectionSource, is_selection
 from dinoclip_viz.data.filesystems import is_remote
 from dinoclip_viz.data.locations import is_image_name, shown
 from dinoclip_viz.data.playground import playground_of
@@ -74,6 +75,9 @@ def _named(name: str, split: str | None, images: Path | None, encoding: str) -> 
     if is_file and path.suffix.lower() == PARQUET:
         _refuse(name, split, images, encoding)
         return ParquetSource((str(path),), shown(path))
+    if is_file and is_selection(path, encoding):
+        _refuse(name, split, images)
+        return SelectionSource(path, open_source, encoding)
     if is_file and path.suffix.lower() in SUFFIXES:
         return source_of_file(path, images, split, encoding)
     if is_file and is_image_name(path.name):

@@ -26,6 +26,8 @@ __all__ = [
     "SpaceError",
     "TextEncoder",
     "TextFeatures",
+    "TokenFeatures",
+    "TokenTextEncoder",
     "concatenate",
     "same_space",
 ]
@@ -123,6 +125,32 @@ class TextFeatures:
 
     def __len__(self) -> int:
         return self.pooled.shape[0]
+
+
+@dataclass(frozen=True)
+class TokenFeatures:
+    """Token vectors of T texts, one text after the other without padding.
+
+    Attributes:
+        values: (N, D) vectors of the last layer of all tokens that the attention mask keeps: words, and the special
+            tokens that the tokenizer adds, such as [CLS] and [SEP].
+        offsets: (T + 1,) int64; text t has the rows `offsets[t]` to `offsets[t + 1]` of `values`.
+        pooled: (T, E) the unnormalised vectors of the texts, as in `TextFeatures`.
+        space: name of the text encoder's space.
+    """
+
+    values: Tensor
+    offsets: Tensor
+    pooled: Tensor
+    space: str
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.offsets.ndim != 1 or len(self.offsets) != len(self.pooled) + 1:
+            shapes = f"{tuple(self.values.shape)}, {tuple(self.offsets.shape)} and {tuple(self.pooled.shape)}"
+            raise ValueError(f"values, offsets and pooled have the shapes {shapes}; expected (N, D), (T + 1,), (T, E)")
+
+    def __len__(self) -> int:
+        return len(self.pooled)
 
 
 def concatenate(parts: Sequence[ImageFeatures]) -> ImageFeatures:
@@ -263,6 +291,26 @@ class TextEncoder(Protocol):
         """Unnormalised vectors of T >= 1 texts, without templates; texts are truncated to the context length.
 
         Raises:
+            ValueError: there is no text, or a text is empty.
+        """
+        ...
+
+
+@runtime_checkable
+class TokenTextEncoder(TextEncoder, Protocol):
+    """A text encoder that returns a vector per token as well.
+
+    Attributes:
+        token_dimension: D of the token vectors; 0 if the model has none to give.
+    """
+
+    token_dimension: int
+
+    def encode_tokens(self, texts: Sequence[str], batch_size: int = 256) -> TokenFeatures:
+        """Token vectors of T >= 1 texts; texts are truncated to the context length.
+
+        Raises:
+            EncoderError: the model has no token vectors to give.
             ValueError: there is no text, or a text is empty.
         """
         ...

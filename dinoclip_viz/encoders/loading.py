@@ -41,6 +41,7 @@ class Source:
         published: open_clip's (model, pretrained), if the folder contains only weights.
         random: whether to use the architecture with random weights.
         architecture: timm's name of a model with random weights, for which no folder is needed.
+        pooling: pooling mode of a text encoder, in place of its own; "" for its own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Source:
     published: tuple[str, str] | None = None
     random: bool = False
     architecture: str = ""
+    pooling: str = ""
 
 
 def load_encoder(
@@ -115,8 +117,10 @@ def _load_encoder(name: str, device: torch.device, dtype: torch.dtype) -> ImageE
 def load_text_encoder(
     name: str, device: str | torch.device | None = AUTO, dtype: str | torch.dtype | None = AUTO
 ) -> TextEncoder:
-    """Load the text encoder of an image-text model, or a text encoder in sentence-transformers' layout.
+    """Load the text encoder of an image-text model, or a text model without images.
 
+    A text model in sentence-transformers' layout has its own pooling. For any other one of transformers the name states
+    it, as in "mean:bert-base-uncased": "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean" or "lasttoken".
     Arguments and errors are those of `load_encoder`.
     """
     return _texts(_load(name, device, dtype))
@@ -163,19 +167,26 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
     how = chosen_dtype(dtype, where, name)
     source = _resolve(name)
     log.info("loading %s from %s on %s as %s", name, source.folder, where, how)
-    with _quietly():
+    with quietly():
         if source.architecture:
             return timm_models.random_model(source.architecture, name, source.space, where, how)
         if _is_timm(name) or timm_models.is_timm_folder(source.folder):
             return timm_models.load(source.folder, name, source.space, where, how, source.revision, source.random)
-        if _is_text_alone(source.folder, name):
-            return sentence_models.load(source.folder, name, source.space, where, how, source.revision, source.random)
+        if source.pooling or _is_text_alone(source.folder, name):
+            return sentence_models.load(
+                source.folder, name, source.space, where, how, source.revision, source.random, source.pooling
+            )
         if source.published and not source.random:
             return openclip.load_published(
                 *source.published, source.folder, name, source.space, where, how, source.revision
             )
         if (source.folder / "config.json").is_file() and not name.startswith(HUB_PREFIX):
             kind = huggingface.model_type(source.folder, name)
+            if kind not in huggingface.ARCHITECTURES and sentence_models.is_text_model(source.folder, name):
+                raise EncoderError(
+                    f"{name} is a text model whose pooling is unknown (it has no modules.json); expected it before the "
+                    f"name, as in mean:{name}; known are {', '.join(sentence_models.MODES)}"
+                )
             if kind in huggingface.ARCHITECTURES or not (source.folder / "open_clip_config.json").is_file():
                 return huggingface.load(source.folder, name, source.space, where, how, source.revision, source.random)
         if source.random:
@@ -193,6 +204,10 @@ def _resolve(name: str) -> Source:
         plain = name.removeprefix(RANDOM_PREFIX)
         known = _architecture_of_timm(plain) or _resolve(plain)
         return replace(known, name=name, space=RANDOM_PREFIX + known.space, random=True)
+    mode, _, pooled = name.partition(":")
+    if pooled and mode in sentence_models.MODES:
+        known = _resolve(pooled)
+        return replace(known, name=name, space=f"{mode}:{known.space}", pooling=mode)
     folder = Path(name.removeprefix(TIMM_PREFIX)).expanduser()
     if name in CATALOG or not folder.is_dir():
         return _of_timm(name) if _is_timm(name) else _by_name(name)
@@ -296,7 +311,7 @@ def _fingerprint(folder: Path) -> str:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Transformers without progress bars and reports inside the block; its settings are restored afterwards."""
     from transformers.utils import logging as transformers_logging
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,8 @@ from dinoclip_viz.encoders.cache import cached, files_state, latest
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.encoders.devices import AUTO, chosen_device, chosen_dtype, is_embedded
 from dinoclip_viz.encoders.errors import type_name
+from dinoclip_viz.encoders.huggingface.texts import own_templates
+from dinoclip_viz.models.adapted import AdaptedSettings, adapted_settings, with_classifier
 from dinoclip_viz.models.model import ImageTextModel
 from dinoclip_viz.models.patches import GUIDED_BY, POOLING_LEAST
 from dinoclip_viz.models.texts import ProjectedTexts
@@ -38,7 +40,8 @@ def load_model(
     A model that was loaded with the same name and settings, and is still referenced, is returned again.
 
     Args:
-        name: "playground"; catalogue name, hub id or local folder of a CLIP; or local folder of a projector.
+        name: "playground"; catalogue name, hub id or local folder of a CLIP; or local folder of a projector or of an
+            adapted model.
         guide: name of a DINO, for the methods that use its similarities and for PCA maps; by default "playground-dino"
             for "playground-clip", else none.
         device: device to compute on, as in `load_encoder`.
@@ -96,6 +99,9 @@ def _load_model(
     dinoiser: str | Path | None,
 ) -> ImageTextModel:
     folder = PLAYGROUND / "playground-projector" if name == "playground" else Path(name).expanduser()
+    adapted = adapted_settings(folder)
+    if adapted is not None:
+        return _load_adapted(name, adapted, guide, device, dtype, dinoiser)
     settings = _projector_settings(folder)
     if settings is None:
         return _load_clip(name, guide, device, dtype, dinoiser)
@@ -110,8 +116,8 @@ def _load_model(
     else:
         texts = load_text_encoder(projector.text_encoder, device, dtype)
     same_space(projector.text_space, texts.space)
-    if projector.side == "text":
-        texts = ProjectedTexts(texts, projector)
+    if projector.side != "image":
+        texts = ProjectedTexts(texts, projector, own_templates(folder))
     if clip is None and dinoiser is not None:
         raise EncoderError(f"{name} has no CLIP for the layers in {dinoiser}; expected the name of a CLIP")
     head = None if clip is None else _dinoiser(clip, PLAYGROUND / "playground-clip", dinoiser)
@@ -121,6 +127,18 @@ def _load_model(
         name, images, texts, projector, clip, guiding, measured.none_cosine, measured.best_method, head, text_map,
         measured.guided_by, measured.pooling_least,
     )  # fmt: skip
+
+
+def _load_adapted(
+    name: str,
+    adapted: AdaptedSettings,
+    guide: str | None,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    dinoiser: str | Path | None,
+) -> ImageTextModel:
+    base = load_model(adapted.model, guide or adapted.guide or None, device, dtype, dinoiser)
+    return replace(with_classifier(Path(name).expanduser(), adapted, base), name=name)
 
 
 def _load_clip(

@@ -12,6 +12,7 @@ from torch import Tensor
 from dinoclip_viz.dense.dinoiser import DinoiserHead
 from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures, TextEncoder, TextFeatures
 from dinoclip_viz.images import ImagesLike, load_images
+from dinoclip_viz.models.classifier import Classifier
 from dinoclip_viz.models.patches import (
     GUIDED_BY,
     HEATMAP_METHODS,
@@ -32,7 +33,8 @@ class ImageTextModel:
         name: name that it was loaded by.
         images: image encoder; the CLIP's own, or a DINO with a projector.
         texts: text encoder.
-        projector: projection of the features of `images` into the space of `texts`; None for a CLIP.
+        projector: projection of the features of `images` into the space of `texts`, of texts into that of `images`, or
+            of both into a space of their own; None for a CLIP.
         clip: CLIP whose blocks the dense methods read, or None; for a CLIP it is `images`.
         guide: DINO whose similarities guide dense methods and whose patches PCA maps show, or None.
         none_cosine: cosine similarity at which "none of these" is as probable as a label.
@@ -41,6 +43,8 @@ class ImageTextModel:
         text_map: projection of texts into the space of the patches of `images`, in addition to `projector`, or None.
         guided_by: heat-map method -> the guide's vectors whose similarities it uses.
         pooling_least: cosine similarity of these vectors below which CLIP-DINOiser does not pool two patches.
+        classifier: what `classify` uses instead of texts, for a model that is adapted to some classes, or None.
+        classifier_images: image encoder of the `pooled` vectors that it classifies; None if they are the model's own.
     """
 
     name: str
@@ -55,6 +59,8 @@ class ImageTextModel:
     text_map: Projector | None = None
     guided_by: Mapping[str, str] = field(default_factory=lambda: dict(GUIDED_BY))
     pooling_least: float = POOLING_LEAST
+    classifier: Classifier | None = None
+    classifier_images: ImageEncoder | None = None
 
     @property
     def space(self) -> str:
@@ -63,8 +69,8 @@ class ImageTextModel:
 
     @property
     def encoders(self) -> dict[str, ImageEncoder | TextEncoder]:
-        """Role -> encoder: "images", "texts", and "CLIP" and "guide" where these are others."""
-        others = {"CLIP": self.clip, "guide": self.guide}
+        """Role -> encoder: "images", "texts", and "CLIP", "guide" and "classifier" where these are others."""
+        others = {"CLIP": self.clip, "guide": self.guide, "classifier": self.classifier_images}
         further = {role: one for role, one in others.items() if one is not None and one is not self.images}
         return {"images": self.images, "texts": self.texts, **further}
 
@@ -72,7 +78,7 @@ class ImageTextModel:
     def methods(self) -> tuple[str, ...]:
         """The heat-map methods that this model serves, in the order of `HEATMAP_METHODS`."""
         served: set[str] = set()
-        if self.projector is not None and self.projector.side == "image" and self.projector.serves_patches:
+        if self.projector is not None and self.projector.serves_patches:
             served.add("projector")
         if self.text_map is not None or (self.projector is not None and self.projector.side == "text"):
             served.add("text-to-dino")
@@ -83,6 +89,11 @@ class ImageTextModel:
             if self.dinoiser is not None:
                 served.add("dinoiser")
         return tuple(method for method in HEATMAP_METHODS if method in served)
+
+    @property
+    def reads_patches(self) -> bool:
+        """Whether the vector of an image is computed from its patches too."""
+        return self.projector is not None and self.projector.reads_patches
 
     @property
     def default_method(self) -> str:
@@ -145,6 +156,20 @@ class ImageTextModel:
         features = self.images.encode(images, size, fit, self._extras(wanted), batch_size)
         return self._join(images, features, wanted, batch_size)
 
+    def encode_to_classify(self, images: ImagesLike, batch_size: int = 32) -> ImageFeatures:
+        """Features of images for `classify`: of `classifier_images` if there is one, else of `encode_images`.
+
+        Args:
+            images: as in `ImageEncoder.encode`.
+            batch_size: as in `ImageEncoder.encode`.
+
+        Raises:
+            ImageError: as in `ImageEncoder.encode`.
+        """
+        if self.classifier_images is None:
+            return self.encode_images(images, methods=(), batch_size=batch_size)
+        return self.classifier_images.encode(images, batch_size=batch_size)
+
     def encode_each(
         self,
         images: ImagesLike,
@@ -172,14 +197,18 @@ class ImageTextModel:
     ) -> ImageFeatures:
         """The encoder's features, projected into the model's space, with the patches of the methods."""
         dense = make_patches(self, images, features, wanted, batch_size)
-        pooled = self.pooled_in_space(features.pooled, features.mean)
+        pooled = self.pooled_in_space(features.pooled, features.mean, features.patches)
         return replace(features, pooled=pooled, space=self.space, dense=dense)
 
     @torch.no_grad()
-    def pooled_in_space(self, pooled: Tensor, mean: Tensor) -> Tensor:
-        """(B, D) vectors in the model's space from its image encoder's `pooled` and `mean`."""
-        if self.projector is None:
-            return pooled
-        chosen = self.projector.choose(pooled, mean)
-        projected: Tensor = self.projector(chosen) if self.projector.side == "image" else chosen
-        return projected
+    def pooled_in_space(self, pooled: Tensor, mean: Tensor, patches: Tensor | None = None) -> Tensor:
+        """(B, D) vectors in the model's space from its image encoder's features.
+
+        Args:
+            pooled, mean: (B, D') as its image encoder returns them.
+            patches: (B, H, W, D') likewise, where `reads_patches`.
+
+        Raises:
+            ValueError: patches are needed and missing.
+        """
+        return pooled if self.projector is None else self.projector.image_vectors(pooled, mean, patches)

@@ -24,7 +24,7 @@ from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder
 from dinoclip_viz.images import Levels
 from dinoclip_viz.images.scaled import DECODES, Decode
 from dinoclip_viz.pipeline.encoding import BatchSize, encoded
-from dinoclip_viz.pipeline.shards import Patches, PendingShard, grid_of, jobs_of, patch_bytes
+from dinoclip_viz.pipeline.shards import Patches, PendingShard, grid_of, jobs_of, patch_bytes, with_tokens
 from dinoclip_viz.store import StoreError, StoreSettings
 from dinoclip_viz.store.settings import read_settings, shard_files, slug
 from dinoclip_viz.store.writing import Shard, finish, first_missing, prepare, write_shard
@@ -80,6 +80,7 @@ def embed(
     decode: Decode = "exact",
     compile: bool = False,
     engine: Engine | None = None,
+    text_tokens: bool = False,
 ) -> EmbedReport:
     """Encode a data source into feature stores; an interrupted run resumes with the same result.
 
@@ -101,6 +102,7 @@ def embed(
             which is faster for large photographs and changes features slightly. It is part of the store's settings.
         compile: whether models on CUDA are compiled first, for long runs; about a minute each.
         engine: runs the shards elsewhere, such as `scale.RayEngine`; None for this process.
+        text_tokens: whether the token vectors of the captions are stored too, which the recipe "freeze-align" reads.
 
     Raises:
         StoreError: the folder contains a store with other settings, features are not finite, or the disk has too little
@@ -119,11 +121,19 @@ def embed(
         raise ValueError("found no encoder; expected at least one, such as playground-dino")
     loaded = [_compiled(as_encoder(name)) if compile else as_encoder(name) for name in names]
     tower = _text_encoder(texts)
+    if text_tokens and tower is None:
+        raise ValueError("found text_tokens without texts; expected the text encoder of the captions (--texts MODEL)")
+    width = with_tokens(tower).token_dimension if text_tokens and tower is not None else 0
     rows = _shard_size(loaded, size, patches) if shard_size is None else shard_size
     if decode not in DECODES:
         raise ValueError(f"decode={decode!r}; expected 'exact' or 'scaled'")
     plan = [
-        replace(_settings(encoder, source, tower, size, patches, rows), levels=_shown(levels), decode=decode)
+        replace(
+            _settings(encoder, source, tower, size, patches, rows),
+            levels=shown_levels(levels),
+            decode=decode,
+            token_dimension=width,
+        )
         for encoder in loaded
     ]
     folders = _folders(Path(store).expanduser(), plan)
@@ -133,7 +143,7 @@ def embed(
     if not all(finished):
         if workers is None:
             workers = (os.cpu_count() or 1) if any(one.device.type == "cuda" for one in loaded) else 0
-        how = How(rows, size, patches, batch_size, workers, decode)
+        how = How(rows, size, patches, batch_size, workers, decode, text_tokens)
         if engine is None:
             encoded = _write(folders, _shards(source, loaded, tower, first_missing(folders), how, watch))
         else:
@@ -190,7 +200,7 @@ class How:
 
     Attributes:
         rows: samples per shard.
-        size, patches, batch_size, workers, decode: as in `embed`.
+        size, patches, batch_size, workers, decode, text_tokens: as in `embed`.
     """
 
     rows: int
@@ -199,6 +209,7 @@ class How:
     batch_size: BatchSize
     workers: int
     decode: Decode
+    text_tokens: bool = False
 
 
 def _shards(
@@ -222,7 +233,7 @@ def _shards(
         if watch:
             watch(done, source.count)
         if part.batch.last:
-            yield number, pending.shard(texts), time.monotonic() - begun
+            yield number, pending.shard(texts, how.text_tokens), time.monotonic() - begun
             begun, number, pending = time.monotonic(), number + 1, PendingShard(jobs, how.patches)
 
 
@@ -275,7 +286,8 @@ def _settings(
     )
 
 
-def _shown(levels: Levels) -> str:
+def shown_levels(levels: Levels) -> str:
+    """Levels as the settings of a store have them, "" for the whole range."""
     return "" if levels is None else levels if isinstance(levels, str) else f"{levels[0]:g}, {levels[1]:g}"
 
 

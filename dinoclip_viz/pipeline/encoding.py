@@ -51,6 +51,11 @@ def vectors(features: Features) -> Kept:
     return {"pooled": features.pooled.float(), "mean": features.mean.float()}
 
 
+def with_patches(features: Features) -> Kept:
+    """`pooled`, `mean` and `patches` as float32: a `Job.keep` for models that read patches."""
+    return {**vectors(features), "patches": features.patches.float()}
+
+
 @dataclass(frozen=True)
 class Job:
     """An encoder, and what of its features is kept.

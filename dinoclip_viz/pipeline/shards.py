@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.data.base import Sample
-from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
+from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder, TokenTextEncoder
 from dinoclip_viz.pipeline.batches import batches
 from dinoclip_viz.pipeline.decoding import Prepared, prepare_image
 from dinoclip_viz.pipeline.encoding import (
@@ -26,6 +26,7 @@ from dinoclip_viz.pipeline.encoding import (
     run,
 )
 from dinoclip_viz.store import StoreError
+from dinoclip_viz.store.sharded import ragged_rows
 from dinoclip_viz.store.writing import FailedRow, ImageRow, Shard
 
 Patches = str | int | None
@@ -42,6 +43,7 @@ def embed_shard(
     size: int | None = None,
     patches: Patches = None,
     batch_size: BatchSize = 32,
+    text_tokens: bool = False,
 ) -> Shard:
     """Features of the images of one shard, which depend only on the images and the settings.
 
@@ -53,6 +55,7 @@ def embed_shard(
         size: as in `embed`.
         patches: as in `embed`.
         batch_size: as in `embed`.
+        text_tokens: as in `embed`.
 
     Raises:
         StoreError: an encoder returns vectors that are not finite in float16.
@@ -65,7 +68,7 @@ def embed_shard(
     pending = PendingShard(jobs, patches)
     for part in run(batches(outcomes, chosen_batch_size(batch_size, jobs)), jobs):
         pending.add(part)
-    return pending.shard(texts)
+    return pending.shard(texts, text_tokens)
 
 
 def jobs_of(encoders: Sequence[ImageEncoder], size: int | None, patches: Patches) -> list[Job]:
@@ -121,15 +124,18 @@ class PendingShard:
         keys = [sample.key for sample in batch.samples]
         for job, kept, parts in zip(self._jobs, part.kept, self._parts, strict=bool(part.kept)):
             for kind, values in kept.items():
-                parts[kind].append(_finite(values, job.encoder.name, keys))
+                parts[kind].append(finite(values, job.encoder.name, keys))
 
-    def shard(self, texts: TextEncoder | None) -> Shard:
-        """The shard, with its captions encoded by a text encoder, if one is given."""
+    def shard(self, texts: TextEncoder | None, text_tokens: bool = False) -> Shard:
+        """The shard, with its captions encoded by a text encoder, if one is given, and with their token vectors."""
         captions = [text for row in self._rows for text in row.captions]
         owners = np.repeat(np.arange(len(self._rows)), [len(row.captions) for row in self._rows]).astype(np.int64)
         arrays = [{kind: np.concatenate(values) for kind, values in parts.items()} for parts in self._parts]
-        encoded = encode_captions(captions, texts) if texts is not None else None
-        return Shard(self._rows, self._failed, arrays, encoded, owners)
+        if texts is not None and text_tokens:
+            encoded, tokens = encode_caption_tokens(captions, texts)
+            return Shard(self._rows, self._failed, arrays, encoded, owners, tokens)
+        pooled = encode_captions(captions, texts) if texts is not None else None
+        return Shard(self._rows, self._failed, arrays, pooled, owners)
 
 
 def patch_bytes(encoder: ImageEncoder, size: int | None, patches: Patches) -> int:
@@ -149,7 +155,17 @@ def _smaller(patches: Tensor, grid: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(patches.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
 
 
-def _finite(half: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]:
+def finite(half: Tensor, name: str, keys: Sequence[str]) -> NDArray[np.float16]:
+    """The vectors of an encoder as an array.
+
+    Args:
+        half: (B, ...) float16.
+        name: of the encoder.
+        keys: of the B images or texts.
+
+    Raises:
+        StoreError: a vector is not finite.
+    """
     finite = torch.isfinite(half).flatten(1).all(dim=1)
     if not finite.all():
         first = keys[int((~finite).nonzero()[0])]
@@ -176,9 +192,45 @@ def encode_captions(captions: Sequence[str], texts: TextEncoder) -> NDArray[np.f
     unique = list(dict.fromkeys(captions))
     if not unique:
         return np.empty((0, texts.dimension), np.float16)
-    vectors = _finite(texts.encode(unique).pooled.half(), texts.name, unique)
+    vectors = finite(texts.encode(unique).pooled.half(), texts.name, unique)
     row_of = {text: row for row, text in enumerate(unique)}
     return vectors[[row_of[text] for text in captions]]
+
+
+def encode_caption_tokens(
+    captions: Sequence[str], texts: TextEncoder
+) -> tuple[NDArray[np.float16], tuple[NDArray[np.float16], NDArray[np.int64]]]:
+    """(N, E) vectors of the captions, and their token vectors with the number of each caption's.
+
+    Raises:
+        EncoderError: the text encoder has no token vectors to give.
+        StoreError: a vector is not finite in float16.
+    """
+    encoder = with_tokens(texts)
+    unique = list(dict.fromkeys(captions))
+    if not unique:
+        nothing = np.empty((0, encoder.token_dimension), np.float16)
+        return np.empty((0, texts.dimension), np.float16), (nothing, np.empty(0, np.int64))
+    features = encoder.encode_tokens(unique)
+    owners = torch.arange(len(unique)).repeat_interleave(features.offsets.diff()).tolist()
+    values = finite(features.values.half(), texts.name, [unique[row] for row in owners])
+    row_of = {text: row for row, text in enumerate(unique)}
+    items = np.array([row_of[text] for text in captions])
+    rows, counts = ragged_rows(features.offsets.numpy(), items)
+    return finite(features.pooled.half(), texts.name, unique)[items], (values[rows], counts)
+
+
+def with_tokens(texts: TextEncoder) -> TokenTextEncoder:
+    """The text encoder, if it returns token vectors.
+
+    Raises:
+        EncoderError: it does not.
+    """
+    if isinstance(texts, TokenTextEncoder) and texts.token_dimension:
+        return texts
+    raise EncoderError(
+        f"{texts.name} has no token vectors to give; expected a text model of transformers; omit --text-tokens"
+    )
 
 
 def grid_of(encoder: ImageEncoder, size: int | None, patches: Patches) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dinoclip_viz.playground.shapes.geometry import Chance
 
@@ -51,16 +51,6 @@ def brightness(crop: NDArray[np.float32]) -> NDArray[np.float32]:
     grey = (grey - grey.mean()) / (grey.std() + 4.0) * 0.6
     values: NDArray[np.float32] = np.clip(grey, -1.6, 1.6).astype(np.float32)
     return values
-
-
-def photograph_stack(side: int) -> NDArray[np.uint8]:
-    """(P, 3, side, side) the middle square of every photograph, uint8.
-
-    Raises:
-        ValueError: scikit-image is not installed.
-    """
-    squares = [ImageOps.fit(open_photograph(name), (side, side), Image.Resampling.LANCZOS) for name in PHOTOGRAPHS]
-    return np.stack([np.asarray(square).transpose(2, 0, 1) for square in squares])
 
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))

@@ -2,14 +2,19 @@
 
 from dinoclip_viz.projector.checkpoint import load_dinov2_clip_checkpoint
 from dinoclip_viz.projector.heads import HEADS, ProjectorWithResiduals, make_head
-from dinoclip_viz.projector.module import INPUTS, Projector, unit
+from dinoclip_viz.projector.module import Projector, unit
+from dinoclip_viz.projector.sides import INPUTS, PATCHES
+from dinoclip_viz.projector.text_side import TextSide, padded
 
 __all__ = [
     "HEADS",
     "INPUTS",
+    "PATCHES",
     "Projector",
     "ProjectorWithResiduals",
+    "TextSide",
     "load_dinov2_clip_checkpoint",
     "make_head",
+    "padded",
     "unit",
 ]

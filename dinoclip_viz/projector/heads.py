@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dinoclip_viz.projector.frozen_heads import ProjectionHead, TokenProjection, batch_norm_mlp
+
 
 class ResidualMLP(nn.Module):
     """Linear, then `blocks` residual blocks of LayerNorm, Linear, GELU, Linear, then LayerNorm and Linear."""
@@ -29,8 +31,14 @@ class ResidualMLP(nn.Module):
         return out
 
 
+_LARGEST = 1000.0  # SAIL's bound of the gated values
+
+
 class GatedHead(nn.Module):
-    """SAIL's head: LayerNorm, then g(ReLU6(f1 x) * f2 x) (Zhang et al. 2025, "Assessing and Learning Alignment")."""
+    """SAIL's head: LayerNorm, then g(ReLU6(f1 x) * f2 x) (Zhang et al. 2025, "Assessing and Learning Alignment").
+
+    f2 x is clamped to -1000 to 1000; so is f1 x in the authors' code, where ReLU6 bounds it already.
+    """
 
     def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
         super().__init__()
@@ -41,7 +49,7 @@ class GatedHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
         normed = self.norm(features)
-        out: Tensor = self.out(F.relu6(self.gate(normed)) * self.value(normed))
+        out: Tensor = self.out(F.relu6(self.gate(normed)) * self.value(normed).clamp(-_LARGEST, _LARGEST))
         return out
 
 
@@ -106,12 +114,22 @@ HEADS: dict[str, Callable[[int, int, int, int], nn.Module]] = {
         nn.Linear(inputs, outputs), nn.Tanh(), nn.Linear(outputs, outputs)
     ),
     "projector-with-residuals": ProjectorWithResiduals,
+    "identity": lambda inputs, outputs, hidden, blocks: nn.Identity(),
+    "token-projection": lambda inputs, outputs, hidden, blocks: TokenProjection(inputs, outputs, hidden),
+    "projection": lambda inputs, outputs, hidden, blocks: ProjectionHead(inputs, outputs),
+    "batch-norm-mlp": lambda inputs, outputs, hidden, blocks: batch_norm_mlp(inputs, outputs, hidden),
 }
 """Name -> factory, called with input width, output width, inner width and number of blocks.
 
 "text-to-patch" is Talk2DINO's (Barsellotti et al. 2024), "gated" is SAIL's,
-"projector-with-residuals" is dinov2-clip's.
+"projector-with-residuals" is dinov2-clip's, "token-projection" and "projection" are freeze-align's,
+"batch-norm-mlp" is ShareLock's.
 """
+
+
+def published_hidden(head: str, inputs: int, outputs: int) -> int:
+    """The published inner width of a head for a pair of frozen encoders; `outputs` for a head that has none."""
+    return {"gated": 8 * inputs, "batch-norm-mlp": 4096}.get(head, outputs)
 
 
 def make_head(head: str, inputs: int, outputs: int, hidden: int, blocks: int) -> nn.Module:
@@ -128,6 +146,8 @@ def make_head(head: str, inputs: int, outputs: int, hidden: int, blocks: int) ->
     """
     if head not in HEADS:
         raise ValueError(f"there is no head {head!r}; expected one of {', '.join(HEADS)}")
+    if head == "identity" and inputs != outputs:
+        raise ValueError(f"the head 'identity' maps {inputs} to {inputs} values, not to {outputs}; expected one width")
     if min(inputs, outputs, hidden) < 1 or blocks < 0:
         raise ValueError(f"a head of {inputs} to {outputs}, inner width {hidden}, {blocks} blocks; expected 1 or more")
     return HEADS[head](inputs, outputs, hidden, blocks)

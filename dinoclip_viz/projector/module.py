@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +13,11 @@ from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from torch import Tensor, nn
 
-from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, TextFeatures, same_space
+from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, TextFeatures, TokenFeatures, same_space
+from dinoclip_viz.projector.frozen_heads import TokenProjection
 from dinoclip_viz.projector.heads import ProjectorWithResiduals, make_head
-
-Input = Literal["mean", "pooled", "pooled+mean"]
-Side = Literal["image", "text"]
-
-INPUTS: dict[str, int] = {"mean": 1, "pooled": 1, "pooled+mean": 2}
-"""Input features of an image -> their width, in multiples of the encoder's."""
+from dinoclip_viz.projector.sides import INPUTS, PATCHES, Input, Side, check_sides
+from dinoclip_viz.projector.text_side import TextSide
 
 
 class Projector(
@@ -28,9 +26,9 @@ class Projector(
     """Maps features of one frozen encoder to the space of another.
 
     On the image side images and their patches are mapped to a text encoder's space; on the text side texts are mapped
-    to an image encoder's patch space. `save_pretrained`, `from_pretrained` and `push_to_hub` come from
-    huggingface_hub; config.json holds the arguments below, so that a projector's folder names both of its encoders and
-    is an image-text model by itself.
+    to an image encoder's patch space; on both sides they are mapped to a space of their own. `save_pretrained`,
+    `from_pretrained` and `push_to_hub` come from huggingface_hub; config.json holds the arguments below, so that a
+    projector's folder names both of its encoders and is an image-text model by itself.
 
     Args:
         image_encoder: name of the image encoder.
@@ -39,11 +37,13 @@ class Projector(
         text_space: the space of the text encoder.
         width: D of the encoder's features; outputs: D of the projected vectors.
         head: a name in `HEADS`; hidden: its inner width; blocks: its number of residual blocks, if it has them.
-        inputs: features of an image that are projected: "mean" of all tokens, "pooled" (CLS), or "pooled+mean". On the
-            text side, those that projected texts are compared with: "mean" or "pooled".
+        inputs: features of an image that are projected: "mean" of all tokens, "pooled" (CLS), "pooled+mean", or
+            "pooled+patches": the projected CLS plus the mean of the projected patches. On the text side, those that
+            projected texts are compared with: "mean" or "pooled".
         patch_head: whether patches have a second head of the same kind. Otherwise they use the first, which requires
             inputs of one encoder width. patch_hidden, patch_blocks: its sizes, by default those of the first.
-        side: "image" to project images, "text" to project texts.
+        side: "image" to project images, "text" to project texts, "both" for a head of each.
+        text_head, text_inputs, text_width, text_hidden: of the texts' head on both sides, as in `TextSide`.
         image_dtype, text_dtype: types that the encoders of its training computed in, such as "float32"; "" if unknown.
             They are information: the projector itself computes in float32.
 
@@ -70,28 +70,26 @@ class Projector(
         side: Side = "image",
         image_dtype: str = "",
         text_dtype: str = "",
+        text_head: str = "",
+        text_inputs: str = "pooled",
+        text_width: int = 0,
+        text_hidden: int = 1,
     ) -> None:
         super().__init__()
-        if inputs not in INPUTS:
-            raise ValueError(f"inputs is {inputs!r}; expected one of {', '.join(INPUTS)}")
-        if side not in ("image", "text"):
-            raise ValueError(f"side is {side!r}; expected image or text")
-        if side == "text" and (INPUTS[inputs] != 1 or patch_head):
-            raise ValueError(
-                f"a projector of the text side with inputs {inputs!r}"
-                + (" and a patch head" if patch_head else "")
-                + "; expected 'pooled' or 'mean' and no patch head"
-            )
+        check_sides(side, inputs, patch_head, text_head)
         self.image_encoder, self.text_encoder = image_encoder, text_encoder
         self.image_space, self.text_space = image_space, text_space
         self.image_dtype, self.text_dtype = image_dtype, text_dtype
         self.head: str = head
         self.inputs: str = inputs
         self.side: str = side
+        self.outputs = outputs
         entering = width * INPUTS[inputs]
         self.pooled_head = make_head(head, entering, outputs, hidden, blocks)
         sizes = hidden if patch_hidden is None else patch_hidden, blocks if patch_blocks is None else patch_blocks
         self.patch_head = make_head(head, width, outputs, *sizes) if patch_head else None
+        both = side == "both"
+        self.text_side = TextSide(text_inputs, text_width, outputs, text_head, text_hidden) if both else None
         self.register_buffer("pooled_mean", torch.zeros(entering))
         self.register_buffer("pooled_deviation", torch.ones(entering))
         self.register_buffer("patch_mean", torch.zeros(width))
@@ -160,10 +158,26 @@ class Projector(
     @property
     def serves_patches(self) -> bool:
         """Whether patches can be projected to the text space."""
-        return self.side == "image" and (self.patch_head is not None or INPUTS[self.inputs] == 1)
+        return self.side != "text" and (self.patch_head is not None or INPUTS[self.inputs] == 1)
+
+    @property
+    def reads_patches(self) -> bool:
+        """Whether the vector of an image is computed from its patches too."""
+        return self.inputs == PATCHES
+
+    def joint_space(self) -> str:
+        """Name of the space in which images and texts are compared; that of a pair identifies its weights."""
+        if self.side != "both":
+            return self.text_space if self.side == "image" else self.image_space
+        digest = hashlib.sha256()
+        for name, weights in sorted(self.state_dict().items()):
+            digest.update(name.encode() + weights.detach().float().cpu().numpy().tobytes())
+        return f"{self.image_space}+{self.text_space}-{digest.hexdigest()[:8]}"
 
     def choose(self, pooled: Tensor, mean: Tensor) -> Tensor:
-        """(B, inputs) the input features, from (B, D) `pooled` and `mean`."""
+        """(B, inputs) the input features of `forward`, from (B, D) `pooled` and `mean`."""
+        if self.reads_patches:
+            return pooled
         vectors = {"mean": mean, "pooled": pooled}
         return torch.cat([vectors[name] for name in self.inputs.split("+")], dim=-1)
 
@@ -171,6 +185,28 @@ class Projector(
         """(..., inputs) from `choose` -> (..., outputs), raw."""
         out: Tensor = self.pooled_head((vectors - self.pooled_mean) / self.pooled_deviation)
         return out
+
+    def image_vectors(self, pooled: Tensor, mean: Tensor, patches: Tensor | None = None) -> Tensor:
+        """(B, outputs) raw vectors of images in the joint space; on the text side, where images stay, their features.
+
+        Args:
+            pooled, mean: (B, D) features of the image encoder.
+            patches: (B, H, W, D), for inputs "pooled+patches".
+
+        Raises:
+            ValueError: patches are needed and missing.
+        """
+        chosen = self.choose(pooled, mean)
+        if self.side == "text":
+            return chosen
+        if not self.reads_patches:
+            return self.forward(chosen)
+        if patches is None:
+            raise ValueError(f"found no patches for inputs {self.inputs!r}; embed the images with --patches full")
+        if not isinstance(self.patch_head, TokenProjection):
+            return self.forward(chosen) + self.project_patches(patches).flatten(1, -2).mean(1)
+        tokens = (patches.flatten(1, -2) - self.patch_mean) / self.patch_deviation  # (B, H * W, D)
+        return self.forward(chosen) + self.patch_head.mean(tokens, torch.ones_like(tokens[..., 0]))
 
     def project_patches(self, patches: Tensor) -> Tensor:
         """(..., width) patch tokens -> (..., outputs), raw.
@@ -190,7 +226,7 @@ class Projector(
 
     @torch.no_grad()
     def project(self, features: ImageFeatures) -> Tensor:
-        """(B, outputs) raw vectors of the images in the text space.
+        """(B, outputs) raw vectors of the images in the text space, or in that of both sides.
 
         Raises:
             SpaceError: the features are of another encoder.
@@ -198,7 +234,7 @@ class Projector(
         """
         self._on("image")
         same_space(self.image_space, features.patch_space)
-        return self.forward(self.choose(features.pooled, features.mean))
+        return self.image_vectors(features.pooled, features.mean, features.patches)
 
     @torch.no_grad()
     def project_grid(self, features: ImageFeatures) -> Tensor:
@@ -212,16 +248,21 @@ class Projector(
         return self.project_patches(features.patches)
 
     @torch.no_grad()
-    def project_texts(self, texts: TextFeatures) -> Tensor:
-        """(T, outputs) raw vectors of the texts in the image encoder's patch space.
+    def project_texts(self, texts: TextFeatures | TokenFeatures) -> Tensor:
+        """(T, outputs) raw vectors of the texts in the image encoder's patch space, or in that of both sides.
 
         Raises:
             SpaceError: the texts are of another model.
-            ValueError: the projector is on the image side.
+            ValueError: the projector is on the image side, or reads token vectors and gets none.
         """
         self._on("text")
         same_space(self.text_space, texts.space)
-        return self.forward(texts.pooled)
+        if self.text_side is None:
+            return self.forward(texts.pooled)
+        if self.text_side.tokens is not None and isinstance(texts, TokenFeatures):
+            return self.text_side.project_ragged(texts.values, texts.offsets)
+        out: Tensor = self.text_side(texts.pooled)
+        return out
 
     @torch.no_grad()
     def measure_input(self, vectors: Tensor, patches: Tensor | None = None) -> None:
@@ -233,7 +274,7 @@ class Projector(
             self.patch_deviation.copy_(patches.std(0) + 1e-4)
 
     def _on(self, side: str) -> None:
-        if self.side != side:
+        if self.side not in (side, "both"):
             raise ValueError(f"this projector maps {self.side}s; expected one that maps {side}s")
 
     @classmethod

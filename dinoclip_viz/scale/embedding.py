@@ -177,7 +177,9 @@ class _Encode:
     def __call__(self, batch: Row) -> Row:
         begun, how = time.monotonic(), self._work.how
         number, outcomes = int(batch["number"][0]), batch["outcomes"][0]
-        shard = embed_shard(outcomes, self._encoders, self._texts, how.size, how.patches, how.batch_size)
+        shard = embed_shard(
+            outcomes, self._encoders, self._texts, how.size, how.patches, how.batch_size, how.text_tokens
+        )
         write_shard([Path(folder) for folder in self._work.folders], number, shard, time.monotonic() - begun)
         return {
             "number": batch["number"],

@@ -12,7 +12,7 @@ from dinoclip_viz.projector import Projector
 from dinoclip_viz.scale.cluster import connect
 from dinoclip_viz.scale.errors import plain_error
 from dinoclip_viz.training import Recipe, fit_projector
-from dinoclip_viz.training.fit import History
+from dinoclip_viz.training.loop import History
 
 _RETRIES = 3  # restarts of all processes after one has ended
 

@@ -8,6 +8,8 @@ One store holds the features of one encoder. The layout is clip-retrieval's, wit
     patch_emb/patch_emb_0.npy        (n, H, W, D') `patches`, float16, if requested
     dense_emb/dense_emb_0.npy        (n, H, W, D) a CLIP's patches by MaskCLIP's path, float16, likewise
     caption_emb/caption_emb_0.npy    (t, E) captions, float16, if requested
+    token_emb/token_emb_0.npy        (N, D'') token vectors of the captions, one caption after the other, if requested
+    token_count/token_count_0.npy    (t,) int64, number of tokens of each caption, likewise
     metadata/metadata_0.parquet      one row per image: key, image_path, caption, captions, label, width, height
     failed/failed_0.parquet          one row per image that could not be read, with the reason
     text_to_image.npy                (T,) int64, index of the image that each caption describes
@@ -19,6 +21,6 @@ Folders of clip-retrieval can be opened as well. Several encoders of one pass ha
 
 from dinoclip_viz.store.reading import FeatureStore, store_folders
 from dinoclip_viz.store.settings import StoreError, StoreSettings, check_one_dtype
-from dinoclip_viz.store.sharded import Sharded
+from dinoclip_viz.store.sharded import Ragged, Sharded
 
-__all__ = ["FeatureStore", "Sharded", "StoreError", "StoreSettings", "check_one_dtype", "store_folders"]
+__all__ = ["FeatureStore", "Ragged", "Sharded", "StoreError", "StoreSettings", "check_one_dtype", "store_folders"]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinoclip_viz.store.settings import MANIFEST, StoreError, StoreSettings, read_settings, sha256, shard_files
-from dinoclip_viz.store.sharded import Sharded
+from dinoclip_viz.store.sharded import Ragged, Sharded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +32,7 @@ class FeatureStore:
         texts: (T, E) float16 captions; None if they were not encoded.
         text_to_image: (T,) index of the row that each caption describes; None without captions.
         checksums: file -> SHA-256, from the manifest.
+        tokens: float16 token vectors of the T captions; None if they were not stored.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class FeatureStore:
     texts: Sharded | None
     text_to_image: NDArray[np.int64] | None
     checksums: Mapping[str, str]
+    tokens: Ragged | None = None
 
     @classmethod
     def open(cls, path: str | Path, encoder: str | None = None, size: int | None = None) -> FeatureStore:
@@ -174,6 +176,7 @@ def _open(folder: Path) -> FeatureStore:
     kinds += ["patch_emb"] if settings.patches else []
     kinds += ["dense_emb"] if settings.patches and (folder / "dense_emb").is_dir() else []
     kinds += ["caption_emb"] if settings.texts else []
+    kinds += ["token_emb", "token_count"] if settings.token_dimension else []
     arrays: dict[str, Sharded] = {}
     for kind in kinds:
         files = shard_files(folder, kind)
@@ -198,6 +201,7 @@ def _open(folder: Path) -> FeatureStore:
         arrays.get("caption_emb"),
         owners,
         checksums if isinstance(checksums, dict) else {},
+        Ragged(arrays["token_emb"], arrays["token_count"]) if settings.token_dimension else None,
     )
 
 

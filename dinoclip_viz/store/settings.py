@@ -42,6 +42,7 @@ class StoreSettings:
         decode: "exact", or "scaled" for JPEGs decoded at a reduced scale.
         text_dtype: data type that the captions were computed in, "" without captions or if unknown.
         device: device that the encoder computed on, "" if unknown; information only, as features do not depend on it.
+        token_dimension: D of the token vectors of the captions, 0 if they were not stored.
     """
 
     encoder: str
@@ -64,6 +65,7 @@ class StoreSettings:
     decode: str = "exact"
     text_dtype: str = ""
     device: str = ""
+    token_dimension: int = 0
 
     @property
     def image_levels(self) -> tuple[float, float] | Literal["auto"] | None:

@@ -105,3 +105,49 @@ class Sharded:
             here = slice(edges[shard], edges[shard + 1])
             out[order[here]] = self._maps[shard][ordered[here] - self._starts[shard]]
         return out.reshape(*rows.shape, *self.shape[1:])
+
+
+class Ragged:
+    """The token vectors of T captions, one caption after the other, read on access.
+
+    Args:
+        values: (N, D) vectors of all tokens.
+        counts: (T,) number of tokens of each caption; their sum is N.
+
+    Attributes:
+        values: as given.
+        offsets: (T + 1,) first row of each caption in `values`, and N.
+    """
+
+    def __init__(self, values: Sharded, counts: Sharded) -> None:
+        self.values = values
+        self.offsets: NDArray[np.int64] = np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
+        if self.offsets[-1] != len(values):
+            raise StoreError(
+                f"found {len(values)} token vectors for {self.offsets[-1]} tokens; the store is damaged: embed it again"
+            )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def read(self, captions: NDArray[np.integer]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+        """(n, D) token vectors of some captions, one caption after the other, and (len(captions),) their numbers."""
+        rows, counts = ragged_rows(self.offsets, captions)
+        return self.values[rows], counts
+
+
+def ragged_rows(offsets: NDArray[np.int64], items: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) rows of some items that have any number of rows each, one item after the other, and the number of each.
+
+    Args:
+        offsets: (T + 1,) first row of each of T items, and the number of rows.
+        items: numbers of the items, in any order.
+
+    Examples:
+        >>> rows, counts = ragged_rows(np.array([0, 2, 5]), np.array([1, 0, 1]))
+        >>> rows.tolist(), counts.tolist()
+        ([2, 3, 4, 0, 1, 2, 3, 4], [3, 2, 3])
+    """
+    counts = np.diff(offsets)[items]
+    ends = np.cumsum(counts)
+    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(offsets[items] - (ends - counts), counts), counts

@@ -54,6 +54,8 @@ class Shard:
         arrays: for each encoder, kind of file -> (n, ...) float16.
         captions: (t, E) float16; None if captions are not encoded.
         owners: (t,) index, below n, of the row that each caption describes.
+        tokens: (N, D) float16 token vectors of the captions, one caption after the other, and (t,) the number of each
+            caption's; None if they are not stored.
     """
 
     rows: Sequence[ImageRow]
@@ -61,6 +63,7 @@ class Shard:
     arrays: Sequence[Arrays]
     captions: NDArray[np.float16] | None
     owners: NDArray[np.int64]
+    tokens: tuple[NDArray[np.float16], NDArray[np.int64]] | None = None
 
 
 def prepare(folder: Path, settings: StoreSettings) -> bool:
@@ -82,11 +85,11 @@ def prepare(folder: Path, settings: StoreSettings) -> bool:
             return True
         if settings.device and settings.device not in found.device.split(", "):
             devices = ", ".join(filter(None, (found.device, settings.device)))
-            _put_json(folder / MANIFEST, {**manifest, "settings": asdict(replace(found, device=devices))})
+            put_json(folder / MANIFEST, {**manifest, "settings": asdict(replace(found, device=devices))})
     elif folder.is_dir() and any(folder.iterdir()):
         raise StoreError(f"{folder} is not empty and holds no store (no {MANIFEST}); choose another folder")
     else:
-        _put_json(folder / MANIFEST, {"format": FORMAT, "complete": False, "settings": asdict(settings)})
+        put_json(folder / MANIFEST, {"format": FORMAT, "complete": False, "settings": asdict(settings)})
     for left_over in folder.rglob("*.tmp"):
         left_over.unlink()
     return False
@@ -113,13 +116,16 @@ def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: flo
     }
     if shard.captions is not None:
         shared[f"caption_emb/caption_emb_{number}.npy"] = _saving(shard.captions)
+    if shard.tokens is not None:
+        shared[f"token_emb/token_emb_{number}.npy"] = _saving(shard.tokens[0])
+        shared[f"token_count/token_count_{number}.npy"] = _saving(shard.tokens[1])
     for folder, arrays in zip(folders, shard.arrays, strict=True):
         own = {f"{kind}/{kind}_{number}.npy": _saving(values) for kind, values in arrays.items()}
         for name, write in own.items():
-            _put(folder / name, write)
+            put(folder / name, write)
         for name, write in shared.items():
             if folder == folders[0]:
-                _put(folder / name, write)
+                put(folder / name, write)
             else:
                 _link(folders[0] / name, folder / name)
         record = {
@@ -128,7 +134,7 @@ def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: flo
             "captions": shard.owners.tolist(),
             "checksums": {name: sha256(folder / name) for name in (*own, *shared)},
         }
-        _put_json(_record(folder, number), record)
+        put_json(_record(folder, number), record)
         with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"shard": number, "at": round(time.time()), "seconds": round(seconds, 2)}) + "\n")
 
@@ -141,7 +147,7 @@ def finish(folder: Path, settings: StoreSettings) -> None:
     starts = np.cumsum([0, *(record["images"] for record in records)]).tolist()
     owners = [np.array(r["captions"], np.int64) + start for r, start in zip(records, starts[:-1], strict=True)]
     joined = np.concatenate(owners)
-    _put(folder / "text_to_image.npy", _saving(joined))
+    put(folder / "text_to_image.npy", _saving(joined))
     checksums = {name: digest for record in records for name, digest in record["checksums"].items()}
     manifest = {
         "format": FORMAT,
@@ -153,7 +159,7 @@ def finish(folder: Path, settings: StoreSettings) -> None:
         "failed": sum(record["failed"] for record in records),
         "checksums": {**checksums, "text_to_image.npy": sha256(folder / "text_to_image.npy")},
     }
-    _put_json(folder / MANIFEST, manifest)
+    put_json(folder / MANIFEST, manifest)
 
 
 def _record(folder: Path, number: int) -> Path:
@@ -195,11 +201,12 @@ def _saving(values: NDArray[np.generic]) -> Callable[[BinaryIO], object]:
     return lambda file: np.save(file, values, allow_pickle=False)
 
 
-def _put_json(file: Path, value: object) -> None:
-    _put(file, lambda opened: opened.write((json.dumps(value, indent=1) + "\n").encode()))
+def put_json(file: Path, value: object) -> None:
+    """Writes a value as JSON, atomically."""
+    put(file, lambda opened: opened.write((json.dumps(value, indent=1) + "\n").encode()))
 
 
-def _put(file: Path, write: Callable[[BinaryIO], object]) -> None:
+def put(file: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file atomically: under another name, flushed to disk, then renamed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".tmp")

@@ -26,6 +26,28 @@ The features of `{image}` were computed in {image_dtype}, those of `{text}` in {
 {table}
 """
 
+_PAIR_CARD = """---
+license: apache-2.0
+library_name: dinoclip_viz
+tags: [{tags}]
+---
+# An image-text model of {image} and {text}
+
+Maps images of `{image}` (`{inputs}`) and texts of `{text}` to a space of their own; both encoders are frozen. Heads:
+`{head}` and, on the text side, `{text_head}` of the text's {text_inputs}. Load it as an image-text model with
+`dinoclip_viz.load_model("path/to/this/folder")`; prompts in a file templates.json replace those of the text encoder.
+
+## Training
+
+Recipe `{recipe}` on {images} images of `{source}` at {size} px; the weights are those of epoch {best} of {epochs}.
+The features of `{image}` were computed in {image_dtype}, those of `{text}` in {text_dtype}; the training ran on
+{device}, {dtype}. `training.json` holds all settings and the history.
+
+## Evaluation on held-out images of the same source
+
+{table}
+"""
+
 _DINOISER_CARD = """---
 license: apache-2.0
 library_name: dinoclip_viz
@@ -63,12 +85,14 @@ def save_card(folder: Path) -> Path:
         record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
         epochs = [row for row in record["history"] if "stage" not in row]
         best = max(epochs, key=lambda row: sum(value for name, value in row.items() if name.endswith("_R@1")))
-        card = _CARD.format(
+        card = (_PAIR_CARD if settings.get("side") == "both" else _CARD).format(
             tags=", ".join(sorted({"image-text-retrieval", settings["image_encoder"].split("/")[-1]})),
             image=settings["image_encoder"],
             text=settings["text_encoder"],
             inputs=settings["inputs"],
             head=settings["head"],
+            text_head=settings.get("text_head", ""),
+            text_inputs={"tokens": "token vectors"}.get(settings.get("text_inputs", ""), "pooled vector"),
             recipe=record["recipe"]["name"],
             images=record["images"],
             source=record["stores"]["images"]["source"],

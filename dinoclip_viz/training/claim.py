@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
+
+from dinoclip_viz.projector import Projector
+from dinoclip_viz.training.recipes import Recipe
 
 RUN = "run.json"
 
@@ -33,3 +38,46 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
         name = differing[0]
         found = f"{name} {known.get(name)!r}, not {settings[name]!r}"
         raise ValueError(f"{folder} holds a run with {found}; name another folder")
+
+
+def claim_run(folder: Path, recipe: Recipe, stores: Mapping[str, Mapping[str, object]]) -> None:
+    """Check that the folder is new or holds this run of a projector, and record recipe and stores in it.
+
+    Args:
+        folder: of the run.
+        recipe: of the run.
+        stores: role -> the record of its store.
+
+    Raises:
+        ValueError: the folder holds another run, or a model without a record of its run.
+    """
+    noted = folder / RUN
+    written = json.dumps({"settings": asdict(recipe), "stores": stores}, indent=1) + "\n"
+    if noted.is_file():
+        known, wanted = json.loads(noted.read_text(encoding="utf-8")), json.loads(written)
+        for name, store in known.get("stores", {}).items():  # a record without dtypes was written before there were any
+            store.setdefault("dtype", wanted["stores"].get(name, {}).get("dtype"))
+        for field in fields(Recipe):  # likewise for settings that were added later
+            if field.default is not MISSING:
+                known.get("settings", {}).setdefault(field.name, field.default)
+        other = next((part for part in wanted if known.get(part) != wanted[part]), None)
+        if other:
+            raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); name another folder")
+    elif (folder / "config.json").is_file():
+        raise ValueError(f"{folder} holds a model without {noted.name}; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    noted.write_text(written, encoding="utf-8")
+
+
+def save_run(projector: Projector, folder: Path, record: Mapping[str, object], half: bool) -> None:
+    """Save a trained projector and the record of its training, training.json.
+
+    Args:
+        projector: in float32.
+        folder: of the run.
+        record: recipe, images, stores, device, dtype and history.
+        half: whether the weights are saved as float16.
+    """
+    saved = copy.deepcopy(projector).half() if half else projector
+    saved.save_pretrained(folder)
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,19 +14,18 @@ from dinoclip_viz.encoders.devices import AUTO, chosen_device
 from dinoclip_viz.projector import INPUTS, Projector
 from dinoclip_viz.store import FeatureStore, StoreError
 from dinoclip_viz.tasks.retrieval.recall import recall
-from dinoclip_viz.training.loop import Loop
+from dinoclip_viz.training.alignment.fit import fit_pair
+from dinoclip_viz.training.claim import claim_run, save_run
+from dinoclip_viz.training.loop import History, Loop, Watch
 from dinoclip_viz.training.losses import clip_loss, relation_loss, siglip_loss, unit_norm_mse
 from dinoclip_viz.training.pairs import Batch, Pairs, check_same_dtype
 from dinoclip_viz.training.patches import fit_patch_head
 from dinoclip_viz.training.precision import training_dtype
 from dinoclip_viz.training.processes import Processes, join_processes
 from dinoclip_viz.training.recipes import Recipe, find_recipe
+from dinoclip_viz.training.reinforced import Views, reinforced_stores
 
 log = logging.getLogger(__name__)
-
-History = list[dict[str, float]]
-Watch = Callable[[dict[str, float]], None]
-"""Called with the record of each epoch as it ends."""
 
 _ROWS = 4096  # images per projection outside of training
 
@@ -63,7 +59,7 @@ class Teacher:
 
 def fit_projector(
     images: FeatureStore | str | Path,
-    targets: FeatureStore | str | Path,
+    targets: FeatureStore | str | Path | None = None,
     texts: FeatureStore | str | Path | None = None,
     recipe: str | Recipe = "dinov2-clip",
     folder: str | Path | None = None,
@@ -76,8 +72,9 @@ def fit_projector(
     """A projector trained to map the features of one store to the vectors of another, and its history.
 
     Args:
-        images: the store of the encoder to project, such as DINOv2's.
-        targets: the teacher's store of the same images, such as CLIP's.
+        images: the store of the encoder to project, such as DINOv2's; for reinforced data, the reinforced store.
+        targets: the teacher's store of the same images, such as CLIP's; for a recipe of both sides, the store with the
+            text encoder's captions, which may be `images`; None for the first teacher of a reinforced store.
         texts: the store of the captions; by default the teacher's.
         recipe: a recipe, or its name.
         folder: for checkpoint, projector and `training.json`; the run resumes from its checkpoint. None saves nothing.
@@ -92,13 +89,21 @@ def fit_projector(
         teacher and, with captions, R@1 in both directions and its ratio to the teacher's (`*_share`).
 
     Raises:
-        StoreError: the stores hold different images, or features of one encoder in different dtypes, or lack captions
-            or patches that the recipe requires.
+        StoreError: the stores hold different images, or features of one encoder in different dtypes, or lack captions,
+            token vectors or patches that the recipe requires.
         ValueError: unknown dtype, device or recipe, one that does not fit the stores, or `init` with another head.
     """
     recipe = find_recipe(recipe)
+    if recipe.reinforced:
+        images, targets = reinforced_stores(images, targets, texts)
+    if targets is None:
+        raise ValueError(f"the recipe {recipe.name!r} needs targets; expected the store of a teacher")
     sources = [FeatureStore.open(store) if isinstance(store, str | Path) else store for store in (images, targets)]
     worded = FeatureStore.open(texts) if isinstance(texts, str | Path) else texts
+    if recipe.side == "both":
+        if init is not None or patches is not None:
+            raise ValueError(f"the recipe {recipe.name!r} is of both sides; init and patches are for the other recipes")
+        return fit_pair(sources[0], worded or sources[1], recipe, folder, device, watch, dtype)
     pairs = Pairs(sources[0], sources[1], worded, recipe.holdout, recipe.inputs)
     if recipe.reads_texts:
         pairs.check_captions()
@@ -107,27 +112,26 @@ def fit_projector(
     processes = join_processes()
     where = chosen_device(device)
     how = training_dtype(dtype, where, recipe.bf16)
+    views = Views(sources[0], sources[1], recipe) if recipe.reinforced else None
     kept = Path(folder).expanduser() if folder is not None else None
-    described = pairs.described()
+    described = pairs.described() | (views.described() if views else {})
     seen = patches or (sources[0], sources[1])
     for one, other in zip(sources, seen, strict=True):
         check_same_dtype(one, other)
     if kept is not None and processes.first:
-        _check_folder(kept, {"settings": asdict(recipe), "stores": described})
+        claim_run(kept, recipe, described)
     processes.wait()
     projector = _start(pairs, recipe, init)
-    history = _fit_pooled(projector.to(where), pairs, recipe, kept, processes, watch, how)
+    history = _fit_pooled(projector.to(where), pairs, views, recipe, kept, processes, watch, how)
     if projector.patch_head is not None:
         history += fit_patch_head(projector, *seen, recipe, kept, processes, watch, how)
     projector = projector.cpu().eval().requires_grad_(False)
     if recipe.half:
         projector = projector.half().float()  # the returned weights equal the saved ones
     if kept is not None and processes.first:
-        copy.deepcopy(projector).half().save_pretrained(kept) if recipe.half else projector.save_pretrained(kept)
         how_computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
         record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, **how_computed}
-        record |= {"history": history}
-        (kept / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        save_run(projector, kept, {**record, "history": history}, recipe.half)
     processes.wait()
     return projector, history
 
@@ -228,6 +232,7 @@ def _inputs(projector: Projector, pairs: Pairs) -> Tensor:
 def _fit_pooled(
     projector: Projector,
     pairs: Pairs,
+    views: Views | None,
     recipe: Recipe,
     folder: Path | None,
     processes: Processes,
@@ -247,9 +252,12 @@ def _fit_pooled(
         for step in loop.run():
             rows = order[step * size : (step + 1) * size]
             chance = np.random.default_rng([recipe.seed, loop.epoch, step])
-            batch = pairs.batch(rows, recipe.captions * recipe.reads_texts, chance).to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-                loss = _loss(projector, trained.whole, batch, recipe, processes, chance)
+                if views is not None:
+                    loss = views.loss(projector, trained.whole.scale, rows, processes, chance)
+                else:
+                    batch = pairs.batch(rows, recipe.captions * recipe.reads_texts, chance).to(device)
+                    loss = _loss(projector, trained.whole, batch, recipe, processes, chance)
             loop.update(loss)
         rate, last = loop.rate, trained.state_dict()
         last = {name: value.clone() for name, value in last.items()}
@@ -322,24 +330,3 @@ def _score(record: dict[str, float], loop: Loop) -> float:
 
 def _project(projector: Projector, vectors: Tensor, device: torch.device) -> Tensor:
     return torch.cat([projector(part.to(device)).float().cpu() for part in vectors.split(_ROWS)])
-
-
-def _check_folder(folder: Path, run: dict[str, object]) -> None:
-    """Check that the folder is new or holds this run, and record the run's settings in it.
-
-    Raises:
-        ValueError: the folder holds another run, or a model without a record of its run.
-    """
-    noted = folder / "run.json"
-    wanted = json.dumps(run, indent=1) + "\n"
-    if noted.is_file():
-        known = json.loads(noted.read_text(encoding="utf-8"))
-        for name, store in known.get("stores", {}).items():  # a record without dtypes was written before there were any
-            store.setdefault("dtype", json.loads(wanted)["stores"][name]["dtype"])
-        other = next((part for part in run if known.get(part) != json.loads(wanted)[part]), None)
-        if other:
-            raise ValueError(f"{folder} holds a run with other {other} (see {noted.name}); name another folder")
-    elif (folder / "config.json").is_file():
-        raise ValueError(f"{folder} holds a model without {noted.name}; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    noted.write_text(wanted, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +18,9 @@ _SAVE_SECONDS = 60.0
 _SLOWEST = 0.999  # decay of the moving average after warm-up
 
 Weights = dict[str, Tensor]
+History = list[dict[str, float]]
+Watch = Callable[[dict[str, float]], None]
+"""Called with the record of each epoch as it ends."""
 
 
 class Loop:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 Average = Literal["none", "ema", "epochs"]
+Closed = Literal["", "procrustes", "cca"]
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,9 @@ class Recipe:
 
     Attributes:
         name: of the recipe.
-        side: "image" maps image features to the text space, "text" maps texts to the image encoder's space.
-        head, hidden, blocks: of the projector; see `HEADS`.
+        side: "image" maps image features to the text space, "text" maps texts to the image encoder's space, "both" maps
+            the features of two unimodal encoders to a space of their own.
+        head, hidden, blocks: of the projector; see `HEADS`. On both sides a `hidden` of 0 is the published width.
         inputs: image features that are projected (on the text side: that texts are compared with).
         scale_inputs: whether inputs are standardised to mean 0 and deviation 1, measured on the store.
         mse, cosine, clip, siglip, relation: weights of the losses. Cosine is 1 - cos, equal to mse up to a factor of
@@ -39,14 +41,24 @@ class Recipe:
         guided: cosine similarity above which the image encoder's patches are pooled together in the patch head's
             targets; 0 does not pool.
         seed: of the initial weights and the order of the images.
+        text_head, text_hidden: of the texts' head, on both sides.
+        text_inputs: what it reads: "pooled" vectors, or "tokens".
+        outputs: dimensions of the space of both sides; 0 for as many as the input of the images' head has.
+        mask_equal: whether the loss ignores pairs of an image and a caption of another one that is equal to one of its
+            own, on both sides; otherwise they are false negatives.
+        closed: a solution without training, on both sides: "procrustes" or "cca"; "" for none.
+        ridge: fraction of the mean variance that "cca" adds to every variance.
+        reinforced: whether the data are a reinforced store, whose loss replaces the others.
+        distil: lambda, the weight of the teachers' similarities in that loss; 1 - lambda is that of the pairs.
+        teacher_scales: factor of the teachers' cosines: one number, or one per teacher, separated by commas.
     """
 
     name: str
-    side: Literal["image", "text"] = "image"
+    side: Literal["image", "text", "both"] = "image"
     head: str = "residual-mlp"
     hidden: int = 512
     blocks: int = 1
-    inputs: Literal["mean", "pooled", "pooled+mean"] = "pooled+mean"
+    inputs: Literal["mean", "pooled", "pooled+mean", "pooled+patches"] = "pooled+mean"
     scale_inputs: bool = True
     mse: float = 0.0
     cosine: float = 0.0
@@ -75,9 +87,21 @@ class Recipe:
     patch_relation: float = 0.0
     guided: float = 0.8
     seed: int = 0
+    text_head: str = ""
+    text_hidden: int = 0
+    text_inputs: Literal["pooled", "tokens"] = "pooled"
+    outputs: int = 0
+    mask_equal: bool = True
+    closed: Closed = ""
+    ridge: float = 0.1
+    reinforced: bool = False
+    distil: float = 1.0
+    teacher_scales: str = "100"
 
     def __post_init__(self) -> None:
-        if not any((self.mse, self.cosine, self.clip, self.siglip, self.relation)):
+        if self.reinforced:
+            self._check_reinforced()
+        elif not self.closed and not any((self.mse, self.cosine, self.clip, self.siglip, self.relation)):
             raise ValueError(
                 f"the recipe {self.name!r} has no loss; give mse, cosine, clip, siglip or relation a weight above 0"
             )
@@ -86,6 +110,8 @@ class Recipe:
                 raise ValueError(
                     f"{name} of the recipe {self.name!r} is {getattr(self, name)}; expected a value above 0"
                 )
+        if self.side == "both":
+            self._check_both()
         if self.average not in ("none", "ema", "epochs"):
             raise ValueError(f"average is {self.average!r}; expected none, ema or epochs")
         if self.side == "text" and (self.inputs == "pooled+mean" or self.mse or self.cosine or self.relation):
@@ -94,10 +120,31 @@ class Recipe:
                 "'pooled' or 'mean' and no losses but clip and siglip"
             )
 
+    def _check_reinforced(self) -> None:
+        others = (self.mse, self.cosine, self.clip, self.siglip, self.relation, self.noise)
+        if self.side != "image" or any(others) or self.captions != 1:
+            raise ValueError(
+                f"the recipe {self.name!r} is of reinforced data; expected side 'image', one caption, no noise and no "
+                "further loss"
+            )
+        if not 0 <= self.distil <= 1:
+            raise ValueError(f"distil is {self.distil}; expected 0 to 1")
+
+    def _check_both(self) -> None:
+        if self.mse or self.cosine or self.relation or (self.clip and self.siglip) or not self.text_head:
+            raise ValueError(
+                f"the recipe {self.name!r} is of both sides, with text_head {self.text_head!r}; expected a head of the "
+                "texts, and clip or siglip as the one loss"
+            )
+        if self.closed not in ("", "procrustes", "cca"):
+            raise ValueError(f"closed is {self.closed!r}; expected procrustes or cca, or nothing to train")
+        if self.ridge < 0 or self.outputs < 0:
+            raise ValueError(f"ridge is {self.ridge}, outputs {self.outputs}; expected 0 or more")
+
     @property
     def reads_texts(self) -> bool:
         """Whether a loss requires captions."""
-        return bool(self.clip or self.siglip or self.relation)
+        return bool(self.clip or self.siglip or self.relation or self.reinforced)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -115,9 +162,37 @@ RECIPES: dict[str, Recipe] = {
             "text-to-patch", side="text", head="text-to-patch", inputs="mean", scale_inputs=False, clip=1.0,
             temperature=0.07, rate=1e-3, decay=0.0, captions=2,
         ),
+        Recipe(
+            "freeze-align", side="both", head="token-projection", hidden=0, inputs="pooled+patches",
+            text_head="projection", text_inputs="tokens", outputs=1024, scale_inputs=False, clip=1.0, temperature=0.07,
+            learn_temperature=True, batch=512, epochs=15, rate=1e-3, decay=0.02, patience=0,
+        ),
+        Recipe(
+            "sail", side="both", head="gated", hidden=0, text_head="gated", outputs=1024, scale_inputs=False,
+            siglip=1.0, temperature=0.05, learn_temperature=True, captions=2, batch=512, epochs=15, rate=1e-3,
+            decay=1e-4, patience=0,
+        ),
+        Recipe(
+            "sharelock", side="both", head="identity", inputs="pooled", text_head="batch-norm-mlp", scale_inputs=False,
+            clip=1.0, temperature=0.07, learn_temperature=True, rate=1e-3, decay=1e-4,
+        ),
+        Recipe(
+            "reinforced", hidden=416, blocks=2, reinforced=True, temperature=0.07, learn_temperature=True, batch=512,
+            epochs=36, rate=5e-3, average="ema", patience=0, half=True,
+        ),
+        Recipe("procrustes", side="both", head="linear", text_head="linear", closed="procrustes"),
+        Recipe("cca", side="both", head="linear", text_head="linear", closed="cca"),
     )
 }  # fmt: skip
-"""Name -> recipe. "dinov2-clip" is the published one, but for the learning rate, which was not published."""
+"""Name -> recipe. "dinov2-clip" is the published one, but for the learning rate, which was not published.
+
+Those of both sides align frozen unimodal encoders: "freeze-align" (Maniparambil et al., CVPR 2025), "sail" (Zhang et
+al., CVPR 2025), "sharelock" (Ruthardt et al., TMLR 2026), and the baselines without training "procrustes" and "cca".
+Heads, losses and temperatures are the published ones, batch and epochs fit tens of thousands of images. "sail" was
+published with Lion at a rate of 1e-5, which suits its batch of 32,768; at a batch of 512 it is trained with AdamW.
+
+"reinforced" is MobileCLIP's loss (Vasu et al., CVPR 2024) on a store of `dinoclip reinforce`, with the head of "best".
+"""
 
 
 def find_recipe(recipe: str | Recipe, **changes: object) -> Recipe:

@@ -6,7 +6,9 @@ NumPy only; matplotlib is loaded by the functions that need it.
 """
 
 from dinoclip_viz.viz.charts.bars import score_bars
+from dinoclip_viz.viz.charts.confidence import confidence_chart
 from dinoclip_viz.viz.charts.curve import learning_curve
+from dinoclip_viz.viz.charts.frequency import rank_frequency
 from dinoclip_viz.viz.charts.histogram import component_histogram, figure_to_image
 from dinoclip_viz.viz.colours import COLOUR_MAPS, colour_map
 from dinoclip_viz.viz.enlarge import enlarge, enlarge_values
@@ -37,6 +39,7 @@ __all__ = [
     "colour_map",
     "component_histogram",
     "component_legend",
+    "confidence_chart",
     "contact_sheet",
     "depth_image",
     "depth_legend",
@@ -60,6 +63,7 @@ __all__ = [
     "parts_legend",
     "pca_image",
     "place_colours",
+    "rank_frequency",
     "save_animation",
     "scale_bar",
     "score_bars",

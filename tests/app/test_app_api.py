@@ -22,7 +22,7 @@ def test_the_public_names_are_these(client):
         f"/{name}"
         for name in (
             *("load", "classify", "heatmap", "pca", "hover", "match", "tokens", "probe", "neighbours"),
-            *("search_text", "search_image"),
+            *("search_text", "search_image", "adapt"),
         )
     }
 
@@ -36,6 +36,8 @@ def test_each_tab_answers(client, photograph):
     assert [each["caption"] for each in maps] == ["a cat", "a dog"]
     gallery = client.predict([{"image": image, "caption": None}], api_name="/pca")[0]
     assert len(gallery) == 3
+    summary, *_ = client.predict(labels="cat, dog", count=50, uploads=None, api_name="/adapt")
+    assert "of 50 labels changed" in summary
 
 
 def test_a_broken_file_is_told_in_one_line(client, tmp_path):

@@ -93,7 +93,7 @@ def test_loaded_models_become_the_choice_and_the_notice_goes(bench, tiny, photog
 def test_every_tab_has_the_button_and_it_switches_the_shared_choice(bench):
     demo = build_demo(bench.model(bench.first_key))
     buttons = [block for block in demo.blocks.values() if getattr(block, "value", "") == notice.offer()]
-    assert len(buttons) == 9 and not any(button.visible for button in buttons)
+    assert len(buttons) == 10 and not any(button.visible for button in buttons)
     (event,) = [
         event for event in demo.fns.values() if {target[0] for target in event.targets} >= {b._id for b in buttons}
     ]

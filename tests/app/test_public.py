@@ -94,7 +94,7 @@ def test_the_button_for_photographs_is_there_only_if_both_models_are_allowed(ben
         demo = build_demo(bench.model(bench.first_key), public=True, allow=allow)
         return [block for block in demo.blocks.values() if getattr(block, "value", "") == notice.offer()]
 
-    assert len(buttons([IMAGES, IMAGES_AND_TEXTS])) == 9
+    assert len(buttons([IMAGES, IMAGES_AND_TEXTS])) == 10
     assert buttons([IMAGES]) == buttons([]) == []
 
 

@@ -78,6 +78,7 @@ INPUTS: dict[str, tuple[Callable[[Any, str], Inputs], ...]] = {
     "/search_text": (lambda image, words: {"text": words},),
     "/search_image": (one("path"),),
     "/load": (lambda image, words: {"name": "playground", "guide": ""},),
+    "/adapt": (lambda image, words: {"labels": f"{words}, cat, car", "count": 50, "uploads": None},),
 }
 """Endpoint -> functions of the image and a text that give its inputs, used in turn."""
 

@@ -14,7 +14,7 @@ from dinoclip_viz.encoders import devices
 from tests.cli.test_levels import verbs
 from tests.made_stores import pair
 
-RUNS_NO_MODEL = {"models", "dedupe", "playground draw", "playground train", "evaluate alignment"}
+RUNS_NO_MODEL = {"models", "dedupe", "describe", "playground draw", "playground train", "evaluate alignment"}
 LABELLED = (
     "--gallery",
     "playground:2001:210:96:1",

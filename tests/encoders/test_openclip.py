@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from dinoclip_viz.encoders import EncoderError, load_encoder, load_pair, openclip
+from dinoclip_viz.encoders.openclip import weights
 
 KINDS = ("openclip", "openclip_timm", "openclip_map", "openclip_convolutional")
 
@@ -148,3 +149,32 @@ def test_broken_files_give_one_line(tiny_folder, tmp_path):
     with pytest.raises(EncoderError, match="open_clip cannot read the model") as caught:
         load_encoder(str(tmp_path), device="cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_mobileclips_branches_are_merged_with_equal_outputs(tiny_folder, draw_images):
+    """Every norm and scale is random, so that a branch merged wrongly changes the outputs."""
+    folder = tiny_folder("openclip_convolutional")
+    model, preprocess = library_model(folder)
+    trunk, generator = model.visual.trunk.eval(), torch.Generator().manual_seed(0)
+    for name, values in (*trunk.named_parameters(), *trunk.named_buffers()):
+        if values.dtype == torch.float32 and values.ndim <= 1 and values.numel() > 1:
+            low = 0.5 if name.endswith(("running_var", "weight")) else -0.2
+            values.data.uniform_(low, low + 0.5, generator=generator)
+    pixels = torch.stack([preprocess(image) for image in draw_images((256, 256))])
+    with torch.no_grad():
+        before, layers = model.encode_image(pixels), len(list(trunk.modules()))
+        weights.reparameterise(model)
+        after = model.encode_image(pixels)
+    assert len(list(trunk.modules())) < layers
+    assert before.std() > 1e-3
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4 * before.abs().max().item())
+    encoder = load_encoder(folder, device="cpu")
+    assert "convolutional" in folder
+    assert encoder.dimension == 24
+
+
+def test_a_tower_without_branches_is_unchanged(tiny_folder):
+    model, _ = library_model(tiny_folder("openclip"))
+    names = list(model.state_dict())
+    weights.reparameterise(model)
+    assert list(model.state_dict()) == names

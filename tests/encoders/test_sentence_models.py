@@ -271,3 +271,34 @@ def test_the_catalogues_text_encoder_is_known_and_its_absence_is_one_line(folder
     assert "is missing; reinstall the package" in refused(entry.name)
     monkeypatch.setitem(CATALOG, entry.name, replace(entry, weights=str(folder)))
     assert load(entry.name).space == load(entry.name).name == "playground-text"
+
+
+def test_token_vectors_are_those_of_the_unpadded_texts_with_their_special_tokens(folder):
+    features = load(folder).encode_tokens(TEXTS, batch_size=2)
+    expected = [hidden(folder, text) for text in TEXTS]
+    assert features.offsets.diff().tolist() == [len(rows) for rows in expected] == [5, 3, 11]
+    torch.testing.assert_close(features.values, torch.cat(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(features.pooled, vectors(folder))
+    assert load(folder).token_dimension == 32
+
+
+def test_a_model_of_transformers_alone_takes_its_pooling_from_the_name(folder):
+    for mode in ("cls", "lasttoken"):
+        write(folder, "1_Pooling/config.json", {"embedding_dimension": 32, "pooling_mode": mode})
+        expected = vectors(folder)
+        (folder / "modules.json").rename(folder / "kept.json")
+        named = load_texts(f"{mode}:{folder}", device="cpu")
+        torch.testing.assert_close(named.encode(TEXTS).pooled, expected)
+        assert named.space.startswith(f"{mode}:bert-")
+        (folder / "kept.json").rename(folder / "modules.json")
+    (folder / "modules.json").unlink()
+    told = refused(folder)
+    assert "pooling is unknown" in told and f"mean:{folder}" in told and "lasttoken" in told
+
+
+def test_a_pooling_in_the_name_replaces_the_folders_own_and_is_for_texts_alone(folder, tmp_path, write_tiny):
+    own = vectors(folder)
+    assert not torch.allclose(load_texts(f"cls:{folder}", device="cpu").encode(TEXTS).pooled, own)
+    write_tiny.tiny_dinov2(tmp_path / "dino")
+    with pytest.raises(EncoderError, match="is no text model; the pooling 'mean' is for text models alone"):
+        load_texts(f"mean:{tmp_path / 'dino'}", device="cpu")

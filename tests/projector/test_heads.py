@@ -100,11 +100,12 @@ def test_the_published_head_becomes_a_projector_that_saves_and_loads(tmp_path, p
 @pytest.mark.parametrize("side", ["image", "text"])
 def test_every_head_saves_loads_and_maps(tmp_path, head, side, capsys):
     torch.manual_seed(1)
-    projector = Projector(**NAMES, width=6, outputs=4, head=head, hidden=10, blocks=1, side=side).eval()
+    outputs = 6 if head == "identity" else 4
+    projector = Projector(**NAMES, width=6, outputs=outputs, head=head, hidden=10, blocks=1, side=side).eval()
     projector.save_pretrained(tmp_path / "p")
     loaded = Projector.from_pretrained(str(tmp_path / "p"))
     x = torch.randn(7, 6)
-    assert loaded(x).shape == (7, 4)
+    assert loaded(x).shape == (7, outputs)
     torch.testing.assert_close(loaded(x), projector(x))
     assert (loaded.head, loaded.side) == (head, side)
     assert capsys.readouterr().out == ""

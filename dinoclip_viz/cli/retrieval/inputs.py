@@ -64,7 +64,7 @@ def with_teachers(names: Sequence[str], arguments: Namespace) -> list[tuple[Imag
     pairs = []
     for name in dict.fromkeys(names):
         model = loaded[name]
-        if model.projector is None:
+        if model.projector is None or model.projector.side == "both":  # no CLIP is behind two unimodal encoders
             pairs.append((model, model))
             continue
         teacher = model.projector.text_encoder
@@ -95,7 +95,7 @@ def encode_source(
     """
     import torch
 
-    from dinoclip_viz.pipeline.encoding import Job, encoded
+    from dinoclip_viz.pipeline.encoding import Job, encoded, vectors, with_patches
 
     models = {model.name: model for pair in pairs for model in pair}
     failed: list[Failure] = []
@@ -107,7 +107,7 @@ def encode_source(
     def refuse(sample: Sample) -> str | None:
         return None if _said(sample) else f"{sample.key}: no caption; expected one or more"
 
-    jobs = [Job(model.images) for model in models.values()]
+    jobs = [Job(model.images, with_patches if model.reads_patches else vectors) for model in models.values()]
     for part in encoded(islice(source.samples(), limit), jobs, refuse=refuse):
         watch(part.batch.seen)
         failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
@@ -158,10 +158,12 @@ def compare_stores(
             images.
     """
     from dinoclip_viz.data.reopen import reopen
+    from dinoclip_viz.tasks.retrieval.stored import stored_images, stored_texts
 
     projector = _projector(model)
     told = projector.text_space if projector is not None else _source_name(model)
-    target = _open(targets, told)
+    both = projector is not None and projector.side == "both"
+    target = _open_texts(targets, told) if both else _open(targets, told)
     seen = target if projector is None else _open(images, projector.image_space)
     for store in (seen, target):
         check_stored(arguments, store)
@@ -194,12 +196,15 @@ def compare_stores(
 
     texts: Vectors = _rows(target.texts, said)
     vectors: Vectors = _rows(target.pooled, rows)
-    teacher_images, teacher_texts = (None, None) if projector is None else (vectors, texts)
-    if projector is not None:
+    teacher_images, teacher_texts = (None, None) if projector is None or both else (vectors, texts)
+    if projector is not None and both:
+        projector = projector.to(chosen_device(arguments.device))
+        vectors, texts = stored_images(projector, seen, rows), stored_texts(projector, target, said)
+    elif projector is not None:
         vectors, texts = _projected(projector.to(chosen_device(arguments.device)), seen, rows, texts)
     compared = Compared(
-        target.settings.source, model, seen.settings.encoder, target.settings.encoder, vectors, texts,
-        teacher_images, teacher_texts,
+        target.settings.source, model, seen.settings.encoder, model if both else target.settings.encoder,
+        vectors, texts, teacher_images, teacher_texts,
         np.searchsorted(rows, every[said]), [words[row] for row in said], image_of, stored(seen),
     )  # fmt: skip
     return compared, failed
@@ -272,6 +277,18 @@ def _open(path: str, space: str) -> FeatureStore:
             f"{store.path} holds features of {store.settings.encoder}; expected {space}'s, as --model asks"
         )
     return store
+
+
+def _open_texts(path: str, space: str) -> FeatureStore:
+    """The store with captions of a space among those at a path."""
+    from dinoclip_viz.store import FeatureStore, store_folders
+
+    stores = [FeatureStore.open(folder) for folder in store_folders(path)] or [FeatureStore.open(path)]
+    found = next((store for store in stores if store.text_space == space), None)
+    if found is None:
+        held = ", ".join(store.text_space or "none" for store in stores)
+        raise ValueError(f"{path} has captions' vectors of {held}; expected {space}'s: embed it with --texts")
+    return found
 
 
 def _rows(vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:

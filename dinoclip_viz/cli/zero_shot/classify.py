@@ -25,7 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--none", action="store_true", help=f'let "{NONE}" be an answer; one label is then enough')
     parser.add_argument("--temperature", type=float, default=1.0, help="above 1 evens probabilities out (%(default)s)")
-    parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
+    parser.add_argument(
+        "--model", metavar="NAME", default="playground", help="image-text model, also an adapted one (%(default)s)"
+    )
     parser.add_argument("--guide", metavar="NAME", help="a DINO next to a CLIP; it changes no probability")
     add_levels(parser)
     add_device(parser)
@@ -51,7 +53,7 @@ def run(arguments: Namespace) -> Answer:
         found, images, missed = open_images(arguments.images[start : start + AT_ONCE], arguments.levels)
         failed += missed
         if images:
-            features = model.encode_images(images, methods=())
+            features = model.encode_to_classify(images)
             parts.append(replace(features, patches=features.patches[:, :1, :1]))  # patches are not asked for
             names += found
     check_some(len(names), failed)

@@ -12,6 +12,8 @@ from dinoclip_viz.cli.loading import computed, model_of
 from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, whole_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from torch import Tensor
 
     from dinoclip_viz.data import Sample, Source
@@ -31,7 +33,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="imagenet, coco, cifar10, cifar100, voc, playground, or a text file with one class per line; "
         "the default SOURCE has the playground's",
     )
-    parser.add_argument("--model", metavar="NAME", default="playground", help="image-text model (%(default)s)")
+    parser.add_argument(
+        "--model", metavar="NAME", default="playground", help="image-text model, also an adapted one (%(default)s)"
+    )
     parser.add_argument(
         "--template",
         action="append",
@@ -78,6 +82,7 @@ def run(arguments: Namespace) -> Answer:
     result = {
         "data": source.name,
         "model": arguments.model,
+        "method": model.classifier.method if model.classifier is not None else None,
         "classes": classes.name,
         "templates": len(templates) if templates else None,
         "images": len(truth),
@@ -95,6 +100,29 @@ def _percent(share: object) -> str:
     return f"{100 * share:.2f}" if isinstance(share, float) else "-"
 
 
+def _scorer(
+    model: ImageTextModel, classes: ClassList, templates: list[str] | None
+) -> Callable[[Mapping[str, Tensor]], Tensor]:
+    """Kept features of a batch -> (B, C) cosines, or probabilities of an adapted model."""
+    from dinoclip_viz.models.classifier import check_known, label_probabilities
+    from dinoclip_viz.tasks.zero_shot.classify import check_no_templates, cosines, label_vectors
+
+    check_no_templates(model, templates)
+    unique = list(dict.fromkeys(classes.names))  # ImageNet has two missiles
+    columns = [unique.index(name) for name in classes.names]
+    classifier = model.classifier
+    if classifier is None:
+        labels = label_vectors(model.texts, unique, templates)[columns]  # (C, D)
+        return lambda kept: cosines(model.pooled_in_space(**kept), labels)
+    check_known(classifier.class_names, unique)
+
+    def by_classifier(kept: Mapping[str, Tensor]) -> Tensor:
+        vectors = kept["pooled"] if model.classifier_images is not None else model.pooled_in_space(**kept)
+        return label_probabilities(classifier, vectors, unique)[:, columns]
+
+    return by_classifier
+
+
 def _scores(
     model: ImageTextModel,
     source: Source,
@@ -102,15 +130,12 @@ def _scores(
     templates: list[str] | None,
     limit: int | None,
 ) -> tuple[Tensor, Tensor, list[Failure]]:
-    """(B, C) cosines, (B,) the true classes' numbers, and the images that could not be used."""
+    """(B, C) scores, (B,) the true classes' numbers, and the images that could not be used."""
     import torch
     from tqdm import tqdm
 
-    from dinoclip_viz.pipeline.encoding import Job, encoded
-    from dinoclip_viz.tasks.zero_shot.classify import cosines, label_vectors
+    from dinoclip_viz.pipeline.encoding import Job, encoded, vectors, with_patches
 
-    unique = list(dict.fromkeys(classes.names))  # ImageNet has two missiles
-    labels = label_vectors(model.texts, unique, templates)[[unique.index(name) for name in classes.names]]  # (C, D)
     failed: list[Failure] = []
     truth: list[int] = []
     parts: list[Tensor] = []
@@ -125,14 +150,15 @@ def _scores(
         return None
 
     counted = tqdm(total=limit or source.count, unit="images", dynamic_ncols=True, desc=source.name, disable=None)
-    jobs = [Job(model.images)]
+    score = _scorer(model, classes, templates)
+    jobs = [Job(model.classifier_images or model.images, with_patches if model.reads_patches else vectors)]
     with counted as bar:
         for part in encoded(islice(source.samples(), limit), jobs, refuse=refuse):
             bar.update(part.batch.seen)
             failed += [Failure(sample.path or sample.key, reason) for _, sample, reason in part.batch.failed]
             truth += [classes.index(str(sample.label)) for sample in part.batch.samples]
             if part.kept:
-                parts.append(cosines(model.pooled_in_space(**part.kept[0]), labels))
+                parts.append(score(part.kept[0]))
     check_some(len(truth), failed)
     if not truth:
         raise ValueError(f"{source.name} has no samples; expected at least one image with a label")

@@ -62,16 +62,17 @@ class ListSource:
             raise SourceError(f"{self.name}: no column `split` for split {shown(self.split)}; omit split")
         root = self.images or images_root(self.file.parent, [image_in(row.values) for row in head])
         pending: Sample | None = None
+        captions: list[str] = []
         for row in self._of_split(chain(head, rows)):
             sample = self._sample(row, root)
             if pending and sample.path and sample.path == pending.path:
-                pending = replace(pending, captions=pending.captions + sample.captions)
+                captions += sample.captions
                 continue
             if pending:
-                yield pending
-            pending = sample
+                yield replace(pending, captions=tuple(captions))
+            pending, captions = sample, list(sample.captions)
         if pending:
-            yield pending
+            yield replace(pending, captions=tuple(captions))
 
     def _of_split(self, rows: Iterator[Row]) -> Iterator[Row]:
         """The rows of the requested splits, and the invalid ones."""

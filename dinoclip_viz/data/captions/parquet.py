@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from dinoclip_viz.data.base import Sample, SourceError, Unreadable
 from dinoclip_viz.data.captions.columns import (
     IMAGES,
@@ -22,11 +24,12 @@ from dinoclip_viz.data.captions.columns import (
 )
 from dinoclip_viz.data.filesystems import RemoteFile, is_remote, open_file
 from dinoclip_viz.data.locations import is_address, shown
-from dinoclip_viz.images import ImageLike
+from dinoclip_viz.images import ImageError, ImageLike
 
 SUFFIX = ".parquet"
 
 _ROWS = 64  # read at a time: images may have megabytes
+_ROWS_OF_TEXT = 8192
 _BINARY = ("jpg", "jpeg", "png", "webp", "img", "bytes", "image_bytes")  # names of columns of bytes alone
 _CELLS = "bytes, {bytes, path} as `datasets` writes it, a path or an address"
 
@@ -40,10 +43,12 @@ class ParquetSource:
     Attributes:
         files: paths or addresses of the files, in reading order.
         name: what they were opened by.
+        skip_bytes: whether bytes of images are not read; samples whose image is bytes then have a `Skipped` one.
     """
 
     files: tuple[str, ...]
     name: str
+    skip_bytes: bool = False
 
     @property
     def count(self) -> int:
@@ -76,9 +81,10 @@ class ParquetSource:
                     f"{', '.join((*IMAGES[:2], *_BINARY[:2]))} or the like"
                 )
             classes = _classes(table.schema_arrow.metadata)
-            wanted = [name for name in columns if name == image or _is_wanted(name)]
+            skipped = self.skip_bytes and _holds_bytes(table.schema_arrow.field(image).type)
+            wanted = [name for name in columns if (name == image and not skipped) or _is_wanted(name)]
             row = 0
-            for batch in table.iter_batches(_ROWS, columns=wanted):
+            for batch in table.iter_batches(_ROWS_OF_TEXT if skipped else _ROWS, columns=wanted):
                 if row + len(batch) > start:
                     for index, values in enumerate(batch.to_pylist(), start=row):
                         if index >= start:
@@ -91,8 +97,17 @@ class ParquetSource:
         values = {name: _class(value, classes.get(name)) for name, value in values.items()}
         cells = named({name: value for name, value in values.items() if name != image})
         captions = captions_in({name: cells[name] for name in cells if is_caption_column(name)})
-        found, path = _image(values[image], file, number)
+        found, path = _image(values[image], file, number) if image in values else (Skipped(), "")
         return Sample(key_in(cells) or f"{number:08d}", found, captions, path, label_in(cells))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The image of a sample that was read for its captions alone; calling it raises an error."""
+
+    def __call__(self) -> Image.Image:
+        """Raises an ImageError."""
+        raise ImageError("the image was skipped; expected a source with skip_bytes=False")
 
 
 def _image(cell: object, file: str, number: int) -> tuple[ImageLike | RemoteFile | Unreadable, str]:
@@ -112,20 +127,20 @@ def _image(cell: object, file: str, number: int) -> tuple[ImageLike | RemoteFile
 
 def _image_column(columns: Sequence[str], schema: Any) -> str:
     """The column of images: of bytes or structs if there is one, else of paths or addresses; "" without one."""
-    import pyarrow.types as kinds
-
     known = [name for name in columns if name.strip().lower() in (*IMAGES, *_BINARY)]
-
-    def holds_bytes(name: str) -> bool:
-        kind = schema.field(name).type
-        if kinds.is_struct(kind):
-            return bool(kind.get_field_index("bytes") >= 0)
-        return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
-
-    inside = [name for name in known if holds_bytes(name)]
+    inside = [name for name in known if _holds_bytes(schema.field(name).type)]
     order = {name: index for index, name in enumerate((*IMAGES, *_BINARY))}
     chosen = inside or [name for name in known if name.strip().lower() in IMAGES]
     return min(chosen, key=lambda name: order[name.strip().lower()], default="")
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Whether cells of an Arrow type hold bytes, alone or with a path."""
+    import pyarrow.types as kinds
+
+    if kinds.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    return bool(kinds.is_binary(kind) or kinds.is_large_binary(kind))
 
 
 def _classes(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]:

@@ -94,11 +94,12 @@ class _Shard(tarfile.TarFile):
     members: list[tarfile.TarInfo]
 
 
-class _StrictHeader(tarfile.TarInfo):
+class StrictHeader(tarfile.TarInfo):
     """The header of a member; raises an error for a shard cut off between members, which `tarfile` ignores."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block of a tar."""
         try:
             header = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -188,7 +189,7 @@ def _of_shard(shard: str, encoding: str, others: Counter[str]) -> Iterator[Sampl
     group: _Group | None = None
     try:
         opened = open_file(shard) if is_remote(shard) else None
-        with opened or nullcontext(), _Shard.open(shard, mode="r|*", fileobj=opened, tarinfo=_StrictHeader) as tar:
+        with opened or nullcontext(), _Shard.open(shard, mode="r|*", fileobj=opened, tarinfo=StrictHeader) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # otherwise memory would grow with the shard
                 key, ending = _split_name(member.name)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from dinoclip_viz.encoders.base import EncoderError
@@ -50,14 +51,22 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         _check_end_of_text(name, config.eos_token_id, tokenizer.eos_token_id, largest)
     keep = ("input_ids",) if architecture.templates == "siglip" else ("input_ids", "attention_mask")
 
-    def tower(texts: list[str]) -> Tensor:
+    def inputs_of(texts: list[str]) -> tuple[dict[str, Tensor], Tensor]:
         padding = True if architecture.padding == "longest" else "max_length"
         tokens = tokenizer(
             texts, padding=padding, truncation=True, max_length=config.max_position_embeddings, return_tensors="pt"
         )
         # SigLIP was trained to attend to its padding, so it gets no mask
         inputs = {key: tokens[key].to(loaded.device) for key in keep if key in tokens}
-        return as_tensor(model.get_text_features(**inputs).pooler_output)
+        return inputs, inputs.get("attention_mask", torch.ones_like(inputs["input_ids"]))
+
+    def tower(texts: list[str]) -> Tensor:
+        return as_tensor(model.get_text_features(**inputs_of(texts)[0]).pooler_output)
+
+    def token_tower(texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
+        inputs, mask = inputs_of(texts)
+        output = model.get_text_features(**inputs)
+        return as_tensor(output.pooler_output), as_tensor(output.last_hidden_state), mask
 
     return BatchedTextEncoder(
         name=name,
@@ -69,6 +78,8 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         dtype=loaded.dtype,
         tower=tower,
         revision=loaded.revision,
+        token_dimension=int(config.hidden_size),
+        token_tower=token_tower,
     )
 
 

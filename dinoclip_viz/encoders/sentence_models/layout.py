@@ -88,6 +88,33 @@ def read_layout(folder: Path, name: str) -> Layout:
     )
 
 
+def is_text_model(folder: Path, name: str) -> bool:
+    """Whether a folder is that of a text model of transformers, which reads no images.
+
+    Raises:
+        EncoderError: config.json is not a JSON object.
+    """
+    path = folder / "config.json"
+    settings = read_json(path, name) if path.is_file() else {}
+    return "vocab_size" in settings and not {"vision_config", "text_config"} & settings.keys()
+
+
+def plain_layout(folder: Path, name: str, pooling: str) -> Layout:
+    """The layout of a folder that only transformers wrote, with a pooling mode that the user names.
+
+    Args:
+        folder: folder of a model.
+        name: name as the user wrote it.
+        pooling: one of `MODES`.
+
+    Raises:
+        EncoderError: the folder is not that of a text model.
+    """
+    if not is_text_model(folder, name):
+        raise EncoderError(f"{name}: {folder} is no text model; the pooling {pooling!r} is for text models alone")
+    return Layout(folder, (pooling,), None, (), None, False, "")
+
+
 def _modules(folder: Path, name: str) -> list[tuple[str, Path]]:
     """Kind and folder of each module, in order."""
     path = folder / MODULES

@@ -34,17 +34,17 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     accepted = inspect.signature(model.forward).parameters
     context = _context(loaded, tokenizer)
 
-    def tower(texts: list[str]) -> Tensor:
+    def token_tower(texts: list[str]) -> tuple[Tensor, Tensor, Tensor]:
         prepared = [layout.prompt + text.strip() for text in texts]
         tokens = tokenizer(
             [text.lower() for text in prepared] if layout.lower else prepared,
             padding=True, truncation=True, max_length=context, return_tensors="pt",
         ).to(loaded.device)  # fmt: skip
         inputs = {key: values for key, values in tokens.items() if key in accepted}
-        hidden = model(**inputs).last_hidden_state  # (T, L, D)
-        pooled = pool(hidden.float(), tokens["attention_mask"], layout.pooling)
-        vectors: Tensor = loaded.after(pooled)
-        return vectors
+        hidden: Tensor = model(**inputs).last_hidden_state.float()  # (T, L, D)
+        mask: Tensor = tokens["attention_mask"]
+        vectors: Tensor = loaded.after(pool(hidden, mask, layout.pooling))
+        return vectors, hidden, mask
 
     return BatchedTextEncoder(
         name=loaded.name,
@@ -54,8 +54,10 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         logit_scale=SCALE,
         device=loaded.device,
         dtype=loaded.dtype,
-        tower=tower,
+        tower=lambda texts: token_tower(texts)[0],
         revision=loaded.revision,
+        token_dimension=int(model.config.get_text_config().hidden_size),
+        token_tower=token_tower,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from torch import nn
 
 from dinoclip_viz.encoders.errors import EncoderError, one_line
 from dinoclip_viz.encoders.huggingface.weights import RANDOM_SEED, read_model
-from dinoclip_viz.encoders.sentence_models.layout import DENSE, Layout, read_layout
+from dinoclip_viz.encoders.sentence_models.layout import DENSE, Layout, is_sentence_folder, plain_layout, read_layout
 from dinoclip_viz.encoders.sentence_models.pooling import Dense, Normalize, dense
 
 if TYPE_CHECKING:
@@ -61,22 +61,25 @@ def load(
     dtype: torch.dtype,
     revision: str | None = None,
     random: bool = False,
+    pooling: str = "",
 ) -> Loaded:
     """Load a text encoder; only safetensors are read and no code from the folder is run.
 
     Args:
-        folder: folder in sentence-transformers' layout.
+        folder: folder in sentence-transformers' layout, or with `pooling` that of any text model of transformers.
         name: name as the user wrote it.
         space: name of the space of its vectors.
         device: device to compute on.
         dtype: floating-point type to compute in.
         revision: commit on the hub; None for a local folder.
         random: whether to initialise the weights of the model of transformers randomly, from a fixed seed.
+        pooling: one of `MODES`, in place of the folder's own.
 
     Raises:
         EncoderError: a module or an architecture is not supported, a file is missing, or the weights do not fit.
     """
-    layout = read_layout(folder, name)
+    layout = read_layout(folder, name) if is_sentence_folder(folder) else plain_layout(folder, name, pooling)
+    layout = replace(layout, pooling=(pooling,)) if pooling else layout
     config = _config(layout.transformer, name)
     width = int(config.get_text_config().hidden_size)
     if layout.width not in (None, width):

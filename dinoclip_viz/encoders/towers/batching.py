@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz.dense.reader import EXTRAS, BlockReader
-from dinoclip_viz.encoders.base import Fit, ImageFeatures, TextFeatures, concatenate
+from dinoclip_viz.encoders.base import EncoderError, Fit, ImageFeatures, TextFeatures, TokenFeatures, concatenate
 from dinoclip_viz.encoders.towers.blocks import Blocks
 from dinoclip_viz.encoders.towers.memory import Halving
 from dinoclip_viz.encoders.towers.preprocessing import Preprocessing, Recipe
@@ -232,9 +232,13 @@ class BatchedImageEncoder:
             yield self.features(self.forward(inputs, methods), chosen, [images[index].size for index in batch])
 
 
+TokenTower = Callable[[list[str]], tuple[Tensor, Tensor, Tensor]]
+"""Texts -> (T, E) pooled vectors, (T, L, D) token vectors, and (T, L) 1 for a token and 0 for padding."""
+
+
 @dataclass(eq=False)
 class BatchedTextEncoder:
-    """A `TextEncoder` around a text model; attributes as documented there."""
+    """A `TokenTextEncoder` around a text model; attributes as documented there and in `TextEncoder`."""
 
     name: str
     space: str
@@ -245,21 +249,47 @@ class BatchedTextEncoder:
     dtype: torch.dtype
     tower: Callable[[list[str]], Tensor] = field(repr=False)
     revision: str | None = None
+    token_dimension: int = 0
+    token_tower: TokenTower | None = field(default=None, repr=False)
 
     def encode(self, texts: Sequence[str], batch_size: int = 256) -> TextFeatures:
         """Unnormalised vectors of texts; see `TextEncoder.encode`."""
-        if isinstance(texts, str):
-            raise ValueError(f"found one string, {texts[:40]!r}; expected a list of texts")
-        if len(texts) == 0:
-            raise ValueError("found no text; expected at least one")
-        empty = [index for index, text in enumerate(texts) if not text.strip()]
-        if empty:
-            raise ValueError(f"text {empty[0]} of {len(texts)} is empty; expected one or more words")
+        _check_texts(texts)
         with torch.no_grad():
             parts = [
                 _plain(self.tower([texts[index] for index in batch])) for batch in _runs(range(len(texts)), batch_size)
             ]
         return TextFeatures(pooled=torch.cat(parts), space=self.space)
+
+    def encode_tokens(self, texts: Sequence[str], batch_size: int = 256) -> TokenFeatures:
+        """Token vectors of texts; see `TokenTextEncoder.encode_tokens`."""
+        if self.token_tower is None:
+            raise EncoderError(f"{self.name} has no token vectors to give; expected a text model of transformers")
+        _check_texts(texts)
+        pooled, values, counts = list[Tensor](), list[Tensor](), list[Tensor]()
+        with torch.no_grad():
+            for batch in _runs(range(len(texts)), batch_size):
+                whole, tokens, mask = self.token_tower([texts[index] for index in batch])
+                pooled.append(_plain(whole))
+                values.append(_plain(tokens[mask.bool()]))  # (n, D), the texts in order
+                counts.append(mask.sum(1).to("cpu", torch.int64))
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.cat(counts).cumsum(0)])
+        return TokenFeatures(torch.cat(values), offsets, torch.cat(pooled), self.space)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """Check that there is a text and none is empty.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"found one string, {texts[:40]!r}; expected a list of texts")
+    if len(texts) == 0:
+        raise ValueError("found no text; expected at least one")
+    empty = [index for index, text in enumerate(texts) if not text.strip()]
+    if empty:
+        raise ValueError(f"text {empty[0]} of {len(texts)} is empty; expected one or more words")
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from dinoclip_viz.images import ImagesLike
 from dinoclip_viz.models import ImageTextModel, as_model
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.store import FeatureStore, check_one_dtype
+from dinoclip_viz.tasks.retrieval.stored import IMAGES, check_images
 from dinoclip_viz.tasks.retrieval.vectors import Numbers, Rows, VectorsLike, as_tensor, as_vectors
 
 CHUNK = 16384
@@ -35,7 +36,7 @@ class Carried:
     """A store's images in the space of a projector's texts, projected as they are read.
 
     Attributes:
-        store: (N, D) features of the projector's image encoder.
+        store: (N, D) features of the projector's image encoder, with patches if it reads them.
         projector: in float64, so that the vector of a row does not depend on the rest of its block. A projector on the
             text side does not change images.
     """
@@ -51,13 +52,18 @@ class Carried:
 
     def __getitem__(self, rows: slice) -> Tensor:
         """(n, D) raw vectors of a slice of rows."""
+        if not self.projector.reads_patches or self.store.patches is None:
+            return self._block(rows, None)
+        first, last, _ = rows.indices(len(self.store))  # patches of a whole block would fill the memory
+        blocks = [slice(start, min(start + IMAGES, last)) for start in range(first, last, IMAGES)]
+        parts = [self._block(block, _doubles(self.store.patches[block])) for block in blocks]
+        return torch.cat(parts) if parts else torch.empty(0, self.projector.outputs, dtype=torch.float64)
+
+    @torch.no_grad()
+    def _block(self, rows: slice, patches: Tensor | None) -> Tensor:
         pooled = _doubles(self.store.pooled[rows])
         mean = _doubles(self.store.mean[rows]) if self.store.mean is not None else pooled
-        chosen = self.projector.choose(pooled, mean)
-        if self.projector.side == "text":
-            return chosen
-        with torch.no_grad():
-            return self.projector.forward(chosen)
+        return self.projector.image_vectors(pooled, mean, patches)
 
 
 @dataclass(frozen=True)
@@ -144,7 +150,7 @@ def carried(store: FeatureStore, model: str | ImageTextModel) -> Rows:
 
     Raises:
         SpaceError: the store's features are neither in the model's space nor of its projector's image encoder.
-        ValueError: the projector reads `mean`, which the store does not have.
+        ValueError: the projector reads `mean` or patches, which the store does not have.
     """
     model = as_model(model)
     projector = model.projector
@@ -155,6 +161,7 @@ def carried(store: FeatureStore, model: str | ImageTextModel) -> Rows:
         raise ValueError(
             f"{store.path} has no `mean`; expected it for the projector of {model.name}: embed the source again"
         )
+    check_images(store, projector.inputs)
     return Carried(store, copy.deepcopy(projector).double())
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from dinoclip_viz.encoders.base import ImageFeatures, TextEncoder, same_space
 from dinoclip_viz.images import ImagesLike
 from dinoclip_viz.models import ImageTextModel, as_model
+from dinoclip_viz.models.classifier import Classifier, check_known, label_probabilities
 from dinoclip_viz.tasks.retrieval.vectors import Numbers, VectorsLike, as_tensor
 
 
@@ -104,21 +105,27 @@ def classify(
 ) -> Tensor:
     """(B, T) probability of each label for each image; rows sum to 1.
 
+    A model that is adapted to some classes answers by its classifier, for all or some of these classes.
+
     Args:
         model: an image-text model or its name.
-        images: one image or B of them, in any form, or their features from `model.encode_images`.
-        labels: T >= 2 names.
+        images: one image or B of them, in any form, or their features from `model.encode_images`; of an adapted model
+            from `model.encode_to_classify`.
+        labels: T >= 2 names; of an adapted model, some of its class names in any order.
         templates: prompts with one "{}" each; None uses the model's own.
         temperature: above 0; values above 1 flatten the distribution, values below 1 sharpen it.
 
     Raises:
         ImageError: an image that cannot be read.
-        ValueError: fewer than two labels, or an invalid label, template or temperature.
+        ValueError: fewer than two labels, or an invalid label, template or temperature; of an adapted model, any
+            template, or a label that is none of its class names.
         SpaceError: features of another model.
     """
     if len(check_labels(labels)) < 2:
         probabilities(torch.zeros(1, 1), 1.0)
     model = as_model(model)
+    if model.classifier is not None:
+        return _by_classifier(model, model.classifier, images, labels, templates, temperature)
     return probabilities(_scores(model, images, labels, templates), model.texts.logit_scale, temperature)
 
 
@@ -132,7 +139,8 @@ def classify_or_none(
 ) -> Tensor:
     """(B, T + 1) probability of each label and, in the last column, of "none of these".
 
-    In the softmax, "none of these" is a label of constant cosine `none_cosine`; no hidden prompt is used.
+    In the softmax, "none of these" is a label of constant cosine `none_cosine`; no hidden prompt is used. An adapted
+    model has no such cosine: its probabilities are those of its classes.
 
     Args:
         model, images, templates, temperature: as in `classify`.
@@ -142,9 +150,14 @@ def classify_or_none(
 
     Raises:
         ImageError, SpaceError: as in `classify`.
-        ValueError: as in `classify`, or a `none_cosine` outside -1 to 1.
+        ValueError: as in `classify`, a `none_cosine` outside -1 to 1, or an adapted model.
     """
     model = as_model(model)
+    if model.classifier is not None:
+        raise ValueError(
+            f'{model.name} is adapted to {len(model.classifier.class_names)} classes and has no "none of these"; '
+            "expected a model without adaptation, or omit it"
+        )
     level = model.none_cosine if none_cosine is None else none_cosine
     if not -1 <= level <= 1:
         raise ValueError(f"none_cosine is {level}; expected a cosine, -1 to 1")
@@ -159,3 +172,32 @@ def _scores(
     features = images if isinstance(images, ImageFeatures) else model.encode_images(images, methods=())
     same_space(features.space, model.space)
     return cosines(features.pooled, label_vectors(model.texts, labels, templates))
+
+
+def _by_classifier(
+    model: ImageTextModel,
+    classifier: Classifier,
+    images: ImagesLike | ImageFeatures,
+    labels: Sequence[str],
+    templates: Sequence[str] | None,
+    temperature: float,
+) -> Tensor:
+    check_no_templates(model, templates)
+    names = check_labels(labels)
+    check_known(classifier.class_names, names)
+    features = images if isinstance(images, ImageFeatures) else model.encode_to_classify(images)
+    own = model.classifier_images
+    same_space(features.space, model.space if own is None else own.space)
+    return label_probabilities(classifier, features.pooled, names, temperature)
+
+
+def check_no_templates(model: ImageTextModel, templates: Sequence[str] | None) -> None:
+    """Check that an adapted model is given no templates.
+
+    Raises:
+        ValueError: it is.
+    """
+    if model.classifier is not None and templates is not None:
+        raise ValueError(
+            f"found {len(templates)} templates; expected none, as {model.name} is adapted and reads no texts; omit them"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dinoclip_viz.playground.photographs import photograph_stack
 from dinoclip_viz.playground.recipe import views
 from dinoclip_viz.playground.recipe.dino.edges import edge_energy
 from dinoclip_viz.playground.recipe.images import Images
@@ -29,41 +27,6 @@ def image_energy(images: Images, folder: Path) -> Tensor:
         np.save(file, torch.cat(parts).numpy())
     energy = torch.from_numpy(np.load(file)).pow(1.5)
     return energy / energy.sum(1, keepdim=True) + 0.15 / 256
-
-
-@lru_cache(maxsize=2)
-def _photographs(device: torch.device) -> Tensor:
-    """(P, 3, 384, 384) photographs in [0, 1]."""
-    return torch.from_numpy(photograph_stack(384)).to(device).float().div_(255)
-
-
-def with_photographs(
-    pixels: Tensor, energy: Tensor, fraction: float, chance: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch with some pairs replaced by crops of photographs in two colourings, its edge energy, and which are drawn.
-
-    Both looks of a photograph have its edges, so that natural objects are matched and predicted as drawn ones are.
-
-    Args:
-        pixels: (B, 2, 3, S, S) in [0, 1].
-        energy: (B, 256), where crops are centred; even for photographs.
-        fraction: probability that a pair is replaced.
-        chance: random generator.
-    """
-    drawn = views.rand(chance, len(pixels)) >= fraction
-    rows = torch.nonzero(~drawn)[:, 0]
-    if not len(rows):
-        return pixels, energy, drawn
-    stack, side = _photographs(pixels.device), pixels.shape[-1]
-    chosen = stack[views.below(chance, len(stack), len(rows))]
-    crops = F.grid_sample(
-        chosen, views.cell_centres(views.random_boxes(len(rows), 0.1, 1.0, 0.2, chance), side),
-        padding_mode="border", align_corners=False,
-    )  # fmt: skip
-    pixels[rows] = torch.stack([views.jitter(crops, chance, 1.0, hue=True) for _ in range(2)], dim=1)
-    energy = energy.clone()
-    energy[rows] = 1 / energy.shape[1]
-    return pixels, energy, drawn
 
 
 def matched_positions(first: Tensor, second: Tensor, side: int) -> tuple[Tensor, Tensor]:

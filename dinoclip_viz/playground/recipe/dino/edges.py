@@ -79,8 +79,8 @@ def edge_energy(first: Tensor, second: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def appearance(images: Tensor, energy: Tensor) -> Tensor:
-    """(B, 137) colours on the shared edges (64 soft bins), colours off them (64), texture off them (8 and their sum).
+def appearance(images: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 64) colours on the shared edges in soft bins, and (B, 73) colours and texture (8 and their sum) off them.
 
     Colours are counted in cells of 2 px, so that those at the two sides of an edge are kept apart. The counts are
     under a square root and scaled to a mean square of one: rare colours weigh as much as frequent ones.
@@ -97,7 +97,7 @@ def appearance(images: Tensor, energy: Tensor) -> Tensor:
     edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)
     texture = (off[..., None] * edges).sum(1)
     counts = [((weight[..., None] * bins).sum(1) * bins.shape[-1]).sqrt() for weight in (on, off)]
-    return torch.cat([*counts, texture * 5, texture.sum(1, keepdim=True) * 5], dim=1)
+    return counts[0], torch.cat([counts[1], texture * 5, texture.sum(1, keepdim=True) * 5], dim=1)
 
 
 def _colour_counts(images: Tensor, patch: int) -> Tensor:

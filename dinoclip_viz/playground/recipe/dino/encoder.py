@@ -17,7 +17,7 @@ from dinoclip_viz.playground.recipe.dino.settings import GRID, HEADS, LAYERS, PA
 if TYPE_CHECKING:
     from transformers import Dinov2Model
 
-EDGE_VALUES, LOOK_VALUES = 32 + 72, 64 + 64 + 9
+EDGE_VALUES, ON_VALUES, OFF_VALUES = 32 + 72, 64, 64 + 9
 
 
 def new_model(patches: Tensor, recipe: DinoRecipe) -> Dinov2Model:
@@ -78,8 +78,9 @@ class Heads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cls, self.mean, self.patch = _mlp(512, 128), _mlp(512, 128), _mlp(512, 128)
-        self.edges, self.look = _mlp(256, EDGE_VALUES), nn.Linear(2 * WIDTH, LOOK_VALUES)
+        self.cls, self.patch = _mlp(512, 128), _mlp(512, 128)
+        self.edges = _mlp(256, EDGE_VALUES)
+        self.on, self.off = nn.Linear(2 * WIDTH, ON_VALUES), nn.Linear(WIDTH, OFF_VALUES)
         self.cls_prototypes = nn.Parameter(torch.randn(160, 128))
         self.patch_prototypes = nn.Parameter(torch.randn(256, 128))
         self.register_buffer("queue", F.normalize(torch.randn(960, 128), dim=-1))

@@ -22,9 +22,7 @@ class DinoRecipe:
         edge_weight, look_weight, cluster_weight, position_weight: weights of the losses relative to the dense InfoNCE.
         plain_weight: weight of InfoNCE between CLS tokens without an MLP, which keeps the nearest neighbours of CLS
             those of one class.
-        mean_weight: weight of InfoNCE between means of all tokens in one look.
         same_look: fraction of the pairs whose two crops have one look.
-        photographs: fraction of the pairs that are crops of photographs in two colourings.
         cluster_from: fraction of the run after which the cluster losses apply.
     """
 
@@ -39,13 +37,11 @@ class DinoRecipe:
     points: int = 16
     position: float = 0.05
     edge_weight: float = 5.0
-    look_weight: float = 8.0
+    look_weight: float = 1.5
     cluster_weight: float = 0.5
     position_weight: float = 1.0
-    plain_weight: float = 0.5
-    mean_weight: float = 0.5
-    same_look: float = 0.5
-    photographs: float = 0.0
+    plain_weight: float = 1.0
+    same_look: float = 0.1
     cluster_from: float = 0.12
 
     @classmethod
@@ -54,5 +50,5 @@ class DinoRecipe:
         if device != "cpu":
             return cls(steps=1500, batch=1024, rate=4e-3)
         if again:
-            return cls(steps=1000, rate=1.2e-3, seed=7, phases=((0.0, 64, 0.55), (0.62, 96, 0.4), (0.95, 128, 0.3)))
+            return cls(steps=640, rate=1.2e-3, seed=7, phases=((0.0, 64, 0.55), (0.62, 96, 0.4), (0.94, 128, 0.3)))
         return cls()

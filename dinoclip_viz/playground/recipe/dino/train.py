@@ -6,13 +6,10 @@ This is not DINOv2's training. Every layout is rendered in two looks, and the lo
   SwAV clusters of patches that the two views must agree on;
 - InfoNCE between the CLS tokens of two crops of one layout in its two looks, after an MLP and without it, and SwAV
   clusters likewise;
-- InfoNCE between the means of all tokens of two crops of one layout in one look, so that the mean keeps colours;
 - prediction by every patch, also by masked ones, of the edges common to both looks (histograms of oriented gradients,
   fine and coarse), which are zero on the background;
-- linear prediction, from CLS and the mean of all tokens, of the colours on these edges and of the colours and textures
-  elsewhere;
-- a few pairs are crops of photographs in two colourings, so that natural edges are met as well; they are too few to be
-  told apart, so that CLS is not matched on them;
+- linear prediction of the colours on these edges, from CLS and the mean of all tokens, and of the colours and textures
+  elsewhere, from CLS alone, so that the patches of the background stay similar;
 - a penalty on the position information of the patches.
 
 No captions, classes, parts, masks or depths are used.
@@ -36,7 +33,6 @@ from dinoclip_viz.playground.recipe.dino.crops import (
     crop_pair,
     image_energy,
     matched_positions,
-    with_photographs,
 )
 from dinoclip_viz.playground.recipe.dino.edges import appearance, common_edges
 from dinoclip_viz.playground.recipe.dino.encoder import Heads, embed, encode, new_model
@@ -80,7 +76,7 @@ def train_dino(
         losses = pair_losses(loop, model, heads, images, energy, recipe)
         clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
         weights = {
-            "cls": 1.0, "plain": recipe.plain_weight, "mean": recipe.mean_weight, "dense": 1.0,
+            "cls": 1.0, "plain": recipe.plain_weight, "dense": 1.0,
             "edges": recipe.edge_weight, "look": recipe.look_weight,
             "cls_clusters": clusters, "patch_clusters": clusters, "position": recipe.position_weight,
         }  # fmt: skip
@@ -101,7 +97,7 @@ def pair_losses(
     side = size // PATCH
     rows = views.below(chance, len(images), batch).sort().values
     swap = views.below(chance, 2, batch)
-    looks, centres, drawn = with_photographs(images.pick(rows), energy[rows], recipe.photographs, chance)
+    looks, centres = images.pick(rows), energy[rows]  # (B, 2, 3, S, S), (B, 256)
     every = torch.arange(batch, device=rows.device)
     mine, theirs = looks[every, swap], looks[every, 1 - swap]  # (B, 3, S, S)
     first, second = crop_pair(centres, size, chance)
@@ -123,9 +119,8 @@ def pair_losses(
     with loop.precision():
         out_a = encode(model, torch.cat([tokens_a.cls, pick(tokens_a.patches)], dim=1)).float()
         out_b = encode(model, torch.cat([tokens_b.cls, tokens_b.patches], dim=1)).float()
-    across, within = drawn & ~same, drawn & same
+    across = ~same
     cls_a, cls_b = (F.normalize(heads.cls(out[across, 0]), dim=-1) for out in (out_a, out_b))
-    mean_a, mean_b = (F.normalize(heads.mean(out[within].mean(1)), dim=-1) for out in (out_a, out_b))
     plain_a, plain_b = (F.normalize(out[across, 0], dim=-1) for out in (out_a, out_b))
 
     there, inside = matched_positions(first, second, side)
@@ -144,12 +139,10 @@ def pair_losses(
     losses = {
         "cls": info_nce(cls_a, cls_b, recipe.temperature),
         "plain": info_nce(plain_a, plain_b, recipe.temperature),
-        "mean": info_nce(mean_a, mean_b, recipe.temperature),
         "dense": info_nce(patch_a, patch_b, recipe.temperature, bias),
         "edges": F.smooth_l1_loss(heads.edges(out_a[:, 1:]), pick(edges_a))
         + F.smooth_l1_loss(heads.edges(out_b[:, 1:]), edges_b),
-        "look": F.mse_loss(heads.look(_both(out_a)), appearance(a, energy_a))
-        + F.mse_loss(heads.look(_both(out_b)), appearance(b, energy_b)),
+        "look": _look_loss(heads, out_a, appearance(a, energy_a)) + _look_loss(heads, out_b, appearance(b, energy_b)),
         "position": position_variance(out_b[:, 1:], tokens_b.positions),
     }
     if loop.progress >= recipe.cluster_from:
@@ -160,9 +153,11 @@ def pair_losses(
     return losses
 
 
-def _both(tokens: Tensor) -> Tensor:
-    """(B, 2 D) the CLS token and the mean of all tokens: `pooled` and `mean` of `ImageFeatures`."""
-    return torch.cat([tokens[:, 0], tokens.mean(1)], dim=1)
+def _look_loss(heads: Heads, tokens: Tensor, looks: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared error of the linear predictions of the colours on edges, from CLS and mean, and of the rest, from CLS."""
+    on, off = looks
+    both = torch.cat([tokens[:, 0], tokens.mean(1)], dim=1)
+    return F.mse_loss(heads.on(both), on) + F.mse_loss(heads.off(tokens[:, 0]), off)
 
 
 def _jittered(images: Tensor, chance: torch.Generator) -> Tensor:

@@ -1,0 +1,1 @@
+"""`dinoclip curate`: balancing by entries, coverage of concepts, and lists of entries."""
