@@ -50,6 +50,7 @@ class Recipe:
         ridge: fraction of the mean variance that "cca" adds to every variance.
         reinforced: whether the data are a reinforced store, whose loss replaces the others.
         distil: lambda, the weight of the teachers' similarities in that loss; 1 - lambda is that of the pairs.
+        unchanged: probability that an image of reinforced data enters unchanged instead of as a view.
         teacher_scales: factor of the teachers' cosines: one number, or one per teacher, separated by commas.
     """
 
@@ -96,6 +97,7 @@ class Recipe:
     ridge: float = 0.1
     reinforced: bool = False
     distil: float = 1.0
+    unchanged: float = 0.0
     teacher_scales: str = "100"
 
     def __post_init__(self) -> None:
@@ -127,8 +129,9 @@ class Recipe:
                 f"the recipe {self.name!r} is of reinforced data; expected side 'image', one caption, no noise and no "
                 "further loss"
             )
-        if not 0 <= self.distil <= 1:
-            raise ValueError(f"distil is {self.distil}; expected 0 to 1")
+        for name in ("distil", "unchanged"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 to 1")
 
     def _check_both(self) -> None:
         if self.mse or self.cosine or self.relation or (self.clip and self.siglip) or not self.text_head:
@@ -177,8 +180,8 @@ RECIPES: dict[str, Recipe] = {
             clip=1.0, temperature=0.07, learn_temperature=True, rate=1e-3, decay=1e-4,
         ),
         Recipe(
-            "reinforced", hidden=416, blocks=2, reinforced=True, temperature=0.07, learn_temperature=True, batch=512,
-            epochs=36, rate=5e-3, average="ema", patience=0, half=True,
+            "reinforced", hidden=416, blocks=2, reinforced=True, unchanged=0.5, temperature=0.07,
+            learn_temperature=True, batch=512, epochs=36, rate=5e-3, average="ema", patience=0, half=True,
         ),
         Recipe("procrustes", side="both", head="linear", text_head="linear", closed="procrustes"),
         Recipe("cca", side="both", head="linear", text_head="linear", closed="cca"),
@@ -192,6 +195,7 @@ Heads, losses and temperatures are the published ones, batch and epochs fit tens
 published with Lion at a rate of 1e-5, which suits its batch of 32,768; at a batch of 512 it is trained with AdamW.
 
 "reinforced" is MobileCLIP's loss (Vasu et al., CVPR 2024) on a store of `dinoclip reinforce`, with the head of "best".
+Half of its images enter unchanged, as those that a projector is used on are; in MobileCLIP's training none did.
 """
 
 

@@ -99,6 +99,7 @@ class Views:
         self.scales = _scales(recipe.teacher_scales, len(self._teachers))
         self._pooled, self._mean = _student_views(store, student, recipe.inputs)
         self._images = [store.views_of(one) for one in self._teachers]
+        self._whole = _student_images(student, recipe.inputs)
         self._texts = [_texts_of(one) for one in self._teachers]
         self._real, self._synthetic = caption_counts(store.rows)
         self._starts = np.cumsum([0, *(self._real + self._synthetic)])[:-1]
@@ -116,18 +117,28 @@ class Views:
     def batch(self, rows: NDArray[np.int64], chance: np.random.Generator) -> tuple[Tensor, Tensor, list[Taught]]:
         """(B, D) `pooled` and `mean` of a random view of each row, and the teachers' vectors of the same views.
 
+        By the recipe's `unchanged`, some of the images are the unchanged ones instead.
+
         Args:
             rows: (B,) numbers of the images.
             chance: draws the view, a real caption and a synthetic one per image. An image without synthetic captions
                 has another real one instead, if it has several.
         """
         views = rows * self._count + chance.integers(self._count, size=len(rows))
+        whole = chance.random(len(rows)) < self._recipe.unchanged
         first, second = self._captions(rows, chance)
-        pooled = _tensor(self._pooled[views])
-        mean = pooled if self._mean is self._pooled else _tensor(self._mean[views])
+
+        def seen(of_views: Sharded, of_images: Sharded) -> Tensor:
+            vectors = _tensor(of_views[views])
+            if whole.any():
+                vectors[torch.from_numpy(whole)] = _tensor(of_images[rows[whole]])
+            return vectors
+
+        pooled = seen(self._pooled, self._whole[0])
+        mean = pooled if self._mean is self._pooled else seen(self._mean, self._whole[1])
         taught = [
-            Taught(_tensor(images[views]), _tensor(texts[first]), _tensor(texts[second]))
-            for images, texts in zip(self._images, self._texts, strict=True)
+            Taught(seen(images, teacher.pooled), _tensor(texts[first]), _tensor(texts[second]))
+            for images, teacher, texts in zip(self._images, self._teachers, self._texts, strict=True)
         ]
         return pooled, mean, taught
 
@@ -219,6 +230,12 @@ def _student_views(store: ReinforcedStore, student: FeatureStore, inputs: str) -
     """`pooled` and `mean` of the views; twice the same where the recipe reads one of them."""
     pooled = store.view_means_of(student) if inputs == "mean" else store.views_of(student)
     return pooled, store.view_means_of(student) if inputs == "pooled+mean" else pooled
+
+
+def _student_images(student: FeatureStore, inputs: str) -> tuple[Sharded, Sharded]:
+    """`pooled` and `mean` of the unchanged images, as `_student_views` has them of the views."""
+    means = student.mean if student.mean is not None else student.pooled
+    return means if inputs == "mean" else student.pooled, means
 
 
 def _texts_of(teacher: FeatureStore) -> Sharded:

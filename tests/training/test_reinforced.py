@@ -115,7 +115,7 @@ def test_a_student_equal_to_its_teacher_has_the_smallest_distillation_loss():
 
 def test_a_batch_pairs_each_view_with_the_teachers_row_of_the_same_view(tmp_path):
     student, teacher = reinforced_stores(made(tmp_path / "s"), None)
-    views = Views(student, teacher, find_recipe("reinforced"))
+    views = Views(student, teacher, find_recipe("reinforced", unchanged=0.0))
     rows, chance = np.tile(np.array([5, 0, 79, 13]), 50), np.random.default_rng(0)
     pooled, mean, taught = views.batch(rows, chance)
     assert pooled[:, 0].tolist() == rows.tolist()
@@ -129,6 +129,25 @@ def test_a_batch_pairs_each_view_with_the_teachers_row_of_the_same_view(tmp_path
         assert set(one.synthetic[:, 1].tolist()) == {2.0, 3.0}
         assert torch.equal(one.real[:, 1], taught[0].real[:, 1])
         assert torch.equal(one.synthetic[:, 1], taught[0].synthetic[:, 1])
+
+
+def test_unchanged_images_enter_with_the_teachers_vectors_of_unchanged_images(tmp_path):
+    student, teacher = reinforced_stores(made(tmp_path / "s"), None)
+    rows = np.arange(80)
+    pooled, mean, taught = Views(student, teacher, find_recipe("reinforced", unchanged=1.0)).batch(
+        rows, np.random.default_rng(0)
+    )
+    assert torch.equal(pooled, torch.from_numpy(np.array(student.pooled[rows])).float())
+    assert torch.equal(mean, torch.from_numpy(np.array(student.mean[rows])).float())
+    for one, store in zip(taught, ReinforcedStore.open(tmp_path / "s").teachers, strict=True):
+        assert torch.equal(one.images, torch.from_numpy(np.array(store.pooled[rows])).float())
+    views = Views(student, teacher, find_recipe("reinforced", unchanged=0.25))
+    pooled, _, taught = views.batch(np.repeat(7, 400), np.random.default_rng(0))
+    whole = (pooled == torch.from_numpy(np.array(student.pooled[7])).float()).all(dim=1)
+    assert 70 < whole.sum() < 130
+    assert torch.equal(pooled[~whole][:, :2], taught[1].images[~whole][:, :2])
+    teachers_own = torch.from_numpy(np.array(ReinforcedStore.open(tmp_path / "s").teachers[1].pooled[7])).float()
+    assert torch.equal((taught[1].images == teachers_own).all(dim=1), whole)
 
 
 @pytest.mark.parametrize(("real", "synthetic"), [(3, 0), (0, 3), (1, 0)])
@@ -179,6 +198,7 @@ def test_lambda_and_the_teachers_scales_change_the_loss(tmp_path):
         ({"teacher_scales": "warm"}, "teacher_scales is 'warm' for 2 teachers; expected a number above 0"),
         ({"teacher_scales": "0"}, "teacher_scales is '0'"),
         ({"distil": 1.5}, "distil is 1.5; expected 0 to 1"),
+        ({"unchanged": -0.5}, "unchanged is -0.5; expected 0 to 1"),
         ({"clip": 1.0}, "is of reinforced data; expected side 'image', one caption, no noise and no further loss"),
         ({"captions": 2}, "is of reinforced data"),
     ],

@@ -169,7 +169,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
                 interactive=False,
                 elem_id="adapt-result",
             )
-            changed = results_gallery("Images whose label changed: before, after, probability", 4, "adapt-changed")
+            changed = results_gallery("Images whose label changed: before, after, probability", 3, "adapt-changed")
     inputs: list[Any] = [key, kind, domain, count, uploads, folder, labels, method, described]
     outputs: list[Any] = [summary, chart, changed, area.note]
     handler = remembered(bench, "adapt", functools.partial(answer, bench), inputs, relevant=_relevant)
