@@ -67,6 +67,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Room -> the other rooms that it may import from. A new room needs a row here, below those that it builds on."""
 
+BY_NAME = {"models": {"adapt"}}
+"""Room -> rooms of which it loads a module by its name, against the table: `load_model` reads folders of adapted
+models, whose classifiers are built on models."""
+
 ONLY_IN = {"matplotlib": {"viz"}, "gradio": {"app"}}
 """Library -> the rooms that may import it."""
 
@@ -204,6 +208,19 @@ def test_imports_follow_the_table():
             if there != here and there not in MAY_IMPORT.get(here, set()):
                 wrong.append(f"{at(path, line)}: {here} imports {there}")
     assert wrong == []
+
+
+def test_modules_that_are_named_in_texts_follow_the_table_or_are_listed():
+    found: dict[str, set[str]] = {}
+    modules = {module_of(path) for path in CODE} - {FRONT_DOOR}  # the package's name is also that of a library
+    for path in CODE:
+        here = room(path)
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Constant) and node.value in modules and room_of(node.value) != here:
+                there = room_of(node.value)
+                if there not in MAY_IMPORT[here]:
+                    found.setdefault(here, set()).add(there)
+    assert found == BY_NAME
 
 
 def test_no_file_leads_back_to_itself():

@@ -23,7 +23,8 @@ from dinoclip_viz.encoders.base import ImageEncoder, same_space
 from dinoclip_viz.encoders.catalog import CATALOG
 from dinoclip_viz.models import ImageTextModel, as_model
 from dinoclip_viz.models.adapted import AdaptedSettings
-from dinoclip_viz.tasks.zero_shot.classify import check_labels
+from dinoclip_viz.tasks.zero_shot.classify import check_labels, cosines, label_vectors
+from dinoclip_viz.tasks.zero_shot.classify import probabilities as class_probabilities
 
 METHODS: tuple[str, ...] = tuple(ABOUT)
 """Methods of adaptation: "nola", "nola-labeller", "zlap", "transclip" and "stata"."""
@@ -135,6 +136,23 @@ def answers(adapted: ImageTextModel, unlabelled: Unlabelled, batch_size: int = 3
         for start in range(0, len(pixels), batch_size)
     ]
     return torch.cat(parts)
+
+
+def zero_shot(model: ImageTextModel, unlabelled: Unlabelled, class_names: Sequence[str]) -> Tensor:
+    """(N, C) zero-shot probability of each class for unlabelled images, to compare an adapted model with.
+
+    Args:
+        model: the base model.
+        unlabelled: images, from `gather` with the same model.
+        class_names: C names.
+
+    Raises:
+        SpaceError: vectors of another model.
+        ValueError: fewer than two classes, or an invalid name.
+    """
+    same_space(unlabelled.space, model.space)
+    scores = cosines(unlabelled.vectors, label_vectors(model.texts, class_names))
+    return class_probabilities(scores, model.texts.logit_scale)
 
 
 def _checked(

@@ -16,7 +16,7 @@ from dinoclip_viz.encoders.base import TextEncoder
 from dinoclip_viz.playground.actions import FORMS, afforded
 from dinoclip_viz.playground.captions import article
 from dinoclip_viz.playground.vocabulary import BACKGROUNDS, CLASSES, SYNONYMS, TYPICAL_COLOURS
-from dinoclip_viz.tasks.zero_shot.classify import check_labels
+from dinoclip_viz.tasks.zero_shot.classify import check_labels, check_templates
 
 Descriptions: TypeAlias = Mapping[str, Sequence[str]]
 """Class name -> its descriptions, one sentence each."""
@@ -98,10 +98,7 @@ def class_vectors(
         ValueError: an invalid class name or template, or as in `check_descriptions`.
     """
     names = check_labels(class_names)
-    chosen = texts.templates if templates is None else tuple(templates)
-    for template in chosen:
-        if template.count("{}") != 1:
-            raise ValueError(f"the template is {template!r}; expected exactly one {{}}, for the class")
+    chosen = check_templates(texts.templates if templates is None else templates)
     described = {} if descriptions is None else check_descriptions(descriptions, names)
     prompts = {
         name: [*(template.replace("{}", name) for template in chosen), *described.get(name, ())] for name in names

@@ -18,16 +18,35 @@ class Changes:
     Attributes:
         rows: (K,) their rows.
         before, after: (K,) class numbers.
+        confidence_before: (K,) probability of the class before the change, by the first labelling.
         confidence: (K,) probability of the class after the change.
     """
 
     rows: Tensor
     before: Tensor
     after: Tensor
+    confidence_before: Tensor
     confidence: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Change:
+    """An image whose label changed.
+
+    Attributes:
+        row: of the image.
+        before, after: class names.
+        confidence_before, confidence: probabilities of the former class before, and of the present one after.
+    """
+
+    row: int
+    before: str
+    after: str
+    confidence_before: float
+    confidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +71,29 @@ class Comparison:
     count_after: tuple[int, ...]
     changes: Changes
 
+    def listed(self) -> list[Change]:
+        """The images whose label changed, the most confident first."""
+        changes = self.changes
+        columns = (changes.rows, changes.before, changes.after, changes.confidence_before, changes.confidence)
+        return [
+            Change(row, self.class_names[old], self.class_names[new], was, now)
+            for row, old, new, was, now in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
     def json(self, keys: Sequence[str]) -> dict[str, object]:
         """The comparison as JSON values.
 
         Args:
             keys: N names of the images.
         """
-        named = self.class_names
-        columns = (values.tolist() for values in (self.changes.rows, self.changes.before, self.changes.after))
         changed = [
-            {"image": keys[row], "row": row, "before": named[old], "after": named[new], "probability": round(sure, 4)}
-            for row, old, new, sure in zip(*columns, self.changes.confidence.tolist(), strict=True)
-        ]
-        counts = zip(named, self.count_before, self.count_after, strict=True)
+            {
+                "image": keys[one.row], "row": one.row, "before": one.before, "after": one.after,
+                "probability": round(one.confidence, 4),
+            }
+            for one in self.listed()
+        ]  # fmt: skip
+        counts = zip(self.class_names, self.count_before, self.count_after, strict=True)
         return {
             "images": len(keys),
             "agreement": self.agreement,
@@ -140,7 +169,7 @@ def changed_images(before: Tensor, after: Tensor) -> Changes:
     confidence = after[rows, new[rows]]
     order = confidence.sort(descending=True, stable=True).indices
     rows = rows[order]
-    return Changes(rows, old[rows], new[rows], confidence[order])
+    return Changes(rows, old[rows], new[rows], before[rows, old[rows]], confidence[order])
 
 
 def compare(before: Tensor, after: Tensor, class_names: Sequence[str], bins: int = BINS) -> Comparison:

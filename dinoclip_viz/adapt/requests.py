@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+from dinoclip_viz.playground.captions import article
 from dinoclip_viz.tasks.zero_shot.classify import check_labels
 
 QUESTIONS: tuple[str, ...] = (
@@ -46,7 +47,7 @@ def description_requests(class_names: Sequence[str], per_question: int = PER_QUE
     return [
         {
             "custom_id": _SEPARATOR.join((name, str(number), str(repetition))),
-            "prompt": question.replace("{}", _with_article(name)),
+            "prompt": question.replace("{}", article(name)),
         }
         for name in check_labels(class_names)
         for number, question in enumerate(QUESTIONS, 1)
@@ -121,7 +122,3 @@ def _text(row: Mapping[str, object]) -> str | None:
     message = first.get("message")
     value = message.get("content") if isinstance(message, dict) else first.get("text")
     return value if isinstance(value, str) else None
-
-
-def _with_article(name: str) -> str:
-    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"

@@ -129,7 +129,7 @@ def embed(
         raise ValueError(f"decode={decode!r}; expected 'exact' or 'scaled'")
     plan = [
         replace(
-            _settings(encoder, source, tower, size, patches, rows),
+            store_settings(encoder, source.name, tower, size, patches, rows),
             levels=shown_levels(levels),
             decode=decode,
             token_dimension=width,
@@ -258,9 +258,21 @@ def _shard_size(encoders: Sequence[ImageEncoder], size: int | None, patches: Pat
     return max(32, min(_ROWS, _PATCH_BYTES // sum(patch_bytes(encoder, size, patches) for encoder in encoders)))
 
 
-def _settings(
-    encoder: ImageEncoder, source: Source, texts: TextEncoder | None, size: int | None, patches: Patches, rows: int
+def store_settings(
+    encoder: ImageEncoder, source: str, texts: TextEncoder | None, size: int | None, patches: Patches, rows: int
 ) -> StoreSettings:
+    """The settings of a store of an encoder's features.
+
+    Args:
+        encoder: of the images.
+        source: name of the source.
+        texts: encoder of the captions, or None.
+        size, patches: as in `embed`.
+        rows: samples per shard.
+
+    Raises:
+        ValueError: rows below 1.
+    """
     if rows < 1:
         raise ValueError(f"shard_size is {rows}; expected 1 or more")
     grid = grid_of(encoder, size, patches)
@@ -277,7 +289,7 @@ def _settings(
         text_dtype="" if texts is None else str(texts.dtype).removeprefix("torch."),
         size=size or encoder.size,
         patches="" if patches is None else "full" if patches == "full" else f"{grid[0]} x {grid[1]}",
-        source=source.name,
+        source=source,
         texts=texts.name if texts is not None else "",
         text_space=texts.space if texts is not None else "",
         text_dimension=texts.dimension if texts is not None else 0,

@@ -21,7 +21,7 @@ def article(words: str) -> str:
         >>> article("orange cat")
         'an orange cat'
     """
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    return ("an " if words[0].lower() in "aeiou" else "a ") + words
 
 
 class _Grammar:

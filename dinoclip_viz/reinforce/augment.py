@@ -11,10 +11,8 @@ from importlib.metadata import version
 import numpy as np
 from PIL import Image
 
-Box = tuple[int, int, int, int]
-"""Top, left, height and width in pixels of the image."""
+from dinoclip_viz.images.random_crops import RATIO, Box, random_crop
 
-_TRIES = 10  # as torchvision's RandomResizedCrop
 _TRANSLATION = 150.0 / 331.0  # largest translation of RandAugment, as a fraction of the view's side
 
 
@@ -36,7 +34,7 @@ class Augmentation:
 
     size: int = 224
     scale: tuple[float, float] = (0.08, 1.0)
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    ratio: tuple[float, float] = RATIO
     flip: float = 0.0
     operations: int = 2
     magnitude: int = 9
@@ -85,7 +83,7 @@ def draw_view(size: tuple[int, int], augmentation: Augmentation, seed: int, key:
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     words = [int.from_bytes(digest[start : start + 4], "big") for start in range(0, 16, 4)]
     chance = np.random.default_rng([seed, number, *words])
-    box = _crop(size, augmentation, chance)
+    box = random_crop(*size, chance, augmentation.scale, augmentation.ratio)
     flip = bool(chance.random() < augmentation.flip)
     drawn = tuple(_operation(augmentation, chance) for _ in range(augmentation.operations))
     return View(box, flip, drawn)
@@ -182,27 +180,7 @@ def described(augmentation: Augmentation) -> dict[str, object]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(augmentation).items()}
 
 
-# Crop and operations
-
-
-def _crop(size: tuple[int, int], augmentation: Augmentation, chance: np.random.Generator) -> Box:
-    width, height = size
-    low, high = (math.log(each) for each in augmentation.ratio)
-    for _ in range(_TRIES):
-        area = width * height * chance.uniform(*augmentation.scale)
-        ratio = math.exp(chance.uniform(low, high))
-        across, down = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < across <= width and 0 < down <= height:
-            return (
-                int(chance.integers(height - down + 1)),
-                int(chance.integers(width - across + 1)),
-                down,
-                across,
-            )
-    narrowest, widest = augmentation.ratio
-    across = min(width, max(1, round(height * widest)))
-    down = min(height, max(1, round(width / narrowest)))
-    return (height - down) // 2, (width - across) // 2, down, across
+# Operations
 
 
 def _operation(augmentation: Augmentation, chance: np.random.Generator) -> tuple[int, float]:

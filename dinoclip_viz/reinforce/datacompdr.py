@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from dinoclip_viz.data.captions.tars import StrictHeader, tars_of
 from dinoclip_viz.reinforce.augment import View, packed, unpacked
-from dinoclip_viz.reinforce.store import ReinforcedStore
-from dinoclip_viz.store import FeatureStore, Sharded, StoreError
+from dinoclip_viz.reinforce.store import ReinforcedStore, texts_of
+from dinoclip_viz.store import Sharded, StoreError
 from dinoclip_viz.store.writing import put, put_json
 
 ENDINGS = ("url.txt", "syn.json", "paug.json", "npz", "pth.gz", "json", "txt")
@@ -100,7 +100,7 @@ def write_datacompdr(store: ReinforcedStore, folder: str | Path) -> list[Path]:
     sizes = _shard_lengths(store, size)
     starts = np.cumsum([0, *sizes]).tolist()
     vectors = [store.views_of(teacher) for teacher in store.teachers]
-    texts = [_texts_of(teacher) for teacher in store.teachers]
+    texts = [texts_of(teacher) for teacher in store.teachers]
     for number, start in enumerate(starts[:-1]):
         file = kept / f"{number:05d}.tar"
         written.append(file)
@@ -252,12 +252,6 @@ def _shard_lengths(store: ReinforcedStore, size: int) -> list[int]:
 
     files = shard_files(store.teachers[0].path, VIEWS)
     return [len(Sharded([file])) // store.settings.views for file in files]
-
-
-def _texts_of(teacher: FeatureStore) -> Sharded:
-    if teacher.texts is None:
-        raise StoreError(f"{teacher.path} has no captions; expected those of a teacher: reinforce again")
-    return teacher.texts
 
 
 def _write_shard(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from dinoclip_viz.data.levels import with_levels
 from dinoclip_viz.encoders import as_encoder, load_pair
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder, same_space
 from dinoclip_viz.images import ImageError, Levels
-from dinoclip_viz.pipeline.embedding import shown_levels
+from dinoclip_viz.pipeline.embedding import shown_levels, store_settings
 from dinoclip_viz.pipeline.encoding import BatchSize
 from dinoclip_viz.reinforce.augment import Augmentation, draw_view, pixel_hash, replay
 from dinoclip_viz.reinforce.captions import NONE, SCENES, Captioner, load_captioner
@@ -36,7 +34,6 @@ Teacher = str | tuple[ImageEncoder, TextEncoder]
 """An image-text model by name, or its two encoders."""
 
 NO_CAPTION = "no caption; expected at least one per image, or a captioner"
-_LIBRARIES = ("torch", "torchvision", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,12 @@ def reinforce(
     writer = load_captioner(wanted.captioner)
     names = tuple(slug(pupil.images.name) for pupil in pupils)
     manifest = claimed(folder, wanted)
-    plan = [_store_settings(pupil, wanted) for pupil in pupils]
+    plan = [
+        replace(
+            store_settings(one.images, wanted.source, one.texts, None, None, wanted.shard_size), levels=wanted.levels
+        )
+        for one in pupils
+    ]
     finished = [_prepare(folder / name, settings) for name, settings in zip(names, plan, strict=True)]
     manifest = joined(manifest, names[len(taught) :], names[: len(taught)])
     encoded = 0
@@ -275,31 +277,6 @@ class _Run:
         lost = next((key for key in known if key not in {row.key for row in rows}), None)
         found = f"image {lost!r} of the store cannot be read in this source" if lost else "another order of the images"
         raise StoreError(f"shard {number} of {self._folder}: {found}; expected the images of the store")
-
-
-def _store_settings(pupil: Pupil, wanted: ReinforcedSettings) -> StoreSettings:
-    encoder, texts = pupil.images, pupil.texts
-    return StoreSettings(
-        encoder=encoder.name,
-        space=encoder.space,
-        patch_space=encoder.patch_space,
-        dimension=encoder.dimension,
-        patch_dimension=encoder.patch_dimension,
-        revision=getattr(encoder, "revision", None),
-        processor=getattr(encoder, "processor", ""),
-        dtype=str(encoder.dtype).removeprefix("torch."),
-        device=str(encoder.device),
-        text_dtype="" if texts is None else str(texts.dtype).removeprefix("torch."),
-        size=encoder.size,
-        patches="",
-        source=wanted.source,
-        texts="" if texts is None else texts.name,
-        text_space="" if texts is None else texts.space,
-        text_dimension=0 if texts is None else texts.dimension,
-        shard_size=wanted.shard_size,
-        levels=wanted.levels,
-        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
-    )
 
 
 def _all_complete(folder: Path, manifest: Manifest) -> bool:

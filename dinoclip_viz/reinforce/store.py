@@ -133,6 +133,17 @@ def checked_views(image: Image.Image, row: ViewRow, manifest: Manifest) -> list[
     return views
 
 
+def texts_of(teacher: FeatureStore) -> Sharded:
+    """(T, D) vectors of the captions by a teacher.
+
+    Raises:
+        StoreError: it has none.
+    """
+    if teacher.texts is None:
+        raise StoreError(f"{teacher.path} has no captions; expected those of a teacher: reinforce again")
+    return teacher.texts
+
+
 def caption_counts(rows: Sequence[ViewRow]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(N,) number of real captions and (N,) number of synthetic captions per image."""
     real = np.array([len(row.real) for row in rows], np.int64)

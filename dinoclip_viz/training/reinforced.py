@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dinoclip_viz.projector import Projector
-from dinoclip_viz.reinforce.store import ReinforcedStore, caption_counts
+from dinoclip_viz.reinforce.store import ReinforcedStore, caption_counts, texts_of
 from dinoclip_viz.store import FeatureStore, Sharded, StoreError
+from dinoclip_viz.tasks.retrieval.stored import tensor
 from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Recipe
 
@@ -100,7 +101,7 @@ class Views:
         self._pooled, self._mean = _student_views(store, student, recipe.inputs)
         self._images = [store.views_of(one) for one in self._teachers]
         self._whole = _student_images(student, recipe.inputs)
-        self._texts = [_texts_of(one) for one in self._teachers]
+        self._texts = [texts_of(one) for one in self._teachers]
         self._real, self._synthetic = caption_counts(store.rows)
         self._starts = np.cumsum([0, *(self._real + self._synthetic)])[:-1]
 
@@ -129,15 +130,15 @@ class Views:
         first, second = self._captions(rows, chance)
 
         def seen(of_views: Sharded, of_images: Sharded) -> Tensor:
-            vectors = _tensor(of_views[views])
+            vectors = tensor(of_views[views])
             if whole.any():
-                vectors[torch.from_numpy(whole)] = _tensor(of_images[rows[whole]])
+                vectors[torch.from_numpy(whole)] = tensor(of_images[rows[whole]])
             return vectors
 
         pooled = seen(self._pooled, self._whole[0])
         mean = pooled if self._mean is self._pooled else seen(self._mean, self._whole[1])
         taught = [
-            Taught(seen(images, teacher.pooled), _tensor(texts[first]), _tensor(texts[second]))
+            Taught(seen(images, teacher.pooled), tensor(texts[first]), tensor(texts[second]))
             for images, teacher, texts in zip(self._images, self._teachers, self._texts, strict=True)
         ]
         return pooled, mean, taught
@@ -238,12 +239,6 @@ def _student_images(student: FeatureStore, inputs: str) -> tuple[Sharded, Sharde
     return means if inputs == "mean" else student.pooled, means
 
 
-def _texts_of(teacher: FeatureStore) -> Sharded:
-    if teacher.texts is None:
-        raise StoreError(f"{teacher.path} has no captions; expected those of a teacher: reinforce again")
-    return teacher.texts
-
-
 def _scales(text: str, teachers: int) -> list[float]:
     """The factor of each teacher's cosines.
 
@@ -260,7 +255,3 @@ def _scales(text: str, teachers: int) -> list[float]:
             "as 70,60"
         )
     return scales * teachers if len(scales) == 1 else scales
-
-
-def _tensor(rows: NDArray[np.generic]) -> Tensor:
-    return torch.from_numpy(np.array(rows)).float()

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures
 from dinoclip_viz.images import ImageLike, load_image
+from dinoclip_viz.images.random_crops import random_crop
 
 Pixels: TypeAlias = Sequence[ImageLike]
 """N images, each decoded when it is accessed."""
 
 AREA = (0.2, 1.0)
 """Area of the crop, as a fraction of the image's."""
-RATIO = (3 / 4, 4 / 3)
-"""Width of the crop divided by its height."""
 JITTER = (0.4, 0.4, 0.4, 0.1)
 """Reach of brightness, contrast, saturation and hue."""
 JITTERED, FLIPPED, TILTED = 0.8, 0.5, 0.5
@@ -32,7 +31,6 @@ TILT = 0.2
 BLUR = (0.1, 2.0)
 """Standard deviation of the blur in pixels of an input of 224 pixels; other inputs scale it."""
 PUBLISHED_SIZE = 224
-_TRIES = 10  # to find a crop inside the image
 _THREADS = 16
 _ENCODED = 256  # images in memory
 
@@ -51,7 +49,7 @@ def strong_view(image: Image.Image, size: int, generator: np.random.Generator) -
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)  # (3, height, width)
-    top, left, height, width = random_crop(pixels.shape[1], pixels.shape[2], generator)
+    top, left, height, width = random_crop(image.width, image.height, generator, AREA)
     bicubic = InterpolationMode.BICUBIC
     pixels = functional.resized_crop(pixels, top, left, height, width, [size, size], bicubic, antialias=True)
     if generator.random() < FLIPPED:
@@ -104,27 +102,6 @@ def encoded(encoder: ImageEncoder, images: Pixels) -> Iterator[ImageFeatures]:
     """
     for start in range(0, len(images), _ENCODED):
         yield encoder.encode([load_image(images[row]) for row in range(start, min(start + _ENCODED, len(images)))])
-
-
-def random_crop(height: int, width: int, generator: np.random.Generator) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of a random crop inside an image, as torchvision's RandomResizedCrop chooses it.
-
-    Where ten tries find none, it is the centre crop of the image with its ratio limited to `RATIO`.
-
-    Args:
-        height, width: of the image in pixels, 1 or more.
-        generator: of random numbers.
-    """
-    for _ in range(_TRIES):
-        area = height * width * generator.uniform(*AREA)
-        ratio = math.exp(generator.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
-        rows, columns = round(math.sqrt(area / ratio)), round(math.sqrt(area * ratio))
-        if 0 < rows <= height and 0 < columns <= width:
-            top, left = generator.integers(height - rows + 1), generator.integers(width - columns + 1)
-            return int(top), int(left), rows, columns
-    rows = min(height, max(1, round(width / RATIO[0])))
-    columns = min(width, max(1, round(height * RATIO[1])))
-    return (height - rows) // 2, (width - columns) // 2, rows, columns
 
 
 def random_corners(size: int, generator: np.random.Generator) -> list[list[int]]:

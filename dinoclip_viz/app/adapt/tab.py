@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoclip_viz import viz
-from dinoclip_viz.adapt.adapt import adapt, answers
+from dinoclip_viz.adapt.adapt import adapt, answers, zero_shot
 from dinoclip_viz.adapt.descriptions import PLAYGROUND
 from dinoclip_viz.adapt.diagnostics import Comparison, compare
 from dinoclip_viz.adapt.inputs import Unlabelled, gather
@@ -28,7 +28,6 @@ from dinoclip_viz.app.zero_shot.tab import LABELS, lines_of
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.playground import DOMAINS
-from dinoclip_viz.tasks.zero_shot.classify import cosines, label_vectors, probabilities
 
 METHODS = {
     "StatA": "stata",
@@ -39,8 +38,9 @@ METHODS = {
 }
 ABOUT = (
     "StatA, TransCLIP and ZLaP take seconds; StatA is the most reliable where the images show few of the classes. "
-    "NoLA trains on the images: its labelling network in seconds, the whole in minutes."
+    "NoLA's labelling network learns from a DINO's features in seconds."
 )
+ABOUT_TUNING = " NoLA tunes the CLIP on its labels, in minutes."
 TUNES = "nola"
 """The method that trains on the images for minutes."""
 FIRST_DOMAIN, COUNT = "night", 200
@@ -83,18 +83,16 @@ def answer(
     given = given_images(kind, domain, count, uploads, folder)
     model = _clip(bench.model(key))
     unlabelled = gather(model, given.images, lambda done, line: progress(0.4 * done, desc=line))
-    if len(unlabelled) > MOST:
-        raise ValueError(f"found {len(unlabelled)} images; expected at most {MOST}: use `dinoclip adapt` for more")
     adapted = adapt(
         model, unlabelled, names, METHODS[method], PLAYGROUND if described else None,
         progress=lambda done, line: progress(0.4 + 0.5 * done, desc=line),
     )  # fmt: skip
-    scores = cosines(unlabelled.vectors, label_vectors(model.texts, names))
-    before, after = probabilities(scores, model.texts.logit_scale), answers(adapted, unlabelled)
+    before, after = zero_shot(model, unlabelled, names), answers(adapted, unlabelled)
     found = compare(before, after, names)
     chart = viz.figure_to_image(viz.confidence_chart(found.edges, found.confidence_before, found.confidence_after))
     photographs = not given.synthetic and model.images.space.startswith("playground")
-    return _summary(found, given, before, after), chart, _changed(found, unlabelled), NOTICE if photographs else ""
+    summary = _summary(model, found, given, before, after)
+    return summary, chart, _changed(found, unlabelled), NOTICE if photographs else ""
 
 
 def _clip(model: ImageTextModel) -> ImageTextModel:
@@ -106,9 +104,10 @@ def _clip(model: ImageTextModel) -> ImageTextModel:
     )
 
 
-def _summary(found: Comparison, given: Given, before: Tensor, after: Tensor) -> str:
+def _summary(model: ImageTextModel, found: Comparison, given: Given, before: Tensor, after: Tensor) -> str:
     images = sum(found.count_before)
-    lines = [f"**{len(found.changes)} of {images} labels changed**; agreement {found.agreement:.1%}."]
+    changed = f"**{len(found.changes)} of {images} labels changed** by adapting {model.name}"
+    lines = [f"{changed}; agreement {found.agreement:.1%}."]
     if given.classes and set(given.classes) <= set(found.class_names):
         numbers = torch.tensor([found.class_names.index(name) for name in given.classes])
         old, new = ((each.argmax(1) == numbers).float().mean().item() for each in (before, after))
@@ -121,16 +120,13 @@ def _summary(found: Comparison, given: Given, before: Tensor, after: Tensor) -> 
 
 def _changed(found: Comparison, unlabelled: Unlabelled) -> list[tuple[Image.Image, str]]:
     """The images whose label changed, each with both labels."""
-    changes, names, tiles = found.changes, found.class_names, []
-    columns = zip(
-        changes.rows.tolist(), changes.before.tolist(), changes.after.tolist(), changes.confidence.tolist(), strict=True
-    )
-    for row, old, new, sure in list(columns)[:SHOWN]:
+    tiles = []
+    for one in found.listed()[:SHOWN]:
         try:
-            tile = viz.enlarge(unlabelled.image(row), 192, smooth=True)
+            tile = viz.enlarge(unlabelled.image(one.row), 192, smooth=True)
         except ImageError:  # moved meanwhile
-            tile = viz.grey_tile(unlabelled.keys[row], 192)
-        tiles.append((tile, f"{names[old]} → {names[new]}, {sure:.0%}"))
+            tile = viz.grey_tile(unlabelled.keys[one.row], 192)
+        tiles.append((tile, f"{one.before} → {one.after}, {one.confidence:.0%}"))
     return tiles
 
 
@@ -153,7 +149,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
             folder = gr.Textbox("", label="Folder of images on this machine", visible=False)
             labels = gr.Textbox(LABELS, label="Class names, separated by commas or lines", lines=3, max_lines=12)
-            method = gr.Radio(offered, value=offered[0], label="Method", info=ABOUT)
+            method = gr.Radio(offered, value=offered[0], label="Method", info=ABOUT if public else ABOUT + ABOUT_TUNING)
             described = gr.Checkbox(
                 False, label="Describe the classes", info="The playground's own sentences on its 20 classes."
             )

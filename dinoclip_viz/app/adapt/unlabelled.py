@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image
 
 from dinoclip_viz import playground
 from dinoclip_viz.adapt.inputs import Images
+from dinoclip_viz.data import open_source
 
 SCENES, UPLOADS, FOLDER = "synthetic scenes", "uploads", "folder"
 PLAIN = "plain"
@@ -44,7 +46,7 @@ def given_images(kind: str, domain: str, count: int, uploads: Sequence[str] | No
         folder: path of a folder of images.
 
     Raises:
-        ValueError: nothing is given, or more than `MOST` files.
+        ValueError: nothing is given, or more than `MOST` images.
     """
     if kind == SCENES:
         images, classes = _scenes(domain, int(count))
@@ -52,13 +54,20 @@ def given_images(kind: str, domain: str, count: int, uploads: Sequence[str] | No
     if kind == UPLOADS:
         if not uploads:
             raise ValueError("found no uploads; expected image files: drop them on the page first")
-        if len(uploads) > MOST:
-            raise ValueError(f"found {len(uploads)} files; expected at most {MOST}")
+        _check_number(len(uploads))
         return Given(tuple(uploads))
     path = Path(folder.strip()).expanduser()
     if not folder.strip() or not path.is_dir():
         raise ValueError(f"found no folder {folder.strip() or '(empty)'}; expected the path of a folder of images")
-    return Given(path)
+    source = open_source(path)
+    listed = islice(source.samples(), MOST + 1)  # paths: no image is read
+    _check_number(source.count if source.count is not None else sum(1 for _ in listed))
+    return Given(source)
+
+
+def _check_number(count: int) -> None:
+    if count > MOST:
+        raise ValueError(f"found {count} images; expected at most {MOST}: use `dinoclip adapt` for more")
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,6 @@ from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor
 
     from dinoclip_viz.adapt.diagnostics import Comparison
     from dinoclip_viz.adapt.inputs import Progress, Unlabelled
@@ -53,11 +52,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> Answer:
     """Where the adapted model is, and how many labels it changed."""
-    from dinoclip_viz.adapt.adapt import adapt, answers
+    from dinoclip_viz.adapt.adapt import adapt, answers, zero_shot
     from dinoclip_viz.adapt.descriptions import descriptions_of
     from dinoclip_viz.adapt.diagnostics import compare
     from dinoclip_viz.adapt.inputs import gather
-    from dinoclip_viz.tasks.zero_shot.classify import cosines, label_vectors, probabilities
 
     names = class_names_of(arguments.labels)
     described = descriptions_of(arguments.descriptions, names)
@@ -71,10 +69,8 @@ def run(arguments: Namespace) -> Answer:
         adapted = adapt(
             model, unlabelled, names, arguments.method, described, guide, arguments.seed or 0, progress, arguments.out
         )
-    scores = cosines(unlabelled.vectors, label_vectors(model.texts, names))
-    before = probabilities(scores, model.texts.logit_scale)  # (N, C)
-    comparison = compare(before, answers(adapted, unlabelled), names)
-    _write_report(comparison, unlabelled, before, arguments)
+    comparison = compare(zero_shot(model, unlabelled, names), answers(adapted, unlabelled), names)
+    _write_report(comparison, unlabelled, arguments)
     return _answer(arguments, model, comparison, unlabelled)
 
 
@@ -115,7 +111,7 @@ def _answer(arguments: Namespace, model: ImageTextModel, comparison: Comparison,
     return Answer(result, text, failed, listed_as="failures")
 
 
-def _write_report(comparison: Comparison, unlabelled: Unlabelled, before: Tensor, arguments: Namespace) -> None:
+def _write_report(comparison: Comparison, unlabelled: Unlabelled, arguments: Namespace) -> None:
     """Write report.json, the histograms of confidence, and the contact sheet of the images that changed."""
     import json
 
@@ -128,18 +124,14 @@ def _write_report(comparison: Comparison, unlabelled: Unlabelled, before: Tensor
     chart = confidence_chart(comparison.edges, comparison.confidence_before, comparison.confidence_after)
     figure_to_image(chart).save(out / CONFIDENCE)
     (out / CHANGED).unlink(missing_ok=True)  # of an earlier run
-    changes, names = comparison.changes, comparison.class_names
     images: list[Image.Image | str] = []
     titles: list[str] = []
-    for row, new, sure in zip(changes.rows.tolist(), changes.after.tolist(), changes.confidence.tolist(), strict=True):
-        if len(images) == SHOWN:
-            break
-        old = int(before[row].argmax())
+    for one in comparison.listed()[:SHOWN]:
         try:
-            images.append(unlabelled.image(row))
+            images.append(unlabelled.image(one.row))
         except ImageError:  # a grey tile stands for it
-            images.append(unlabelled.keys[row])
-        titles.append(f"{names[old]} {before[row, old]:.2f}\n> {names[new]} {sure:.2f}")
+            images.append(unlabelled.keys[one.row])
+        titles.append(f"{one.before} {one.confidence_before:.2f}\n> {one.after} {one.confidence:.2f}")
     if images:
         contact_sheet(images, titles, columns=6).save(out / CHANGED)
 

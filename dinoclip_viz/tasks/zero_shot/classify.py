@@ -27,15 +27,24 @@ def label_vectors(texts: TextEncoder, labels: Sequence[str], templates: Sequence
         ValueError: no label, an empty or repeated label, or a template without exactly one "{}".
     """
     labels = check_labels(labels)
-    chosen = tuple(templates) if templates is not None else texts.templates
-    for template in chosen:
-        if template.count("{}") != 1:
-            raise ValueError(f"the template is {template!r}; expected exactly one {{}}, for the label")
+    chosen = check_templates(texts.templates if templates is None else templates)
     if not chosen:
         raise ValueError('found no templates; expected at least one, such as "a photo of a {}."')
     prompts = [template.replace("{}", label) for label in labels for template in chosen]
     vectors = F.normalize(texts.encode(prompts).pooled, dim=-1).unflatten(0, (len(labels), len(chosen)))  # (T, K, D)
     return F.normalize(vectors.mean(1), dim=-1)  # (T, D)
+
+
+def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """The templates.
+
+    Raises:
+        ValueError: one has no or several "{}".
+    """
+    for template in templates:
+        if template.count("{}") != 1:
+            raise ValueError(f"the template is {template!r}; expected exactly one {{}}, for the label")
+    return tuple(templates)
 
 
 def check_labels(labels: Sequence[str]) -> list[str]:

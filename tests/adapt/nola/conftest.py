@@ -1,16 +1,9 @@
-"""Tiny CLIPs of both libraries, and a few scenes of four classes."""
-
-import importlib.util
-from pathlib import Path
+"""One thread, a few scenes of four classes, and the embedded encoders."""
 
 import pytest
 import torch
 
 from dinoclip_viz import load_encoder, load_model, playground
-
-_SPEC = importlib.util.spec_from_file_location("tiny_models", Path(__file__).parents[2] / "tiny_models.py")
-tiny = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(tiny)
 
 FOUR = ["cat", "car", "tree", "umbrella"]
 
@@ -21,25 +14,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory):
-    """Kind of a tiny model -> its folder, written once."""
-    root, written = tmp_path_factory.mktemp("models"), {}
-
-    def folder(kind):
-        if kind not in written:
-            written[kind] = getattr(tiny, f"tiny_{kind}")(root / kind)
-        return str(written[kind])
-
-    return folder
-
-
-@pytest.fixture(scope="session")
-def draw_images():
-    """Random images of the sizes (width, height) given."""
-    return tiny.images
 
 
 @pytest.fixture(scope="session")

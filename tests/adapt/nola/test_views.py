@@ -30,27 +30,8 @@ def test_a_view_of_a_batch_depends_on_seed_epoch_and_row_only():
     assert torch.equal(torch.cat(ahead), whole)
 
 
-def test_crops_stay_inside_and_are_distributed_as_torchvisions():
-    from torchvision.transforms import RandomResizedCrop
-
-    chance, ours, theirs = generator(5), [], []
-    torch.manual_seed(0)
-    for _ in range(2_000):
-        top, left, rows, columns = views.random_crop(120, 180, chance)
-        assert 0 <= top <= 120 - rows and 0 <= left <= 180 - columns and rows > 0 and columns > 0
-        ours.append((top, left, rows, columns))
-        theirs.append(RandomResizedCrop.get_params(torch.zeros(3, 120, 180), [0.2, 1.0], [3 / 4, 4 / 3]))
-    ours, theirs = np.array(ours), np.array(theirs)
-    np.testing.assert_allclose(ours.mean(0), theirs.mean(0), rtol=0.06)
-    np.testing.assert_allclose(ours.std(0), theirs.std(0), rtol=0.06)
-    ratios = ours[:, 3] / ours[:, 2]
-    assert 0.74 < min(ratios) < 0.77 and 1.3 < max(ratios) < 1.36
-
-
 @pytest.mark.parametrize("size", [(400, 4), (4, 400), (1, 1)])
 def test_images_of_any_shape_have_a_view(size):
-    top, left, rows, columns = views.random_crop(size[1], size[0], generator(0))
-    assert top + rows <= size[1] and left + columns <= size[0] and min(rows, columns) >= 1
     assert views.strong_view(Image.new("RGB", size, (200, 10, 10)), 16, generator(0)).shape == (16, 16, 3)
 
 

@@ -36,7 +36,7 @@ def test_the_summary_counts_changed_labels_and_scores_them_by_the_ground_truth(b
 
 def test_uploads_have_no_ground_truth_and_the_notice_of_photographs(bench, files):
     summary, _, _, note = asked(bench, UPLOADS, uploads=files, labels="cat, dog, car")
-    assert "of 20 labels changed" in summary and "Accuracy" not in summary
+    assert "of 20 labels changed** by adapting playground-clip" in summary and "Accuracy" not in summary
     assert note == NOTICE
 
 
@@ -68,6 +68,14 @@ def test_choices_of_other_kinds_of_images_do_not_matter():
 def test_invalid_input_gets_one_line(bench, given, line):
     with pytest.raises(ValueError, match=line):
         asked(bench, **given)
+
+
+def test_the_images_of_a_folder_are_counted_before_any_is_encoded(tmp_path, monkeypatch):
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(b"no image, and not read")
+    monkeypatch.setattr("dinoclip_viz.app.adapt.unlabelled.MOST", 3)
+    with pytest.raises(ValueError, match="found 4 images; expected at most 3"):
+        given_images(FOLDER, "plain", 0, None, str(tmp_path))
 
 
 def test_a_public_page_reads_no_folder_of_the_server(bench, tmp_path):
