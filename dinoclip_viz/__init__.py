@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.projector import Projector as Projector
     from dinoclip_viz.projector import ProjectorWithResiduals as ProjectorWithResiduals
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
+    from dinoclip_viz.reinforce.reinforcing import reinforce as reinforce
     from dinoclip_viz.store import FeatureStore as FeatureStore
     from dinoclip_viz.store import StoreError as StoreError
     from dinoclip_viz.tasks.correspondence.match import Correspondences as Correspondences
@@ -114,7 +115,7 @@ _HOMES = {
     "fit_projector": "training",
 }
 
-_ROOMS = ("adapt", "curate", "playground")
+_ROOMS = ("adapt", "curate", "playground", "reinforce")
 
 __all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
 

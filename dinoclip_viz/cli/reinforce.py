@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "store views, further captions and teachers' embeddings of captioned images, resumable"
 FORMATS = ("store", "datacompdr")
+GIVEN_BY_SHARDS = ("views", "captioner", "captions", "seed", "scale", "flip", "operations", "magnitude")
 
 
 def area(text: str) -> tuple[float, float]:
@@ -42,6 +43,11 @@ def probability(text: str) -> float:
 def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("source", metavar="SOURCE", help="captioned images, as for `dinoclip embed`")
+    parser.add_argument(
+        "--shards", type=Path, metavar="FOLDER",
+        help="tar shards of SOURCE in DataCompDR's layout: their views, captions and vectors of the named teachers are "
+        "read, and only the student is run",
+    )  # fmt: skip
     parser.add_argument(
         "--teacher", action="append", default=[], metavar="NAME", help="image-text model; may be repeated"
     )
@@ -77,6 +83,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> Answer:
     """How many images were reinforced, and which could not be."""
+    if arguments.shards is not None:
+        _read_shards(arguments)
+        if arguments.student is None:
+            return _what_was_read(arguments)
     from tqdm import tqdm
 
     from dinoclip_viz.data import open_source
@@ -96,6 +106,29 @@ def run(arguments: Namespace) -> Answer:
     if arguments.format == "datacompdr":
         shards = write_datacompdr(ReinforcedStore.open(report.store), report.store / "datacompdr")
     return _answer(report, shards)
+
+
+def _read_shards(arguments: Namespace) -> None:
+    """Read the shards into the store; afterwards only the student is left to run."""
+    from dinoclip_viz.reinforce import import_datacompdr
+
+    given = ["--" + name for name in GIVEN_BY_SHARDS if getattr(arguments, name) is not None]
+    if given:
+        raise ValueError(f"{arguments.shards} has its own views and captions; expected no {', '.join(given)}")
+    chosen = {"size": arguments.size, "shard_size": arguments.shard_size}
+    options = {name: value for name, value in chosen.items() if value is not None}
+    import_datacompdr(arguments.shards, arguments.teacher, arguments.out, arguments.source, **options)
+    arguments.teacher = []
+
+
+def _what_was_read(arguments: Namespace) -> Answer:
+    from dinoclip_viz.reinforce import ReinforcedStore
+
+    store = ReinforcedStore.open(arguments.out)
+    views, teachers = store.settings.views, [teacher.settings.encoder for teacher in store.teachers]
+    result = {"store": str(store.path), "images": len(store), "views": views, "teachers": teachers}
+    text = f"{len(store)} images, {views} views each, and vectors by {', '.join(teachers)} in {store.path}"
+    return Answer(result, text + "; --student NAME adds an encoder to train on")
 
 
 def _show(bar: object, done: int) -> None:
@@ -151,4 +184,9 @@ def _answer(report: ReinforceReport, shards: list[Path]) -> Answer:
         f"{report.images} images, {report.views} views each, and {report.captions} captions by {encoders} in "
         f"{report.store}; {report.encoded} encoded now, {len(failed)} failed"
     )
-    return Answer(result, text + (f"; {len(shards)} shards" if shards else ""), failed, listed_as="failures")
+    return Answer(
+        result,
+        text + (f"; {len(shards)} tar shard{'s' * (len(shards) != 1)}" if shards else ""),
+        failed,
+        listed_as="failures",
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from PIL import Image
 
+from dinoclip_viz.data.captions.selection import selected_from
 from dinoclip_viz.data.locations import is_address
 from dinoclip_viz.data.playground import playground_of
 from dinoclip_viz.images import ImageError, Levels, load_image
@@ -17,7 +19,7 @@ def reopen(source: str, key: str, path: str = "", *, levels: Levels = None) -> I
     """The RGB image of a row of a store; nothing is downloaded.
 
     Args:
-        source: the name of the store's data source.
+        source: the name of the store's data source; that of a selection is read for the source of the sample.
         key: the row's key.
         path: the row's `image_path`.
         levels: the values shown as black and white, as in `load_image`; 8-bit scenes of the playground ignore them.
@@ -37,5 +39,7 @@ def reopen(source: str, key: str, path: str = "", *, levels: Levels = None) -> I
         scenes, index = playground_of(source), int(scene[2])
         if int(scene[1]) == scenes.seed and index < scenes.count:
             return next(scenes.samples(index)).load()
+    if not path and (chosen := selected_from(Path(source), key)):
+        return reopen(chosen, key, levels=levels)
     reason = f"{path} would have to be downloaded" if path else f"{source} keeps no paths"
     raise ImageError(f"{key}: the image is not available ({reason}); expected a file on this machine")

@@ -1,6 +1,7 @@
 """Reinforced data: each image with random views, further captions and teachers' embeddings (Vasu et al. 2024).
 
-Names are imported on first use.
+Names are imported on first use. The package is callable: `dinoclip_viz.reinforce(source, teachers, store, ...)` is
+`reinforce.reinforce`.
 
 A reinforced store is a folder with one ordinary feature store per encoder, whose images are unchanged, and next to them
 
@@ -13,8 +14,10 @@ A reinforced store is a folder with one ordinary feature store per encoder, whos
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dinoclip_viz.reinforce.augment import Augmentation as Augmentation
@@ -50,3 +53,15 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+class _Callable(ModuleType):
+    """A module that can be called, since the public function and this package have one name."""
+
+    def __call__(self, *arguments: Any, **settings: Any) -> ReinforceReport:
+        from dinoclip_viz.reinforce.reinforcing import reinforce
+
+        return reinforce(*arguments, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable

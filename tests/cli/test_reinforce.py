@@ -88,3 +88,18 @@ def test_other_recipes_need_targets(dinoclip, tmp_path):
 def test_reinforced_training_needs_a_reinforced_store(dinoclip, tmp_path):
     outcome = dinoclip("train", "--recipe", "reinforced", "--images", tmp_path, "--out", tmp_path / "p")
     outcome.refused("is no reinforced store", "dinoclip reinforce SOURCE --out STORE")
+
+
+def test_shards_become_a_store_and_a_student_is_added(dinoclip, models, tmp_path):
+    made = ("reinforce", SOURCE, "--teacher", models[0], "--views", 2, "--out", tmp_path / "made")
+    assert dinoclip(*made, "--format", "datacompdr").code == 0
+    shards = tmp_path / "made" / "datacompdr"
+    read = ("reinforce", SOURCE, "--shards", shards, "--teacher", models[0], "--out", tmp_path / "read", "--json")
+    outcome = dinoclip(*read)
+    assert outcome.code == 0, outcome.err
+    assert (outcome.json["images"], outcome.json["views"]) == (12, 2)
+    added = dinoclip(*read, "--student", models[2])
+    assert added.code == 0, added.err
+    assert (len(added.json["students"]), added.json["encoded"]) == (1, 12)
+    refused = dinoclip(*read, "--views", 3)
+    assert "has its own views and captions; expected no --views" in refused.err

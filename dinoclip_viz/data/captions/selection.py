@@ -161,6 +161,14 @@ class _Reader:
         return None
 
 
+def selected_from(file: Path, key: str) -> str:
+    """Name of the source that a selection has the sample of a key from, "" if it has none."""
+    if not file.is_file() or not is_selection(file):
+        return ""
+    named = (row.values for row in rows_of(file, UTF8) if not row.fault and key_in(row.values) == key)
+    return next((str(values["source"]) for values in named if isinstance(values.get("source"), str)), "")
+
+
 def is_selection(file: Path, encoding: str = UTF8) -> bool:
     """Whether the first row of a .jsonl file names a sample of another source instead of an image.
 
