@@ -48,7 +48,8 @@ class Recipe:
             own, on both sides; otherwise they are false negatives.
         closed: a solution without training, on both sides: "procrustes" or "cca"; "" for none.
         ridge: fraction of the mean variance that "cca" adds to every variance.
-        reinforced: whether the data are a reinforced store, whose loss replaces the others.
+        reinforced: whether the data are a reinforced store, whose loss replaces the others but cosine, which is then to
+            the first teacher's vectors of the same views.
         distil: lambda, the weight of the teachers' similarities in that loss; 1 - lambda is that of the pairs.
         unchanged: probability that an image of reinforced data enters unchanged instead of as a view.
         teacher_scales: factor of the teachers' cosines: one number, or one per teacher, separated by commas.
@@ -123,11 +124,11 @@ class Recipe:
             )
 
     def _check_reinforced(self) -> None:
-        others = (self.mse, self.cosine, self.clip, self.siglip, self.relation, self.noise)
+        others = (self.mse, self.clip, self.siglip, self.relation, self.noise)
         if self.side != "image" or any(others) or self.captions != 1:
             raise ValueError(
                 f"the recipe {self.name!r} is of reinforced data; expected side 'image', one caption, no noise and no "
-                "further loss"
+                "further loss but cosine, to the first teacher's vectors of the same views"
             )
         for name in ("distil", "unchanged"):
             if not 0 <= getattr(self, name) <= 1:

@@ -163,9 +163,12 @@ class Views:
         known = [one.to(device) for one in taught]
         factor = scale.exp().clamp(max=_LARGEST_SCALE)
         with torch.autocast(device.type, enabled=False):
-            return reinforced_loss(
+            loss = reinforced_loss(
                 out, known[0].real, known[0].synthetic, known, factor, self.scales, self._recipe.distil
             )
+            if self._recipe.cosine:
+                loss = loss + self._recipe.cosine * (1 - F.cosine_similarity(out, known[0].images, dim=-1).mean())
+        return loss
 
     def _captions(
         self, rows: NDArray[np.int64], chance: np.random.Generator

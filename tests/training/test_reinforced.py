@@ -183,12 +183,12 @@ def test_the_named_teacher_gives_the_space(tmp_path):
     assert projector.text_encoder == "teacher1"
 
 
-def test_lambda_and_the_teachers_scales_change_the_loss(tmp_path):
+def test_lambda_the_teachers_scales_and_the_cosine_change_the_loss(tmp_path):
     folder, losses = made(tmp_path / "s"), []
-    for changes in ({}, {"distil": 0.5}, {"teacher_scales": "50"}, {"teacher_scales": "100,50"}):
+    for changes in ({}, {"distil": 0.5}, {"teacher_scales": "50"}, {"teacher_scales": "100,50"}, {"cosine": 0.5}):
         recipe = find_recipe("reinforced", **{**SMALL, "epochs": 1}, **changes)
         losses.append(dv.fit_projector(folder, recipe=recipe, device="cpu")[1][0]["loss"])
-    assert len(set(losses)) == 4
+    assert len(set(losses)) == 5
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,10 @@ def test_lambda_and_the_teachers_scales_change_the_loss(tmp_path):
         ({"teacher_scales": "0"}, "teacher_scales is '0'"),
         ({"distil": 1.5}, "distil is 1.5; expected 0 to 1"),
         ({"unchanged": -0.5}, "unchanged is -0.5; expected 0 to 1"),
-        ({"clip": 1.0}, "is of reinforced data; expected side 'image', one caption, no noise and no further loss"),
+        (
+            {"clip": 1.0},
+            "is of reinforced data; expected side 'image', one caption, no noise and no further loss but cosine",
+        ),
         ({"captions": 2}, "is of reinforced data"),
     ],
 )

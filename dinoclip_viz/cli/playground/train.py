@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="STAGE",
         help="clip, dino, text, siglip, projector, heads, words or upsampler; default: all",
     )
-    parser.add_argument("--continue", action="store_true", dest="again", help="start from earlier weights")
+    parser.add_argument("--continue", action="store_true", dest="again", help="start from the embedded weights")
     parser.add_argument("--layouts", type=whole_number, metavar="N", help="training layouts; fewer for a trial")
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="fraction of the steps (%(default)s)")
     parser.add_argument("--install", action="store_true", help="replace the embedded models by the trained ones")

@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 SEED, LAYOUTS, LEAST_SCENES = 1, 48_000, 400
 DURATION = "about 10 minutes for rendering and 10 hours for the models on two cores; 9 minutes on a GPU with 16 cores"
 
-UNFINISHED = Path(__file__).parent / "unfinished"
-"""Weights of trainings that are not finished, in float16, for `again`; they are not part of any model."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -33,7 +30,7 @@ class Run:
         folder: for images (10.6 GB), checkpoints and trained models.
         device: of the trainings.
         threads: of each training on a CPU.
-        again: continue from the weights of an unfinished training or from the embedded ones instead of random ones.
+        again: continue from the embedded weights instead of random ones.
         layouts: number of training layouts, drawn in two looks each.
         scale: of the number of steps, and of the scenes of the projector and the heads; below 1 for trials.
     """
@@ -51,10 +48,8 @@ class Run:
         return Images(self.folder / "images")
 
     def start(self, name: str) -> Path | None:
-        """Folder of the weights that a model starts from: those of an unfinished training, else the embedded ones."""
-        if not self.again:
-            return None
-        return next(folder / name for folder in (UNFINISHED, PLAYGROUND) if (folder / name).is_dir())
+        """Folder of the weights that a model starts from, None for random ones."""
+        return PLAYGROUND / name if self.again else None
 
     def steps(self, count: int) -> int:
         """Number of steps of a stage."""

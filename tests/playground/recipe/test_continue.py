@@ -78,12 +78,9 @@ def test_images_on_a_device_are_those_on_disk(images):
     assert torch.equal(copy.pick(rows, looks), images.pick(rows, looks))
 
 
-def test_a_training_continues_from_unfinished_weights_before_embedded_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "UNFINISHED", tmp_path)
+def test_a_training_continues_from_the_embedded_weights(tmp_path):
     assert train.Run(tmp_path).start("playground-dino") is None
     assert train.Run(tmp_path, again=True).start("playground-dino") == DINO
-    (tmp_path / "playground-dino").mkdir()
-    assert train.Run(tmp_path, again=True).start("playground-dino") == tmp_path / "playground-dino"
 
 
 def test_one_command_runs_every_stage_with_tiny_settings(tmp_path, monkeypatch):

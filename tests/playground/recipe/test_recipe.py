@@ -12,7 +12,8 @@ from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.playground import draw
 from dinoclip_viz.playground.recipe import cards, heads, measure
 from dinoclip_viz.playground.recipe.clip.train import WORDS, ClipRecipe, train_clip, word_prompts, word_targets
-from dinoclip_viz.playground.recipe.dino.crops import matched_positions
+from dinoclip_viz.playground.recipe.dino.crops import matched_positions, matched_tokens
+from dinoclip_viz.playground.recipe.dino.edges import common_edges, off_edges
 from dinoclip_viz.playground.recipe.dino.losses import position_variance, sinkhorn
 from dinoclip_viz.playground.recipe.dino.settings import DinoRecipe
 from dinoclip_viz.playground.recipe.dino.train import train_dino
@@ -65,6 +66,29 @@ def test_a_patch_is_found_at_the_same_position_of_the_other_crop():
     wanted = cell_centres(first, 4).flatten(1, 2)
     found = torch.nn.functional.grid_sample(shown, there[:, None], align_corners=False)[0, :, 0].T[None]
     assert inside.any() and (found - wanted)[inside].abs().max() < 0.02
+
+
+def test_tokens_are_paired_with_those_of_the_same_place():
+    """Tokens that are the image's coordinates at their patch are equal in both crops."""
+    first, second = torch.tensor([[0.5, 0.5, 0.1, -0.2]]), torch.tensor([[-0.6, 0.7, 0.0, 0.1]])
+    there, inside = matched_positions(first, second, 4)
+    both = [torch.cat([torch.zeros(1, 1, 2), cell_centres(box, 4).flatten(1, 2)], dim=1) for box in (first, second)]
+    points = torch.arange(16)[None]
+    here, found = matched_tokens(*both, points, there, inside & (there.abs() < 0.7).all(-1))
+    assert len(here) > 4
+    assert (here - found).abs().max() < 1e-5
+
+
+def test_what_both_looks_share_is_on_the_edges_and_the_rest_is_off_them():
+    chance = torch.Generator().manual_seed(0)
+    looks = torch.full((2, 3, 96, 96), 0.5)
+    looks[0, :, :, :48] += 0.1 * torch.randn(3, 96, 48, generator=chance)  # a texture of one look
+    looks[:, :, 40:72, 56:88] = torch.tensor([0.1, 0.9])[:, None, None, None]  # a square of both
+    _, own, around = common_edges(looks[:1], looks[1:])
+    own, around, off = (values.view(12, 12) for values in (own, around, off_edges(own)))
+    assert off[:, :5].min() > 0.9 and off[7, 8:10].min() > 0.9  # the texture, and inside the square
+    assert off[5, 8] < 0.01 and off[6, 10] < 0.01  # its border
+    assert own[3, 8] < 0.05 * own[5, 8] < around[4, 8]  # only the smoothed energy is above zero next to it
 
 
 def test_position_variance_is_one_for_positions_and_small_for_noise():

@@ -36,6 +36,24 @@ def matched_positions(first: Tensor, second: Tensor, side: int) -> tuple[Tensor,
     return there, (there.abs() < 1 - 0.5 / side).all(-1)
 
 
+def matched_tokens(
+    first: Tensor, second: Tensor, points: Tensor, spots: Tensor, valid: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The first view's patch tokens at `points` and the second's at the same positions, of the valid ones: (M, D) each.
+
+    Args:
+        first, second: (B, 1 + K, D) and (B, 1 + S^2, D) tokens.
+        points: (B, P) indices among the first view's patches.
+        spots: (B, P, 2) their positions in the second crop, in [-1, 1].
+        valid: (B, P) which to return.
+    """
+    here = first[:, 1:].gather(1, points[..., None].expand(-1, -1, first.shape[-1]))
+    side = math.isqrt(second.shape[1] - 1)
+    maps = second[:, 1:].mT.unflatten(2, (side, side))
+    found = F.grid_sample(maps, spots[:, :, None], align_corners=False, padding_mode="border")[..., 0].mT
+    return here[valid], found[valid]
+
+
 def block_mask(count: int, side: int, chance: torch.Generator) -> Tensor:
     """(B, N) True on 15 to 50 % of the patches, in blocks, for 60 % of the images."""
     coarse = views.rand(chance, count, 1, (side + 1) // 2, (side + 1) // 2)

@@ -50,22 +50,22 @@ def _smooth(energy: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def common_edges(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Targets of the edge prediction per patch, and the edge energy around each patch.
+def common_edges(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Targets of the edge prediction per patch, and the edge energy of each patch and around it.
 
     Args:
         first, second: (B, 3, S, S) the same crop in two looks.
 
     Returns:
         (B, N, 104) fine (2 x 2 cells of 4 px) and coarse (3 x 3 of 8 px) histograms of shared edges, each scaled to
-        about one, and (B, N) smoothed energy.
+        about one, (B, N) energy, and (B, N) smoothed energy.
     """
     fine = _shared(first, second)
     coarse = F.avg_pool2d(fine, 2)
-    energy = _smooth(coarse.sum(1, keepdim=True)).flatten(1)
+    energy = coarse.sum(1, keepdim=True)
     inner = F.unfold(fine, 2, stride=2).mT
     outer = F.unfold(F.pad(coarse, (1, 1, 1, 1), mode="replicate"), 3).mT
-    return torch.cat([_scaled(inner), _scaled(outer)], dim=-1), energy
+    return torch.cat([_scaled(inner), _scaled(outer)], dim=-1), energy.flatten(1), _smooth(energy).flatten(1)
 
 
 def _scaled(values: Tensor) -> Tensor:
@@ -76,6 +76,12 @@ def _scaled(values: Tensor) -> Tensor:
 def edge_energy(first: Tensor, second: Tensor) -> Tensor:
     """(B, (S / 4)^2) smoothed shared edge energy of each cell of 4 px."""
     return _smooth(_shared(first, second).sum(1, keepdim=True)).flatten(1)
+
+
+@torch.no_grad()
+def off_edges(energy: Tensor) -> Tensor:
+    """(B, N) weight of patches off the shared edges: about one without edges, 0.001 above a third of the most."""
+    return (1 - 3 * energy / (energy.amax(1, keepdim=True) + 1e-6)).clamp(min=0) + 1e-3
 
 
 @torch.no_grad()
@@ -90,8 +96,7 @@ def appearance(images: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
         energy: (B, N) shared edge energy of each patch.
     """
     patch = 2 * CELL
-    on = energy / (energy.amax(1, keepdim=True) + 1e-6)
-    off = (1 - 3 * on).clamp(min=0) + 1e-3
+    on, off = energy / (energy.amax(1, keepdim=True) + 1e-6), off_edges(energy)
     on, off = on / on.sum(1, keepdim=True), off / off.sum(1, keepdim=True)
     bins = _colour_counts(images, patch)  # (B, N, 64)
     edges = F.avg_pool2d(oriented_edges(images), patch).flatten(2).mT  # (B, N, 8)

@@ -22,6 +22,7 @@ class DinoRecipe:
         edge_weight, look_weight, cluster_weight, position_weight: weights of the losses relative to the dense InfoNCE.
         plain_weight: weight of InfoNCE between CLS tokens without an MLP, which keeps the nearest neighbours of CLS
             those of one class.
+        calm_weight: weight of the distance between the tokens of both looks off the edges.
         same_look: fraction of the pairs whose two crops have one look.
         cluster_from: fraction of the run after which the cluster losses apply.
     """
@@ -41,6 +42,7 @@ class DinoRecipe:
     cluster_weight: float = 0.5
     position_weight: float = 1.0
     plain_weight: float = 1.0
+    calm_weight: float = 1.0
     same_look: float = 0.1
     cluster_from: float = 0.12
 

@@ -6,6 +6,7 @@ This is not DINOv2's training. Every layout is rendered in two looks, and the lo
   SwAV clusters of patches that the two views must agree on;
 - InfoNCE between the CLS tokens of two crops of one layout in its two looks, after an MLP and without it, and SwAV
   clusters likewise;
+- the same tokens off the edges of both looks, where the background is another texture;
 - prediction by every patch, also by masked ones, of the edges common to both looks (histograms of oriented gradients,
   fine and coarse), which are zero on the background;
 - linear prediction of the colours on these edges, from CLS and the mean of all tokens, and of the colours and textures
@@ -33,11 +34,12 @@ from dinoclip_viz.playground.recipe.dino.crops import (
     crop_pair,
     image_energy,
     matched_positions,
+    matched_tokens,
 )
-from dinoclip_viz.playground.recipe.dino.edges import appearance, common_edges
+from dinoclip_viz.playground.recipe.dino.edges import appearance, common_edges, off_edges
 from dinoclip_viz.playground.recipe.dino.encoder import Heads, embed, encode, new_model
 from dinoclip_viz.playground.recipe.dino.losses import dense_bias, info_nce, position_variance, swapped_clusters
-from dinoclip_viz.playground.recipe.dino.settings import PATCH, WIDTH, DinoRecipe
+from dinoclip_viz.playground.recipe.dino.settings import PATCH, DinoRecipe
 from dinoclip_viz.playground.recipe.images import Images
 from dinoclip_viz.playground.recipe.loop import Loop
 from dinoclip_viz.playground.recipe.optimiser import Optimiser
@@ -76,7 +78,7 @@ def train_dino(
         losses = pair_losses(loop, model, heads, images, energy, recipe)
         clusters = recipe.cluster_weight if loop.progress >= recipe.cluster_from else 0.0
         weights = {
-            "cls": 1.0, "plain": recipe.plain_weight, "dense": 1.0,
+            "cls": 1.0, "plain": recipe.plain_weight, "dense": 1.0, "calm": recipe.calm_weight,
             "edges": recipe.edge_weight, "look": recipe.look_weight,
             "cls_clusters": clusters, "patch_clusters": clusters, "position": recipe.position_weight,
         }  # fmt: skip
@@ -107,8 +109,8 @@ def pair_losses(
     b, b_other = (
         views.crop(torch.where(alike, one, other), second, size) for one, other in ((mine, theirs), (theirs, mine))
     )
-    edges_a, energy_a = common_edges(a, a_other)
-    edges_b, energy_b = common_edges(b, b_other)
+    edges_a, own_a, around_a = common_edges(a, a_other)
+    edges_b, _, around_b = common_edges(b, b_other)
     kept = views.rand(chance, batch, side * side).argsort(1)[:, : int(side * side * keep)]  # (B, K)
 
     def pick(values: Tensor) -> Tensor:
@@ -124,25 +126,26 @@ def pair_losses(
     plain_a, plain_b = (F.normalize(out[across, 0], dim=-1) for out in (out_a, out_b))
 
     there, inside = matched_positions(first, second, side)
-    inside, weight = inside.gather(1, kept), energy_a.gather(1, kept)
+    inside, weight = inside.gather(1, kept), own_a.gather(1, kept)
     points = torch.multinomial(torch.where(inside, weight + 1e-4, 1e-9), recipe.points, generator=chance)  # (B, P)
     valid = inside.gather(1, points)
     cell = kept.gather(1, points)
-    here = out_a[:, 1:].gather(1, points[..., None].expand(-1, -1, WIDTH))[valid]  # (M, D)
-    spots = there.gather(1, cell[..., None].expand(-1, -1, 2))[:, :, None]
-    maps = out_b[:, 1:].mT.unflatten(2, (side, side))
-    found = F.grid_sample(maps, spots, align_corners=False, padding_mode="border")[..., 0].mT[valid]
+    here, found = matched_tokens(out_a, out_b, points, there.gather(1, cell[..., None].expand(-1, -1, 2)), valid)
     patch_a, patch_b = (F.normalize(heads.patch(tokens), dim=-1) for tokens in (here, found))
     image = every[:, None].expand_as(cell)[valid]
+    calm = torch.multinomial(torch.where(inside, off_edges(weight), 1e-9), recipe.points, generator=chance)
+    calm_spots = there.gather(1, kept.gather(1, calm)[..., None].expand(-1, -1, 2))
+    calm_a, calm_b = matched_tokens(out_a, out_b, calm, calm_spots, inside.gather(1, calm) & across[:, None])
     bias = dense_bias(image, cell[valid], side)
 
     losses = {
         "cls": info_nce(cls_a, cls_b, recipe.temperature),
         "plain": info_nce(plain_a, plain_b, recipe.temperature),
         "dense": info_nce(patch_a, patch_b, recipe.temperature, bias),
+        "calm": 1 - F.cosine_similarity(calm_a, calm_b, dim=-1).mean(),
         "edges": F.smooth_l1_loss(heads.edges(out_a[:, 1:]), pick(edges_a))
         + F.smooth_l1_loss(heads.edges(out_b[:, 1:]), edges_b),
-        "look": _look_loss(heads, out_a, appearance(a, energy_a)) + _look_loss(heads, out_b, appearance(b, energy_b)),
+        "look": _look_loss(heads, out_a, appearance(a, around_a)) + _look_loss(heads, out_b, appearance(b, around_b)),
         "position": position_variance(out_b[:, 1:], tokens_b.positions),
     }
     if loop.progress >= recipe.cluster_from:
