@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dinoclip_viz.encoders.catalog import PLAYGROUND
+from dinoclip_viz.playground.photographs import PHOTOGRAPHS
 
 _HEAD = """---
 license: apache-2.0
@@ -35,16 +36,24 @@ metrics, evaluated once. Reproduce with `dinoclip playground measure --seed {see
 _CLIP = """`CLIPModel`, 1.9 M parameters: vision width 128, 6 layers, 4 heads, patch 8, 96 px; text width 128, 3 layers, with its own
 byte-pair tokenizer; joint space of 128 dimensions."""
 _CLIP_TRAINING = """Trained on synthetic scenes and their captions with CLIP's loss and a binary loss per caption word, on the image and, as
-multiple-instance learning, on the patches of MaskCLIP's value path; no masks, boxes or parts. Recipe: `dinoclip_viz/playground/recipe/clip/`.
+multiple-instance learning, on the patches of MaskCLIP's value path; no masks, boxes or parts. First on world 1, then for 1,300
+steps on world 2, whose captions mention actions and whose backgrounds and fills include photographs of scikit-image
+({photographs}). Recipe: `dinoclip_viz/playground/recipe/clip/`.
 
 `dinoiser.safetensors`, float16, holds CLIP-DINOiser's two convolutions on the tokens of the fourth block, distilled from
 playground-dino on 1,200 scenes of seed 14 at 192 px (1,200 steps of 8; correlations of its values above 0.2, FOUND's background).
 The similarity threshold for pooling, 0.85, was selected on seeds 1601 to 1605. Recipe: `dinoclip_viz/playground/recipe/words.py`."""
 _DINO = "`Dinov2Model`, 1.2 M parameters: width 128, 6 layers, 4 heads, patch 8, 96 px."
 _DINO_TRAINING = """Self-supervised on images only; **not DINOv2's training**. Every layout is rendered in two looks. Patches and CLS
-tokens are matched across them (InfoNCE, SwAV clusters), common edges are predicted (also at masked patches), CLS predicts
-colours and textures, and position information in the patches is penalised. No labels are used.
-Recipe: `dinoclip_viz/playground/recipe/dino/`."""
+tokens are matched across them (InfoNCE, SwAV clusters), patches off the edges are drawn together, common edges are predicted
+(also at masked patches), CLS and the mean predict colours and textures linearly, and position information in the patches is
+penalised. No labels are used.
+
+Runs on one core, each from the weights of the one before: 84 minutes on world 1; then on world 2, whose backgrounds and
+fills include photographs of scikit-image ({photographs}), 1,100 steps of 96 with colours predicted from CLS alone (seed 2, 77
+minutes, 10 % of the pairs crops of these photographs), 1,160 steps with the present prediction of colours (49 minutes), and
+840 steps with the patches off the edges drawn together (seeds 41 to 43, 42 minutes). `dinoclip playground train --only dino`
+is one run from random weights. Recipe: `dinoclip_viz/playground/recipe/dino/`. The last run:"""
 _PROJECTOR = """Two residual MLPs from `playground-dino` into `playground-clip`'s space, float16: one for CLS and mean tokens together
 (1.5 M parameters), one for patches (0.3 M)."""
 _PROJECTOR_TRAINING = """Recipe `best` of `dinoclip_viz.training`, both encoders frozen, from feature stores that `dinoclip embed` writes.
@@ -61,6 +70,9 @@ represented by its patches averaged by the CLS attention of each head, and score
 `dinoclip_viz/playground/recipe/words.py`.
 Accuracy is bounded by DINO's patches, which encode the class less well than CLIP's (linear probes: `dinoclip evaluate frozen`)."""
 
+
+_TEXTURES = "; ".join(f"{file} ({by})" for file, by in PHOTOGRAPHS.items())
+_CLIP_TRAINING, _DINO_TRAINING = (text.replace("{photographs}", _TEXTURES) for text in (_CLIP_TRAINING, _DINO_TRAINING))
 
 _WORDS = {
     "miou": "mIoU without background",

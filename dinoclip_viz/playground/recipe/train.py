@@ -210,6 +210,6 @@ ENCODERS = ("clip", "dino", "text")
 
 
 def _install(finished: dict[str, str]) -> None:
-    skipped = shutil.ignore_patterns("*.pt", "run.json", "README.md")
+    skipped = shutil.ignore_patterns("*.pt", "run.json", "history.json", "README.md")
     for name, source in finished.items():
         shutil.copytree(source, PLAYGROUND / name, dirs_exist_ok=True, ignore=skipped)

@@ -50,12 +50,12 @@ class UpsamplerRecipe:
     """
 
     seed: int = 15
-    scenes: int = 300
-    photographs: int = 75
+    scenes: int = 200
+    photographs: int = 50
     patches: int = 16
     window: int = 8
     factors: tuple[int, ...] = (4, 8, 8, 16)
-    steps: int = 2000
+    steps: int = 600
     batch: int = 6
     rate: float = 2e-3
     decay: float = 0.01

@@ -158,7 +158,7 @@ def test_every_method_of_the_model_has_a_place_on_the_page(bench, scene):
 
 def test_more_patches_make_finer_maps(bench, scene):
     found = [
-        regions.find(bench, bench.first_key, read(scene), regions.request_of("a car"), ["projector"], patches)[0]
+        regions.find(bench, bench.first_key, read(scene), regions.request_of("a car"), ["projector"], patches, True)[0]
         for patches in (12, 24)
     ]
     rough, fine = ((one.maps[0].diff(dim=0).abs()).mean().item() for one in found)
