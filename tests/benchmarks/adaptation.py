@@ -4,13 +4,14 @@ Zero-shot with bare names and with descriptions, ZLaP, TransCLIP, StatA, NoLA an
 all labels as the ceiling; a second table has skewed batches, 64 images of 3 of the 20 classes. Labels are used for
 scoring and by the probe only. NoLA's epoch is chosen by its unlabelled criterion; the best one by labels is listed as
 the oracle. With `--json FILE` every figure is stored as soon as it is known, features and checkpoints next to it, so
-that an interrupted run resumes.
+that an interrupted run resumes. NoLA is measured everywhere before its pieces are.
 """
 
 import argparse
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 
@@ -65,7 +66,7 @@ class Bench:
     settings: NolaSettings
 
     @classmethod
-    def of(cls, device: str, epochs: int) -> "Bench":
+    def of(cls, device: str, settings: NolaSettings) -> "Bench":
         model = load_model("playground-clip", device=device, dtype="float32")
         guide = load_encoder("playground-dino", device=device, dtype="float32")
         return cls(
@@ -74,7 +75,7 @@ class Bench:
             bare=label_vectors(model.texts, NAMES, ["{}"]),
             templates=label_vectors(model.texts, NAMES),
             described=class_vectors(model.texts, NAMES, None, playground_descriptions()),
-            settings=NolaSettings(epochs=epochs),
+            settings=settings,
         )
 
     def zero_shot(self, vectors: Tensor, texts: Tensor) -> Tensor:
@@ -138,8 +139,8 @@ def tuned(
     return found
 
 
-def rows(bench: Bench, data: Data, folder: Path | None, quick: bool) -> dict[str, Callable[[], Figures]]:
-    """Row of the table -> the call that measures it, cheap ones first."""
+def quick_rows(bench: Bench, data: Data) -> dict[str, Callable[[], Figures]]:
+    """Row of the table -> the call that measures it, without tuning the vision tower."""
     own, described = data.clip, bench.described
     zero_shot = {"CLIP, bare names": bench.bare, "CLIP, templates": bench.templates, ZERO_SHOT: described}
     found: dict[str, Callable[[], Figures]] = {}
@@ -154,18 +155,23 @@ def rows(bench: Bench, data: Data, folder: Path | None, quick: bool) -> dict[str
     found["labelling network without DINO"] = lambda: labelled(bench, data, own, described)
     found["linear probe of CLIP, all labels"] = lambda: probed(own, data.numbers)
     found["linear probe of DINO, all labels"] = lambda: probed(data.dino, data.numbers)
-    if quick:
-        return found
+    return found
+
+
+def tuning_rows(bench: Bench, data: Data, folder: Path | None, pieces: bool) -> dict[str, Callable[[], Figures]]:
+    """NoLA, or what is left of it without one of its pieces: row of the table -> the call that measures it."""
     of_clip = replace(bench.settings, pseudo_labels="zero-shot")
     runs = {
-        NOLA: (described, bench.guide, bench.settings),
+        NOLA: (bench.described, bench.guide, bench.settings),
         "NoLA without descriptions": (bench.templates, bench.guide, bench.settings),
-        "NoLA without DINO, network on CLIP's features": (described, None, bench.settings),
-        "NoLA without DINO, CLIP's own pseudo-labels": (described, None, of_clip),
+        "NoLA without DINO, network on CLIP's features": (bench.described, None, bench.settings),
+        "NoLA without DINO, CLIP's own pseudo-labels": (bench.described, None, of_clip),
     }
+    found = {}
     for number, (name, run) in enumerate(runs.items()):
         place = folder / f"nola-{number}" if folder else None
-        found[name] = lambda run=run, place=place: tuned(bench, data, *run, place)
+        if pieces == (name != NOLA):
+            found[name] = lambda run=run, place=place: tuned(bench, data, *run, place)
     return found
 
 
@@ -232,16 +238,18 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2_000, help="images per domain and seed (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3100, 3200], help="of the scenes (%(default)s)")
     parser.add_argument("--epochs", type=int, default=NolaSettings.epochs, help="of NoLA's tuning (%(default)s)")
+    parser.add_argument("--batch", type=int, default=NolaSettings.batch, help="images per step of it (%(default)s)")
+    parser.add_argument("--rate", type=float, default=NolaSettings.rate, help="its learning rate (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="without the rows that tune the vision tower")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (%(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="results so far, from which a run resumes")
     arguments = parser.parse_args()
-    about = {"count": arguments.count, "epochs": arguments.epochs}
+    about = {name: getattr(arguments, name) for name in ("count", "epochs", "batch", "rate")}
     record = {**about, "results": {}, "skewed": {}}
     if arguments.json and arguments.json.is_file():
         record = json.loads(arguments.json.read_text())
-        if {name: record[name] for name in about} != about:
-            parser.error(f"{arguments.json} is of another count or number of epochs; choose another file")
+        if {name: record.get(name) for name in about} != about:
+            parser.error(f"{arguments.json} is of another count or other settings of NoLA; choose another file")
 
     def keep() -> None:
         if arguments.json:
@@ -250,21 +258,24 @@ def main() -> None:
             aside.write_text(json.dumps(record, indent=1) + "\n")
             aside.replace(arguments.json)
 
-    bench = Bench.of(arguments.device, arguments.epochs)
-    for domain in arguments.domain or list(DOMAINS):
-        for seed in arguments.seeds:
-            place = f"{domain}/{seed}"
-            folder = arguments.json.with_suffix("") / f"{domain}-{seed}" if arguments.json else None
-            data = drawn(bench, domain, seed, arguments.count, folder)
-            known = record["results"].setdefault(place, {})
-            for name, measure in rows(bench, data, folder, arguments.quick).items():
-                if name not in known:
-                    known[name] = measure()
-                    print(f"{place}: {name} {100 * known[name]['accuracy']:.1f}", flush=True)
-                    keep()
-            if place not in record["skewed"]:
-                record["skewed"][place] = skewed(bench, data, seed)
+    settings = NolaSettings(epochs=arguments.epochs, batch=arguments.batch, rate=arguments.rate)
+    bench = Bench.of(arguments.device, settings)
+    places = [(domain, seed) for domain in arguments.domain or list(DOMAINS) for seed in arguments.seeds]
+    passes = ("quick",) if arguments.quick else ("quick", "whole", "pieces")
+    for part, (domain, seed) in product(passes, places):
+        place = f"{domain}/{seed}"
+        folder = arguments.json.with_suffix("") / f"{domain}-{seed}" if arguments.json else None
+        data = drawn(bench, domain, seed, arguments.count, folder)
+        known = record["results"].setdefault(place, {})
+        chosen = quick_rows(bench, data) if part == "quick" else tuning_rows(bench, data, folder, part == "pieces")
+        for name, measure in chosen.items():
+            if name not in known:
+                known[name] = measure()
+                print(f"{place}: {name} {100 * known[name]['accuracy']:.1f}", flush=True)
                 keep()
+        if place not in record["skewed"]:
+            record["skewed"][place] = skewed(bench, data, seed)
+            keep()
     print(table(record["results"]), "", skewed_table(record["skewed"]), sep="\n")
     if not arguments.quick:
         print("", *gains(record["results"]), sep="\n")
