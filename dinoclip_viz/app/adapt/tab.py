@@ -37,13 +37,13 @@ METHODS = {
     "NoLA": "nola",
 }
 ABOUT = (
-    "StatA, TransCLIP and ZLaP take seconds; StatA is the most reliable where the images show few of the classes. "
-    "NoLA's labelling network learns from a DINO's features in seconds."
+    "The labelling network learns from a DINO's features in seconds, best with hundreds of images. StatA, TransCLIP and "
+    "ZLaP read the CLIP's own; StatA is the most reliable where the images show few of the classes."
 )
 ABOUT_TUNING = " NoLA tunes the CLIP on its labels, in minutes."
 TUNES = "nola"
 """The method that trains on the images for minutes."""
-FIRST_DOMAIN, COUNT = "night", 200
+FIRST_DOMAIN, FIRST_METHOD, COUNT = "night", "NoLA, labelling network", 400
 SHOWN = 24  # images whose label changed
 
 Answer = tuple[str, Image.Image, list[tuple[Image.Image, str]], str]
@@ -149,7 +149,9 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
             folder = gr.Textbox("", label="Folder of images on this machine", visible=False)
             labels = gr.Textbox(LABELS, label="Class names, separated by commas or lines", lines=3, max_lines=12)
-            method = gr.Radio(offered, value=offered[0], label="Method", info=ABOUT if public else ABOUT + ABOUT_TUNING)
+            method = gr.Radio(
+                offered, value=FIRST_METHOD, label="Method", info=ABOUT if public else ABOUT + ABOUT_TUNING
+            )
             described = gr.Checkbox(
                 False, label="Describe the classes", info="The playground's own sentences on its 20 classes."
             )
