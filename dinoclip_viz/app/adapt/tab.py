@@ -37,8 +37,8 @@ METHODS = {
     "NoLA": "nola",
 }
 ABOUT = (
-    "The labelling network learns from a DINO's features in seconds, best with hundreds of images. StatA, TransCLIP and "
-    "ZLaP read the CLIP's own; StatA is the most reliable where the images show few of the classes."
+    "The labelling network learns from a DINO's features in seconds, best with hundreds of images. StatA, TransCLIP "
+    "and ZLaP read the CLIP's own; StatA is the most reliable where the images show few of the classes."
 )
 ABOUT_TUNING = " NoLA tunes the CLIP on its labels, in minutes."
 TUNES = "nola"
