@@ -19,7 +19,7 @@ def reopen(source: str, key: str, path: str = "", *, levels: Levels = None) -> I
     """The RGB image of a row of a store; nothing is downloaded.
 
     Args:
-        source: the name of the store's data source; that of a selection is read for the source of the sample.
+        source: the name of the store's data source; a selection is read for the source of the scene.
         key: the row's key.
         path: the row's `image_path`.
         levels: the values shown as black and white, as in `load_image`; 8-bit scenes of the playground ignore them.
@@ -35,11 +35,11 @@ def reopen(source: str, key: str, path: str = "", *, levels: Levels = None) -> I
     if path and not is_address(path):
         return load_image(path, levels=levels)
     scene = _SCENE.fullmatch(key)
+    if scene and not path:
+        source = selected_from(Path(source), key) or source
     if source.split(":", maxsplit=1)[0] == "playground" and scene:
         scenes, index = playground_of(source), int(scene[2])
         if int(scene[1]) == scenes.seed and index < scenes.count:
             return next(scenes.samples(index)).load()
-    if not path and (chosen := selected_from(Path(source), key)):
-        return reopen(chosen, key, levels=levels)
     reason = f"{path} would have to be downloaded" if path else f"{source} keeps no paths"
     raise ImageError(f"{key}: the image is not available ({reason}); expected a file on this machine")
