@@ -87,3 +87,11 @@ def test_both_matchers_find_the_same_in_many_captions_of_many_entries():
 def test_an_unknown_method_is_named():
     with pytest.raises(ValueError, match="'regex'; expected aho-corasick, n-grams, or None"):
         build_matcher(["cat"], method="regex")
+
+
+def test_entries_do_not_reach_from_one_text_into_the_next_nor_batches_lose_any():
+    matcher = build_matcher(["cat", "cat dog", "dog", " "])
+    texts = ["a cat", "dog"] * 5_000  # more than one batch
+    found = match_texts(matcher, texts)
+    assert found.lengths.tolist() == [1] * len(texts)
+    assert found.ids.tolist() == [0, 2] * 5_000

@@ -52,8 +52,9 @@ penalised. No labels are used.
 Runs on one core, each from the weights of the one before: 84 minutes on world 1; then on world 2, whose backgrounds and
 fills include photographs of scikit-image ({photographs}), 1,100 steps of 96 with colours predicted from CLS alone (seed 2, 77
 minutes, 10 % of the pairs crops of these photographs), 1,160 steps with the present prediction of colours (49 minutes), and
-840 steps with the patches off the edges drawn together (seeds 41 to 43, 42 minutes). `dinoclip playground train --only dino`
-is one run from random weights. Recipe: `dinoclip_viz/playground/recipe/dino/`. The last run:"""
+840 steps with the patches off the edges drawn together (240, 240 and 360, seeds 41 to 43, 42 minutes; rate 1e-3, `look_weight` 0.6
+and in the last run 0.8, no pairs of one look; the second run without the coarse edges; each with the heads of the one before).
+`dinoclip playground train --only dino` is one run from random weights, with `--continue` one like the last. Recipe: `dinoclip_viz/playground/recipe/dino/`. The last run:"""
 _PROJECTOR = """Two residual MLPs from `playground-dino` into `playground-clip`'s space, float16: one for CLS and mean tokens together
 (1.5 M parameters), one for patches (0.3 M)."""
 _PROJECTOR_TRAINING = """Recipe `best` of `dinoclip_viz.training`, both encoders frozen, from feature stores that `dinoclip embed` writes.

@@ -52,5 +52,6 @@ class DinoRecipe:
         if device != "cpu":
             return cls(steps=1500, batch=1024, rate=4e-3)
         if again:
-            return cls(steps=640, rate=1.2e-3, seed=8, phases=((0.0, 64, 0.55), (0.62, 96, 0.4), (0.94, 128, 0.3)))
+            phases = ((0.0, 64, 0.55), (0.45, 96, 0.4), (0.9, 128, 0.3))
+            return cls(steps=360, rate=1e-3, seed=43, phases=phases, look_weight=0.8, same_look=0.0, cluster_from=0.0)
         return cls()
