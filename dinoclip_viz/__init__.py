@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from dinoclip_viz import curate as curate
     from dinoclip_viz import playground as playground
     from dinoclip_viz.adapt.adapt import adapt as adapt
+    from dinoclip_viz.affordance.example import AffordanceExample as AffordanceExample
+    from dinoclip_viz.affordance.fitting import fit_affordance as fit_affordance
+    from dinoclip_viz.affordance.loading import load_affordance as load_affordance
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
     from dinoclip_viz.training import RECIPES as RECIPES
     from dinoclip_viz.training import Recipe as Recipe
     from dinoclip_viz.training import fit_projector as fit_projector
+    from dinoclip_viz.vlm import Detection as Detection
+    from dinoclip_viz.vlm import load_vlm as load_vlm
 
 __version__ = "0.1.0"
 
@@ -113,6 +118,11 @@ _HOMES = {
     "RECIPES": "training",
     "Recipe": "training",
     "fit_projector": "training",
+    "AffordanceExample": "affordance.example",
+    "fit_affordance": "affordance.fitting",
+    "load_affordance": "affordance.loading",
+    "Detection": "vlm",
+    "load_vlm": "vlm",
 }
 
 _ROOMS = ("adapt", "curate", "playground", "reinforce")

@@ -19,7 +19,10 @@ from PIL import Image
 
 import dinoclip_viz as dv
 from dinoclip_viz import playground
+from dinoclip_viz.affordance.model import AffordanceModel
+from dinoclip_viz.affordance.neighbours import LabelTransfer, transfer_labels
 from dinoclip_viz.dense.refinement import neighbour_weights, refine
+from dinoclip_viz.encoders.layers import LayerFeatures, encode_layers
 from dinoclip_viz.encoders.mixed import as_features
 from dinoclip_viz.images import ImageError, load_images
 from dinoclip_viz.tasks.correspondence.colours import dense_colours
@@ -95,6 +98,21 @@ def clicked() -> dv.ForegroundHead:
 
 
 @cache
+def affordances() -> AffordanceModel:
+    return dv.load_affordance()
+
+
+@cache
+def seen() -> LayerFeatures:
+    return affordances().encode(scenes()[0])
+
+
+@cache
+def labelled() -> LabelTransfer:
+    return transfer_labels([dv.AffordanceExample(scenes()[0], {"cut": np.eye(96, dtype=bool)})], DINO)
+
+
+@cache
 def head() -> dv.PatchHead:
     return next(iter(dv.heads_for(DINO).values()))
 
@@ -118,6 +136,11 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
     "BatchedImageEncoder.encode": (SEVERAL, lambda images, _: loaded(DINO).encode(images)),
     "BatchedImageEncoder.encode_each": (SEVERAL, lambda images, _: loaded(DINO).encode_each(images)),
     "BatchedImageEncoder.inputs": (SEVERAL, lambda images, _: loaded(DINO).inputs(images)[1]),
+    "encode_layers": (SEVERAL, lambda images, _: encode_layers(DINO, images)),
+    "AffordanceModel.predict": (ONE, lambda image, _: affordances().predict(image, ["cut", "hold"])),
+    "AffordanceModel.encode": (ONE, lambda image, _: affordances().encode(image)),
+    "AffordanceModel.pixel_maps": (ONE, lambda image, _: affordances().pixel_maps(seen(), image, "cut")),
+    "LabelTransfer.predict": (ONE, lambda image, _: labelled().predict(image, "cut")),
     "look_inside": (SEVERAL, lambda images, _: dv.look_inside(DINO, images)),
     "encode_tiled": (ONE, lambda image, _: dv.encode_tiled(DINO, image, 256, tile=96)),
     "encode_sources": (SEVERAL, lambda images, _: list(dv.encode_sources(DINO, images))),
@@ -160,6 +183,14 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
 }
 CLIP_TEXTS = "texts"
 NEEDS_MORE = {
+    "ask": "tests/vlm/test_asking.py",
+    "VisionLanguageModel.answer": "tests/vlm/test_model.py",
+    "VisionLanguageModel.caption": "tests/vlm/test_model.py",
+    "VisionLanguageModel.detect": "tests/vlm/test_model.py",
+    "VisionLanguageModel.detections": "tests/vlm/test_model.py",
+    "VisionLanguageModel.generate": "tests/vlm/test_model.py",
+    "VisionLanguageModel.generate_with_scores": "tests/vlm/test_model.py",
+    "VisionLanguageModel.segment": "tests/vlm/test_model.py",
     "DepthModel.__call__": "tests/encoders/test_dense_models.py",
     "SegmentationModel.__call__": "tests/encoders/test_dense_models.py",
     "ReinforcedStore.replay": "tests/reinforce/test_reinforcing.py",

@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "affordance": {*_VISION, "tasks", "training"},
     "scale": {*_VISION, *_STORED, "tasks"},
     FRONT_DOOR: {*_VISION, *_STORED, *_SYSTEMS, "hovering", "tasks", "playground"},
-    "playground.recipe": {*_VISION, *_STORED, "tasks", "playground"},
+    "playground.recipe": {*_VISION, *_STORED, "tasks", "playground", "vlm", "affordance"},
     "app": {*_VISION, *_STORED, *_SYSTEMS, "tasks", "playground", "viz", FRONT_DOOR},
     "cli": {
         *_VISION,

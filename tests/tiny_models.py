@@ -131,6 +131,69 @@ def tiny_captioner(folder, seed=0):
     return Path(folder)
 
 
+def tiny_paligemma(folder, seed=0, side=32):
+    """A PaliGemma 2 of the words below with all location and segmentation tokens; an image has 16 tokens."""
+    from transformers import (
+        Gemma2Config,
+        PaliGemmaConfig,
+        PaliGemmaForConditionalGeneration,
+        PaliGemmaProcessor,
+        SiglipVisionConfig,
+    )
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    images = SiglipImageProcessorPil(size={"height": side, "width": side})
+    images.image_seq_length = (side // 8) ** 2
+    processor = PaliGemmaProcessor(images, _prompt_tokenizer())
+    tokenizer = processor.tokenizer
+    text = Gemma2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=24,
+        query_pre_attn_scalar=24,
+        attn_logit_softcapping=None,
+        sliding_window=64,
+        max_position_embeddings=256,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    vision = SiglipVisionConfig(
+        **_SMALL, intermediate_size=64, patch_size=8, image_size=side, vision_use_head=False, projection_dim=48
+    )
+    config = PaliGemmaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=processor.image_token_id,
+        projection_dim=48,
+        hidden_size=48,
+        vocab_size=len(tokenizer),
+    )
+    torch.manual_seed(seed)
+    PaliGemmaForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return Path(folder)
+
+
+def _prompt_tokenizer():
+    """A word-level tokenizer of PaliGemma's prompts, lower-cased, with a token for the line break that ends them."""
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<bos>", "<eos>", "<unk>", *WORDS, ";", "?", "caption", "answer", "detect", "segment", "en", "de"]
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    )
+    fast.add_tokens([AddedToken("\n", normalized=False)])
+    return fast
+
+
 def tiny_metaclip2(folder, seed=0):
     from transformers import MetaClip2Config, MetaClip2Model
 

@@ -1,1 +1,1 @@
-"""Affordances: which part of an object answers a verb."""
+"""Affordances: which part of an object answers a verb, learnt from one annotated image per class."""

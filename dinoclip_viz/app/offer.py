@@ -7,11 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dinoclip_viz.encoders.base import EncoderError
-from dinoclip_viz.encoders.catalog import CATALOG, CatalogEntry, find, on_disk
+from dinoclip_viz.encoders.catalog import CATALOG, VISION_LANGUAGE, CatalogEntry, find, on_disk
+from dinoclip_viz.encoders.catalog import PLAYGROUND as FOLDER
 
 PLAYGROUND = "playground"
 EMBEDDED = (PLAYGROUND, "playground-clip", "playground-dino")
 """Names that every page offers."""
+ANSWERING = "playground-paligemma"
+"""Embedded vision-language model, which every page offers."""
+WEIGHTS = "model.safetensors"
 
 
 class Offer:
@@ -41,7 +45,7 @@ class Offer:
         self._folders: dict[str, str] = {}
         self.model, self.guide = self._shown(model), self._shown(guide)
         further = [self._shown(_existing(name)) for name in allow or ()]
-        self._allowed = {_catalogued(name) for name in (self.model, *EMBEDDED, self.guide, *further)}
+        self._allowed = {_catalogued(name) for name in (self.model, *EMBEDDED, ANSWERING, self.guide, *further)}
         self._outside = [name for name in further if _catalogued(name) not in (*CATALOG, PLAYGROUND)]
 
     def models(self) -> list[str]:
@@ -51,6 +55,21 @@ class Offer:
     def guides(self) -> list[str]:
         """Image encoders: the first guide, the catalogue's, those on disk first, and other allowed ones."""
         return self._kept([self.guide] if self.guide else [], "image")
+
+    def answering(self) -> list[str]:
+        """Vision-language models that answer at once: the embedded one, and the catalogue's, those on disk first."""
+        names = [name for name in _names(VISION_LANGUAGE) if "-pt-" not in name]  # these need fine-tuning
+        kept = [name for name in names if not self.public or name in self._allowed]
+        return list(dict.fromkeys([ANSWERING, *kept]))
+
+    def check_answering(self, name: str) -> None:
+        """Nothing, if the page offers the vision-language model.
+
+        Raises:
+            EncoderError: it does not.
+        """
+        if name not in self.answering():
+            raise EncoderError(f"found model {name!r}, which this page does not offer; choose one of its list")
 
     def check(self, name: str, guide: str) -> None:
         """Nothing, if the page offers both.
@@ -113,6 +132,13 @@ def here(name: str) -> bool:
     """Whether a model is on disk; those outside the catalogue were given at the start."""
     entry = CATALOG.get(name)
     return entry is None or on_disk(entry)
+
+
+def missing(name: str) -> str:
+    """One line that an embedded model's weights are absent; "" where they are there, and for other models."""
+    if not name.startswith(PLAYGROUND) or (FOLDER / name / WEIGHTS).is_file():
+        return ""
+    return f"{name} has no weights in this installation; this tab needs them: reinstall the package with its models."
 
 
 def _names(kind: str) -> list[str]:

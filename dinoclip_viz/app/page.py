@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import gradio as gr
 
 from dinoclip_viz.app.adapt import tab as adaptation
+from dinoclip_viz.app.affordance import tab as affordances
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.correspondence import similarity as hover
 from dinoclip_viz.app.events import HELPER, MODEL_RUN
@@ -23,12 +24,16 @@ from dinoclip_viz.app.probes import tab as probes
 from dinoclip_viz.app.retrieval import search
 from dinoclip_viz.app.retrieval.gallery import Gallery
 from dinoclip_viz.app.tokens import tab as tokens
+from dinoclip_viz.app.vlm import tab as ask
 from dinoclip_viz.app.workbench import NO_GUIDE, Workbench, key_of, labelled
 from dinoclip_viz.app.zero_shot import tab as zero_shot
 from dinoclip_viz.encoders.devices import AUTO, described
 from dinoclip_viz.models import ImageTextModel
 
-TabName = Literal["zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search", "adapt"]
+TabName = Literal[
+    "zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search", "adapt", "ask",
+    "affordances",
+]  # fmt: skip
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
     "heatmap": "Heat maps",
@@ -40,6 +45,8 @@ TITLES: dict[TabName, str] = {
     "neighbours": "Neighbours",
     "search": "Search",
     "adapt": "Adapt",
+    "ask": "Ask",
+    "affordances": "Affordances",
 }
 """Titles of the tabs, short enough for one row."""
 HEADINGS: dict[TabName, str] = {
@@ -53,6 +60,8 @@ HEADINGS: dict[TabName, str] = {
     "neighbours": "Nearest neighbours",
     "search": "Search",
     "adapt": "Label-free adaptation",
+    "ask": "Captions, answers, detection and segmentation",
+    "affordances": "Affordances",
 }
 QUESTIONS: dict[TabName, str] = {
     "zero-shot": "Which of these labels describes the image?",
@@ -65,6 +74,8 @@ QUESTIONS: dict[TabName, str] = {
     "neighbours": "Which labelled images are nearest to this one?",
     "search": "Which images are nearest to a text or an image?",
     "adapt": "Which labels change when the model adapts to unlabelled images?",
+    "ask": "What does a vision-language model answer about the image?",
+    "affordances": "Which part of an object answers a verb, such as hold or cut?",
 }
 
 
@@ -118,6 +129,8 @@ def build_demo(
         "neighbours": functools.partial(neighbours.build, gallery=images_to_search, heads=own),
         "search": functools.partial(search.build, gallery=images_to_search),
         "adapt": adaptation.build,
+        "ask": ask.build,
+        "affordances": affordances.build,
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as demo:
         key = gr.State(bench.first_key)

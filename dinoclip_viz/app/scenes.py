@@ -20,6 +20,8 @@ FIRST_SCENES = {
     "probes": 1092,
     "neighbours": 1069,
     "search": 1085,
+    "ask": 1010,
+    "affordances": 1026,
 }
 """Seed of the scene that each tab opens with: a typical good one, chosen with tests/benchmarks/first_scenes.py."""
 

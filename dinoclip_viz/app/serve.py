@@ -13,10 +13,10 @@ CSS = """
 .results .image-container, .results .grid-wrap, .image-input .image-container { padding-top: 34px; }
 .images-input .grid-wrap { padding-top: 34px; }
 #pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap, #tokens-result .grid-wrap,
-#probes-result .grid-wrap, #neighbours-result .grid-wrap {
+#probes-result .grid-wrap, #neighbours-result .grid-wrap, #affordances-result .grid-wrap {
   max-height: none !important; overflow: visible !important;
 }
-#heatmap-result .grid-wrap .caption-label, #tokens-result .grid-wrap .caption-label { display: none; }
+:is(#heatmap-result, #tokens-result, #affordances-result) .grid-wrap .caption-label { display: none; }
 #pca-result .caption-label { max-width: 100%; }
 #probes-result .grid-container .caption-label { inset: 0 auto auto 0; max-width: 100%; }
 #probes-result .grid-container .thumbnail-item img { box-sizing: border-box; padding-top: 30px; }
@@ -53,7 +53,7 @@ CSS = """
   .regions { grid-template-columns: 1fr !important; }
   .halves, .chooser { flex-direction: column !important; }
   .halves > *, .chooser > * { min-width: 0 !important; width: 100% !important; }
-  #heatmap-result .grid-container { grid-template-columns: 1fr !important; }
+  :is(#heatmap-result, #affordances-result) .grid-container { grid-template-columns: 1fr !important; }
   #search-result .grid-container, #neighbours-result .grid-container { grid-template-columns: 1fr 1fr !important; }
   #probes-result .grid-container, #tokens-result .grid-container { grid-template-columns: 1fr !important; }
   #pca-result .caption-label { font-size: 9px; padding: 1px 3px; }

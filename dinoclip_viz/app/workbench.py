@@ -25,6 +25,8 @@ NO_GUIDE = ""
 DOWNLOAD = "(download)"
 ANSWERS, MOST_ANSWERS = 64 * 2**20, 256
 """Bytes of kept answers, without their files, and their number."""
+MOST_FURTHER = 3
+"""Number of models that stay loaded for single tabs."""
 
 
 class Workbench:
@@ -41,6 +43,7 @@ class Workbench:
     Attributes:
         files: the images and files that the page serves; answers: the kept answers of handlers.
         running: held by the one handler that runs a model.
+        further: models that a single tab loads, by key.
         offer: the models that visitors may choose.
     """
 
@@ -59,6 +62,7 @@ class Workbench:
         self.files = ServedFiles()
         self.answers: Cache[Any] = Cache(ANSWERS, size_of, MOST_ANSWERS)
         self.running = RLock()
+        self.further: Cache[Any] = Cache(MOST_FURTHER, lambda model: 1)
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
         self.scenes = Scenes()
         self._paces: dict[str, Pace] = {}

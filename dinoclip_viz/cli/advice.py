@@ -7,12 +7,14 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+_ASK = "vlm.ask"
 _VERBS = {
     "zero_shot.classify": (("images",), "--model"),
     "open_vocabulary.heatmap": (("image",), "--model"),
     "pca.pca": (("images",), "--encoder"),
     "correspondence.match": (("first", "second"), "--encoder"),
     "tokens": (("image",), "--encoder"),
+    _ASK: (("image",), "--model"),
 }
 """Module of a verb -> its arguments that name images, and the option of its model."""
 
@@ -36,8 +38,10 @@ def advice(arguments: Namespace, words: Sequence[str]) -> str:
     if not Path(model).name.startswith("playground") or all(_is_scene(image) for image in images):
         return ""
     real = recommended.IMAGES_AND_TEXTS if option == "--model" else recommended.IMAGES
+    real = recommended.QUESTIONS if verb == _ASK else real
     command = shlex.join(["dinoclip", *_without(words, option), option, real])
-    download = f"{recommended.download_size(real)}, {recommended.licences(real)}"
+    size = "gated" if verb == _ASK else recommended.download_size(real)
+    download = f"{size}, {recommended.licences(real)}"
     return f"{model} knows the playground's synthetic scenes only; for photographs: {command} (download: {download})"
 
 

@@ -29,6 +29,8 @@ VERBS = {
     "search": "retrieval.search",
     "dedupe": "retrieval.dedupe",
     "curate": "curate.curate",
+    "ask": "vlm.ask",
+    "afford": "affordance.afford",
 }
 """Verb -> the module that runs it."""
 
@@ -45,6 +47,10 @@ EVALUATE_VERBS = {
     "linear": "probes.linear",
     "instances": "retrieval.instances",
     "frozen": "probes.frozen",
+    "affordance": "affordance.evaluate",
+    "detection": "vlm.detection",
+    "captions": "vlm.captions",
+    "answers": "vlm.answers",
 }
 SHARP = ("guided", "trained", "bilinear", "anyup")
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

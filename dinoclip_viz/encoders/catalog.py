@@ -18,9 +18,15 @@ OPEN_CLIP = "open_clip"
 TIMM_PREFIX = "timm:"
 """Prefix of the names timm:MODEL, which select any model of timm, by its own name, a hub id or a folder."""
 
+Kind = Literal["image", "image-text", "text", "vision-language"]
+"""What a model encodes or answers: see `CatalogEntry.kind`."""
+
+VISION_LANGUAGE: Kind = "vision-language"
+
 _MIT, _APACHE, _NON_COMMERCIAL = "MIT", "Apache-2.0", "CC-BY-NC-4.0"
 _DINOV3, _APPLE = "DINOv3 License", "Apple ML research license"
 _FAIR, _NVIDIA = "FAIR Noncommercial Research License", "NVIDIA Open Model License"
+_GEMMA = "Gemma Terms of Use"
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,11 @@ class CatalogEntry:
         name: name by which users select the model.
         library: library that loads it.
         weights: hub id, or folder of an embedded model; for open_clip the pair (model, pretrained).
-        kind: "image" encodes images only; "image-text" encodes images and texts into one space; "text" texts only.
+        kind: "image" encodes images only; "image-text" encodes images and texts into one space; "text" texts only;
+            "vision-language" answers about images with text (`load_vlm`).
         family: family of models that it was published with.
         licence: licence of the weights.
-        dimension: D of the pooled vector.
+        dimension: D of the pooled vector; for "vision-language" of the language model's tokens.
         patch: side of a patch in pixels; for a convolutional network, the stride of its last feature map; 0 for texts.
         size: side of the published square input in pixels; 0 for texts.
         parameters: number of parameters in millions, of all towers, rounded.
@@ -46,7 +53,7 @@ class CatalogEntry:
     name: str
     library: Literal["transformers", "open_clip", "timm"]
     weights: str | tuple[str, str]
-    kind: Literal["image", "image-text", "text"]
+    kind: Kind
     family: str
     licence: str
     dimension: int
@@ -150,6 +157,21 @@ _TIPS = (
     ("tipsv2-so400m14", 1152, 14, 448, 861),
     ("tipsv2-g14", 1536, 14, 448, 1489),
 )
+
+# beginning of the name, family, dimension, millions of parameters at 224 px
+_PALIGEMMA = (
+    ("paligemma-3b", "PaliGemma", 2048, 2923.3),
+    ("paligemma2-3b", "PaliGemma 2", 2304, 3032.1),
+    ("paligemma2-10b", "PaliGemma 2", 3584, 9662.4),
+    ("paligemma2-28b", "PaliGemma 2", 4608, 27650.2),
+)
+_PALIGEMMA_STAGES = {
+    "pt": ((224, 448, 896), "pre-trained: needs fine-tuning before it answers; the mix checkpoints answer at once"),
+    "mix": ((224, 448), "fine-tuned on a mixture of tasks: answers at once"),
+    "ft-docci": ((448,), "fine-tuned on DOCCI: long captions"),
+}
+"""Stage of training -> published input sizes and note."""
+_PALIGEMMA_DOCCI = ("paligemma2-3b", "paligemma2-10b")
 
 # name, open_clip's model and pretrained, family, licence, dimension, patch, size, millions of parameters
 _OPEN_CLIP: tuple[tuple[str, str, str, str, str, int, int, int, int], ...] = (
@@ -271,23 +293,24 @@ _TIMM_NOTES = {
 
 
 def _rows() -> list[CatalogEntry]:
-    return [*_playground(), *_dinos(), *_vision(), *_image_text(), *_open_clips(), *_timms()]
+    return [*_playground(), *_dinos(), *_vision(), *_image_text(), *_open_clips(), *_timms(), *_paligemmas()]
 
 
 def _playground() -> list[CatalogEntry]:
     note = "embedded, works offline; trained on the playground's synthetic scenes only"
-    rows: tuple[tuple[str, Literal["image", "image-text", "text"], int, int, float], ...] = (
-        ("playground-dino", "image", 8, 96, 1.2),
-        ("playground-clip", "image-text", 8, 96, 1.9),
-        ("playground-siglip", "image-text", 8, 96, 2.0),
-        ("playground-text", "text", 0, 0, 0.7),
+    rows: tuple[tuple[str, Kind, int, int, int, float], ...] = (
+        ("playground-dino", "image", 128, 8, 96, 1.2),
+        ("playground-clip", "image-text", 128, 8, 96, 1.9),
+        ("playground-siglip", "image-text", 128, 8, 96, 2.0),
+        ("playground-text", "text", 128, 0, 0, 0.7),
+        ("playground-paligemma", VISION_LANGUAGE, 192, 8, 96, 3.1),
     )
     return [
         CatalogEntry(
-            name, "transformers", str(PLAYGROUND / name), kind, "playground", _APACHE, 128, patch, size, millions,
+            name, "transformers", str(PLAYGROUND / name), kind, "playground", _APACHE, dimension, patch, size, millions,
             note=note,
         )
-        for name, kind, patch, size, millions in rows
+        for name, kind, dimension, patch, size, millions in rows
     ]  # fmt: skip
 
 
@@ -415,6 +438,34 @@ def _timms() -> list[CatalogEntry]:
         )
         for name, model, family, licence, dimension, patch, size, millions in _TIMM
     ]
+
+
+def _paligemmas() -> list[CatalogEntry]:
+    rows = []
+    for prefix, family, dimension, millions in _PALIGEMMA:
+        for stage, (sizes, note) in _PALIGEMMA_STAGES.items():
+            if stage == "ft-docci" and prefix not in _PALIGEMMA_DOCCI:
+                continue
+            for size in sizes:
+                name = f"{prefix}-{stage}-{size}"
+                total = round(millions + ((size // 14) ** 2 - 256) * 1152 / 1e6)  # one position per patch
+                rows.append(
+                    CatalogEntry(
+                        name,
+                        "transformers",
+                        f"google/{name}",
+                        VISION_LANGUAGE,
+                        family,
+                        _GEMMA,
+                        dimension,
+                        14,
+                        size,
+                        total,
+                        gated=True,
+                        note=note,
+                    )
+                )
+    return rows
 
 
 CATALOG: dict[str, CatalogEntry] = {entry.name: entry for entry in _rows()}

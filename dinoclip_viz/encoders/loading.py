@@ -15,7 +15,7 @@ import torch
 from dinoclip_viz.encoders import huggingface, openclip, sentence_models, timm_models
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.cache import cached, latest
-from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, TIMM_PREFIX, find
+from dinoclip_viz.encoders.catalog import CATALOG, OPEN_CLIP, PLAYGROUND, TIMM_PREFIX, VISION_LANGUAGE, find
 from dinoclip_viz.encoders.devices import AUTO, RANDOM_PREFIX, chosen_device, chosen_dtype
 from dinoclip_viz.encoders.errors import type_name
 from dinoclip_viz.encoders.hub import fetch
@@ -24,6 +24,7 @@ from dinoclip_viz.encoders.towers import pixels
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_PREFIX = "hf-hub:"
 _EXAMPLE = '"playground-dino"'
+_PALIGEMMA = "paligemma"  # model type of vision-language models
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 18
 
 log = logging.getLogger(__name__)
@@ -182,6 +183,8 @@ def _load(name: str, device: str | torch.device | None, dtype: str | torch.dtype
             )
         if (source.folder / "config.json").is_file() and not name.startswith(HUB_PREFIX):
             kind = huggingface.model_type(source.folder, name)
+            if kind == _PALIGEMMA:
+                raise _is_vision_language(name)
             if kind not in huggingface.ARCHITECTURES and sentence_models.is_text_model(source.folder, name):
                 raise EncoderError(
                     f"{name} is a text model whose pooling is unknown (it has no modules.json); expected it before the "
@@ -270,6 +273,8 @@ def _by_name(name: str) -> Source:
             raise
         folder, commit = fetch(name, name, "transformers")
         return Source(name, name, folder, commit)
+    if entry.kind == VISION_LANGUAGE:
+        raise _is_vision_language(name)
     if entry.folder is not None:
         if not entry.folder.is_dir():
             raise EncoderError(f"{name}: {entry.folder} is missing; reinstall the package with its embedded models")
@@ -278,6 +283,10 @@ def _by_name(name: str) -> Source:
         return _published(name, entry.source, *entry.weights, entry.revision)
     folder, commit = fetch(name, entry.weights, entry.library, entry.revision, entry.gated)
     return Source(name, entry.source, folder, commit)
+
+
+def _is_vision_language(name: str) -> EncoderError:
+    return EncoderError(f"{name} is a vision-language model, which has no vectors to compare; load it with load_vlm")
 
 
 def _published(name: str, space: str, model: str, pretrained: str, revision: str | None) -> Source:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dinoclip_viz.encoders.catalog import find
 
 IMAGES, IMAGES_AND_TEXTS = "dinov2-small", "clip-vit-base-patch16"
+QUESTIONS = "paligemma2-3b-mix-224"
+"""Vision-language model, whose licence must be accepted on the hub."""
 TITLES = {IMAGES: "DINOv2-small", IMAGES_AND_TEXTS: "CLIP ViT-B/16"}
 _BYTES = 4  # per parameter: weights are published as float32
 

@@ -106,6 +106,19 @@ def stream(
     return (_scene(seed, index, size, objects, world, domain) for index in range(count))
 
 
+def draw_one(
+    seed: int, index: int, size: int = 96, objects: int | None = None, *, world: int = 1, domain: str | None = None
+) -> Scene:
+    """The scene of one index, without those before it. Arguments as for `draw`.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    _check(seed, index, size, objects)
+    _check_world(world, domain)
+    return _scene(seed, index, size, objects, world, domain)
+
+
 def sample(seed: int, index: int, objects: int | None = None, look: int = 0, *, world: int = 1) -> tuple[Layout, Look]:
     """Layout and look of one scene; another `look` index gives the same layout in another look."""
     layout = sample_layout(np.random.default_rng([seed, index, 0]), objects)

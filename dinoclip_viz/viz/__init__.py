@@ -25,6 +25,7 @@ from dinoclip_viz.viz.maps.dense import (
     label_image,
     labels_legend,
 )
+from dinoclip_viz.viz.maps.detections import detection_image
 from dinoclip_viz.viz.maps.matches import mark_points, match_image, place_colours
 from dinoclip_viz.viz.maps.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.maps.pca import pca_image
@@ -44,6 +45,7 @@ __all__ = [
     "depth_image",
     "depth_legend",
     "depth_with_bar",
+    "detection_image",
     "enlarge",
     "enlarge_values",
     "figure_to_image",

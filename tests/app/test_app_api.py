@@ -22,7 +22,7 @@ def test_the_public_names_are_these(client):
         f"/{name}"
         for name in (
             *("load", "classify", "heatmap", "pca", "hover", "match", "tokens", "probe", "neighbours"),
-            *("search_text", "search_image", "adapt"),
+            *("search_text", "search_image", "adapt", "caption", "ask", "detect", "segment", "afford"),
         )
     }
 

@@ -19,6 +19,8 @@ TABS = (
     ("Neighbours", "#neighbours-result img"),
     ("Search", "#search-result img"),
     ("Adapt", "#adapt-result img"),
+    ("Ask", "#ask-result img"),
+    ("Affordances", "#affordances-result img"),
 )
 WITHOUT_IMAGE = ("Search", "Adapt")
 """Tabs whose first answer is not on the image that they hold, if any."""

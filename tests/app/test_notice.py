@@ -90,7 +90,7 @@ def test_loaded_models_become_the_choice_and_the_notice_goes(bench, tiny, photog
     assert zero_shot.answer(board, key, photograph, "cat, dog")[2] == ""
 
 
-def test_every_tab_has_the_button_and_it_switches_the_shared_choice(bench):
+def test_every_tab_of_the_page_s_model_has_the_button_and_it_switches_the_shared_choice(bench):
     demo = build_demo(bench.model(bench.first_key))
     buttons = [block for block in demo.blocks.values() if getattr(block, "value", "") == notice.offer()]
     assert len(buttons) == 10 and not any(button.visible for button in buttons)

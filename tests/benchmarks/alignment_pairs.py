@@ -7,7 +7,7 @@ a. freeze-align, sail, sharelock, procrustes and cca on playground-dino and play
    class names on scenes with one object.
 b. Debiased CKA, CKA and mutual neighbours of pairs of encoders, with random weights and pixels among them, on training
    scenes, against R@1 on test scenes after one recipe; Spearman's rank correlation.
-c. freeze-align on a concept-picked third of the pairs of a, and on a random third.
+c. freeze-align on a concept-picked third of the pairs of a, and on a random third; the same of a long-tailed pool.
 
 Stores and trained folders in --work resume, as do finished parts and rows in --out. Training seeds are below 1000. The
 test seeds begin at 3000; settings are chosen with `--test-seed 1500`.
@@ -16,6 +16,7 @@ test seeds begin at 3000; settings are chosen with `--test-seed 1500`.
 import argparse
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 
 import dinoclip_viz as dv
 from dinoclip_viz.curate.concepts import pick_per_concept
+from dinoclip_viz.playground.vocabulary import plural
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.store import FeatureStore
 from dinoclip_viz.store.writing import ImageRow, Shard, finish, prepare, write_shard
@@ -35,9 +37,14 @@ from dinoclip_viz.training import find_recipe, fit_projector
 
 IMAGES, TEXTS, CLIP = "playground-dino", "playground-text", "playground-clip"
 RECIPES: dict[str, dict[str, Any]] = {
-    "freeze-align": {}, "sail": {}, "sharelock": {"text_hidden": 512}, "procrustes": {}, "cca": {},
-}  # fmt: skip
-"""Recipe -> what differs from it; ShareLock's inner width of 4096 is for text vectors of 4096 dimensions."""
+    "freeze-align": {"outputs": 256, "epochs": 8},
+    "sail": {},
+    "sharelock": {"text_hidden": 512},
+    "procrustes": {},
+    "cca": {},
+}
+"""Recipe -> what differs from it: freeze-align's 1024 outputs and ShareLock's inner width of 4096 are for encoders of
+1024 and 4096 dimensions."""
 
 SEEN = (IMAGES, CLIP, "playground-siglip", f"random:{IMAGES}", f"random:{CLIP}", "pixels")
 SAID = (TEXTS, CLIP, f"random:{TEXTS}")
@@ -146,24 +153,47 @@ def part_b(work: Path, scenes: Scenes, results: Results, recipe_name: str, chang
 
 
 def part_c(work: Path, scenes: Scenes, results: Results, changes: dict[str, dict[str, str]]) -> None:
-    """A concept-picked third of the pairs against a random third; prototypes are class names by playground-clip."""
+    """A concept-picked third of the pairs against a random third; prototypes are class names by playground-clip.
+
+    Of all pairs, in which every class is as frequent, and of a long-tailed pool, as pairs of the web are.
+    """
     names = dv.playground.CLASSES
-    for name in ("concepts", "random"):
-        if results.row("c", name):
+    for pool, kind in product(("all", "long-tailed"), ("concepts", "random")):
+        if results.row("c", f"{pool}, {kind}"):
             continue
         stores, clips = _pair_stores(work, scenes), _clip_stores(work, scenes)
-        third = len(stores["train"]) // 3
-        first = np.unique(np.asarray(clips["train"].text_to_image), return_index=True)[1]
+        every = np.arange(len(stores["train"])) if pool == "all" else long_tailed(stores["train"])
+        third = len(every) // 3
+        first = np.unique(np.asarray(clips["train"].text_to_image), return_index=True)[1][every]
         prototypes = label_vectors(dv.load_model(CLIP).texts, names).numpy()
         picked = pick_per_concept([clips["train"].texts[first]], prototypes, third // len(names), queue=len(first)).kept
-        rows = picked
-        if name == "random":
-            rows = np.sort(np.random.default_rng(0).choice(len(stores["train"]), len(picked), replace=False))
-        part = subset(stores["train"], rows, work / "thirds" / f"{len(stores['train'])}-{name}")
-        recipe = find_recipe("freeze-align", **_typed("freeze-align", changes))
-        folder = work / "pairs" / f"{len(stores['train'])}-{name}"
+        if kind == "random":
+            picked = np.sort(np.random.default_rng(0).choice(len(every), len(picked), replace=False))
+        rows = every[picked]
+        part = subset(stores["train"], rows, work / "thirds" / f"{len(every)}-{kind}")
+        recipe = find_recipe("freeze-align", **RECIPES["freeze-align"], **_typed("freeze-align", changes))
+        folder = work / "pairs" / f"{len(every)}-{kind}"
         made, _ = fit_projector(part, part, recipe=recipe, folder=folder)
-        results.add("c", name, {**_judged(made, folder, stores), "pairs": len(rows)})
+        results.add("c", f"{pool}, {kind}", {**_judged(made, folder, stores), "pool": len(every), "pairs": len(rows)})
+
+
+def long_tailed(store: FeatureStore, ratio: float = 100.0) -> np.ndarray:
+    """Rows of a pool in which the first class is about `ratio` times as frequent as the last.
+
+    A scene is kept with the probability of its rarest class; classes are read from the first captions.
+    """
+    names = dv.playground.CLASSES
+    owners = np.asarray(store.text_to_image)
+    captions = store.captions()
+    first = np.unique(owners, return_index=True)[1]
+    chance = np.random.default_rng(0).random(len(first))
+    kept = []
+    for row, text in enumerate(first):
+        words = set(captions[text].split())
+        ranks = [rank for rank, name in enumerate(names) if name in words or plural(name) in words]
+        if ranks and chance[row] < ratio ** (-max(ranks) / (len(names) - 1)):
+            kept.append(row)
+    return np.array(kept)
 
 
 def subset(store: FeatureStore, rows: np.ndarray, folder: Path) -> FeatureStore:

@@ -78,6 +78,11 @@ INPUTS: dict[str, tuple[Callable[[Any, str], Inputs], ...]] = {
     "/search_text": (lambda image, words: {"text": words},),
     "/search_image": (one("path"),),
     "/load": (lambda image, words: {"name": "playground", "guide": ""},),
+    "/caption": (one("path"),),
+    "/ask": (lambda image, words: {"path": image, "question": f"is there {words} ?"},),
+    "/detect": (lambda image, words: {"path": image, "names": words},),
+    "/segment": (lambda image, words: {"path": image, "names": words},),
+    "/afford": (lambda image, words: {"path": image, "verbs": ["hold", "cut"], "further": words},),
     "/adapt": (lambda image, words: {"labels": f"{words}, cat, car", "count": 50, "uploads": None},),
 }
 """Endpoint -> functions of the image and a text that give its inputs, used in turn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import show_line
@@ -16,7 +16,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--seed", type=int, default=3000, help="1000 or more: not trained on (%(default)s)")
     parser.add_argument("--count", type=whole_number, default=1000, help="scenes per figure (%(default)s)")
-    parser.add_argument("--only", choices=("siglip", "text"), help="this model, which the other figures omit")
+    parser.add_argument(
+        "--only", choices=("siglip", "text", "paligemma"), help="this model, which the other figures omit"
+    )
     add_device(parser, progress=True)
 
 
@@ -35,15 +37,15 @@ def run(arguments: Namespace) -> Answer:
 
 
 def _further(arguments: Namespace, device: str) -> Answer:
-    """The figures of playground-siglip or playground-text."""
+    """The figures of one further model."""
+    from dinoclip_viz.playground.recipe.paligemma.measure import measure_paligemma
     from dinoclip_viz.playground.recipe.siglip.measure import measure_siglip
     from dinoclip_viz.playground.recipe.text.measure import measure_text
 
-    found: Mapping[str, object] = (
-        measure_siglip(seed=arguments.seed, count=arguments.count, device=device)
-        if arguments.only == "siglip"
-        else measure_text(seed=arguments.seed, count=arguments.count, device=device)
-    )
+    measures: Mapping[str, Callable[..., Mapping[str, object]]] = {
+        "siglip": measure_siglip, "text": measure_text, "paligemma": measure_paligemma,
+    }  # fmt: skip
+    found = measures[arguments.only](seed=arguments.seed, count=arguments.count, device=device)
     return Answer(dict(found), table(list(_lines(found))))
 
 

@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="STAGE",
-        help="clip, dino, text, siglip, projector, heads, words or upsampler; default: all",
+        help="clip, dino, text, siglip, projector, heads, words, upsampler, paligemma or affordance; default: all",
     )
     parser.add_argument("--continue", action="store_true", dest="again", help="start from the embedded weights")
     parser.add_argument("--layouts", type=whole_number, metavar="N", help="training layouts; fewer for a trial")

@@ -18,7 +18,7 @@ from dinoclip_viz.encoders.errors import one_line
 from dinoclip_viz.encoders.huggingface.architectures import BLOCK_NORMS
 from dinoclip_viz.encoders.huggingface.weights import Loaded, dimension_of, width_of
 from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder, Tower, TowerOutput
-from dinoclip_viz.encoders.towers.blocks import TRANSFORMERS, Blocks, listen_to_transformers
+from dinoclip_viz.encoders.towers.blocks import FINAL_NORMS, TRANSFORMERS, Blocks, listen_to_transformers
 from dinoclip_viz.encoders.towers.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def _blocks(loaded: Loaded) -> Blocks:
         cls=architecture.prefix > 0,
         registers=_registers(loaded),
         listen=listen_to_transformers(kind),
+        norm=next((name for name in FINAL_NORMS if hasattr(vision, name)), ""),
     )
 
 

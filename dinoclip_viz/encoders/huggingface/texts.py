@@ -80,6 +80,7 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         revision=loaded.revision,
         token_dimension=int(config.hidden_size),
         token_tower=token_tower,
+        embedding=model.text_model.get_input_embeddings(),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.errors import one_line
@@ -43,4 +45,14 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         dtype=loaded.dtype,
         tower=tower,
         revision=loaded.revision,
+        embedding=_embedding(model),
     )
+
+
+def _embedding(model: Any) -> nn.Module | None:
+    """The layer of token vectors, of open_clip's own text tower or of one of transformers."""
+    texts = getattr(model, "text", model)
+    own = getattr(texts, "token_embedding", None)
+    tower: Any = getattr(texts, "transformer", None)
+    found = tower.get_input_embeddings() if own is None and hasattr(tower, "get_input_embeddings") else own
+    return found if isinstance(found, nn.Module) else None

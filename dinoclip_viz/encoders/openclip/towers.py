@@ -70,6 +70,7 @@ def blocks_of(visual: Any) -> Blocks | None:
             registers=0,
             listen=listen_to_open_clip,
             batch_first=transformer.batch_first,
+            norm="ln_post",
         )
     return trunk_blocks(visual, "trunk")
 

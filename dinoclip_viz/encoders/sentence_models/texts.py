@@ -58,6 +58,7 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         revision=loaded.revision,
         token_dimension=int(model.config.get_text_config().hidden_size),
         token_tower=token_tower,
+        embedding=model.get_input_embeddings(),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoclip_viz.dense.reader import EXTRAS, BlockReader
 from dinoclip_viz.encoders.base import EncoderError, Fit, ImageFeatures, TextFeatures, TokenFeatures, concatenate
@@ -238,7 +238,11 @@ TokenTower = Callable[[list[str]], tuple[Tensor, Tensor, Tensor]]
 
 @dataclass(eq=False)
 class BatchedTextEncoder:
-    """A `TokenTextEncoder` around a text model; attributes as documented there and in `TextEncoder`."""
+    """A `TokenTextEncoder` around a text model; attributes as documented there and in `TextEncoder`.
+
+    `embedding` is the layer from token numbers to vectors, through which learnt vectors enter the model (`context.py`);
+    None if it cannot be reached.
+    """
 
     name: str
     space: str
@@ -251,6 +255,7 @@ class BatchedTextEncoder:
     revision: str | None = None
     token_dimension: int = 0
     token_tower: TokenTower | None = field(default=None, repr=False)
+    embedding: nn.Module | None = field(default=None, repr=False)
 
     def encode(self, texts: Sequence[str], batch_size: int = 256) -> TextFeatures:
         """Unnormalised vectors of texts; see `TextEncoder.encode`."""

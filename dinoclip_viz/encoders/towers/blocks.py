@@ -29,6 +29,7 @@ class Blocks:
         registers: number of tokens between CLS and the patches.
         listen: registers the hooks that read the attention.
         batch_first: whether blocks return (B, T, D) tokens rather than (T, B, D).
+        norm: dotted name of the norm after the last block; "" if there is none.
     """
 
     model: nn.Module
@@ -38,6 +39,7 @@ class Blocks:
     registers: int
     listen: Listen
     batch_first: bool = True
+    norm: str = ""
 
     @property
     def prefix(self) -> int:
@@ -62,6 +64,9 @@ TRANSFORMERS: dict[str, tuple[str, str]] = {
     "tipsv2": ("encoder.layer", "attention"),
 }
 """Model type of transformers -> dotted names of its list of vision blocks, and of the attention inside a block."""
+
+FINAL_NORMS = ("layernorm", "norm", "post_layernorm")
+"""Names of the norm after the last block, of which a vision model of transformers has one."""
 
 
 def twin(model: nn.Module) -> nn.Module:

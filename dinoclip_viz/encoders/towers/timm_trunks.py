@@ -58,6 +58,7 @@ def trunk_blocks(model: nn.Module, path: str) -> Blocks | None:
         cls=cls,
         registers=int(trunk.num_prefix_tokens) - int(cls),
         listen=listen_to_timm,
+        norm=(f"{path}.norm" if path else "norm") if hasattr(trunk, "norm") else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Model cards of playground-siglip and playground-text, written from their own metrics."""
+"""Model cards of playground-siglip, -text, -paligemma and -masks, written from their own metrics."""
 
 # ruff: noqa: E501 (the cards are Markdown, whose lines are long)
 
@@ -43,6 +43,47 @@ TEXT = """`ModernBertModel`, 0.7 M parameters: width 128, 4 layers, 4 heads, mea
 tokenizer, in the folder layout of sentence-transformers. It has met the captions of the playground only."""
 TEXT_TRAINING = """Trained on captions alone, no images: words are masked and predicted, and pairs of captions of one scene, half of them a
 first caption and its paraphrase, are matched by InfoNCE, equal texts excluded. Recipe: `dinoclip_viz/playground/recipe/text/`."""
+PALIGEMMA = """`PaliGemmaForConditionalGeneration`, 3.1 M parameters: the vision tower of `playground-siglip` (96 px, 144 tokens), one linear
+layer, and a Gemma 2 of four blocks, width 192, with its own tokenizer: one token per word of the playground, 1,024 locations and 128
+mask codes (`playground-masks`). It knows no other words and has met synthetic scenes only."""
+PALIGEMMA_TRAINING = """Trained on questions about scenes of both worlds with known answers: captions, colours, numbers, classes, positions, backgrounds,
+yes and no, detection of classes that are there and that are not, referring expressions, masks. Several questions share one image
+in a sequence; each attends to the image and itself alone. Locations are learnt in steps of 2 pixels with soft targets. The vision
+tower is trained at a tenth of the rate. Recipe: `dinoclip_viz/playground/recipe/paligemma/`."""
+MASKS = """PaliGemma's mask codec at half its width: a vector-quantised autoencoder between 64 x 64 pixels within an object's box and 16
+codes out of 128 (Ning et al. 2023). Both directions."""
+MASKS_TRAINING = """Trained on the masks of objects of synthetic scenes with a binary loss, and a codebook of moving averages.
+Recipe: `dinoclip_viz/playground/recipe/paligemma/masks.py`."""
+
+
+def write_paligemma_cards(found: Mapping[str, Any], seed: int, count: int, machine: str) -> list[Path]:
+    """The cards of playground-paligemma and playground-masks from `measure_paligemma`, next to their weights."""
+    detection, blank = found["detection"], found["without_image"]
+    rows = {
+        "caption: F1 of class words": found["caption"]["f1"],
+        "caption: colours right of the objects named": found["caption"]["colours_right"],
+        "detection: recall at IoU .5 of classes that are there": detection["recall"],
+        "the same without the image": blank["detection"]["recall"],
+        "detection: nothing returned for a class that is not there": detection["refused"],
+        f"referring expressions, IoU .5 (chance {100 * found['referring']['chance']:.1f})": found["referring"][
+            "accuracy"
+        ],
+        "segmentation: mean IoU": found["segmentation"]["mean_iou"],
+    } | {
+        f"answers, {kind} (most frequent answer {100 * score['frequent_accuracy']:.1f}; without the image "
+        f"{100 * blank['answers'][kind]:.1f})": score["accuracy"]
+        for kind, score in found["answers"].items()
+    }
+    tags = ("transformers", "paligemma")
+    texts = (PALIGEMMA, PALIGEMMA_TRAINING)
+    whole = _write("playground-paligemma", "paligemma", tags, texts, rows, seed, count, machine)
+    masks = {"mean IoU of masks decoded from their 16 codes": found["masks"]["mean_iou"]}
+    return [
+        whole,
+        _write(
+            "playground-masks", "paligemma", ("dinoclip-viz", "vq-vae"), (MASKS, MASKS_TRAINING), masks, seed, count, machine
+        ),
+    ]  # fmt: skip
 
 
 def write_siglip_card(found: Mapping[str, Any], seed: int, count: int, machine: str) -> Path:

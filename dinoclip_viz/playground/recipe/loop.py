@@ -22,6 +22,12 @@ PAUSE = "PAUSE"
 """Training is suspended while a file of this name is in the run's folder or its parent."""
 
 
+def has_bfloat16(device: str | torch.device) -> bool:
+    """Whether a device computes products of matrices in bfloat16 faster than in float32: GPUs, and CPUs with AMX."""
+    kind = torch.device(device).type
+    return kind == "cuda" or (kind == "cpu" and getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
 class Loop:
     """Steps, averaged weights and checkpoint of one run.
 

@@ -193,6 +193,41 @@ def _upsampler(run: Run) -> dict[str, str]:
     }
 
 
+def _paligemma(run: Run) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.paligemma.masks import MaskRecipe, train_masks
+    from dinoclip_viz.playground.recipe.paligemma.scenes import CHUNKS, draw_scenes, mask_rows
+    from dinoclip_viz.playground.recipe.paligemma.train import PaligemmaRecipe, train_paligemma
+    from dinoclip_viz.vlm.masks import load_mask_codec
+
+    drawn = draw_scenes(run.folder / "paligemma-scenes", max(1, round(CHUNKS * run.scale)), os.cpu_count() or 2)
+    codec = MaskRecipe.on(run.device)
+    codec = replace(codec, steps=run.steps(codec.steps))
+    masks = train_masks(mask_rows(drawn), run.folder / "masks", codec, run.device)
+    recipe = PaligemmaRecipe.on(run.device, run.again)
+    recipe = replace(recipe, steps=run.steps(recipe.steps))
+    own = run.folder / "siglip" / "model"
+    tower = own if own.is_dir() else PLAYGROUND / "playground-siglip"
+    trained = train_paligemma(
+        drawn,
+        load_mask_codec(masks),
+        run.folder / "paligemma",
+        recipe,
+        tower,
+        run.device,
+        run.start("playground-paligemma"),
+    )
+    return {"playground-masks": str(masks), "playground-paligemma": str(trained)}
+
+
+def _affordance(run: Run) -> dict[str, str]:
+    from dinoclip_viz.playground.recipe.affordance import DrawnAffordanceRecipe, train_affordance
+
+    recipe = DrawnAffordanceRecipe()
+    recipe = replace(recipe, fitting=replace(recipe.fitting, steps=run.steps(recipe.fitting.steps)))
+    trained = train_affordance(run.folder / "affordance", recipe, _encoders(run), run.device)
+    return {"playground-affordance": str(trained)}
+
+
 STAGES: dict[str, Callable[[Run], dict[str, str]]] = {
     "clip": _clip,
     "dino": _dino,
@@ -202,6 +237,8 @@ STAGES: dict[str, Callable[[Run], dict[str, str]]] = {
     "heads": _heads,
     "words": _words,
     "upsampler": _upsampler,
+    "paligemma": _paligemma,
+    "affordance": _affordance,
 }
 """Stages of the recipe in their order."""
 

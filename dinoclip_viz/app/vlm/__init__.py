@@ -1,0 +1,1 @@
+"""The tab of questions to a vision-language model."""

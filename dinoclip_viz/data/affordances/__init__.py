@@ -1,0 +1,1 @@
+"""Images with the regions that answer verbs: the playground, AGD20K, UMD."""

@@ -1,0 +1,1 @@
+"""Training of playground-paligemma and of its mask codec, playground-masks."""

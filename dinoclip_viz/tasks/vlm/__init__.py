@@ -1,0 +1,1 @@
+"""Measures of vision-language models: captions, answers, detection, referring expressions and segmentation."""
