@@ -13,8 +13,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,23 @@ def scored(predictors: Mapping[str, Predictor], images: Iterable[AffordanceImage
     return found
 
 
+def kept(folder: Path | None, name: str, make: Callable[[], dict[str, Scored]]) -> dict[str, Scored]:
+    """The scores of a part, from its file in the folder if it was measured before."""
+    file = folder / f"{name}.json" if folder else None
+    if file and file.is_file():
+        saved = json.loads(file.read_text())
+        return {
+            method: {(key, row["verb"]): MapScores(**{**row, "overlap": tuple(row["overlap"])}) for key, row in rows}
+            for method, rows in saved.items()
+        }
+    found = make()
+    if file:
+        rows = {method: [(key, asdict(one)) for (key, _), one in each.items()] for method, each in found.items()}
+        file.write_text(json.dumps(rows))
+    print(name, file=sys.stderr, flush=True)
+    return found
+
+
 def figures_of(scores: Scored, pairs: Iterable[Pair] | None = None) -> dict[str, float]:
     """Figures over some pairs, or all."""
     return Summary([scores[pair] for pair in (scores if pairs is None else pairs)]).figures()
@@ -111,36 +128,40 @@ def some_of(images: Iterable[AffordanceImage], pairs: set[Pair]) -> list[Afforda
 
 
 def compared(
-    title: str, folds: Iterable[tuple[AffordanceModel, set[Pair]]], scenes: Scenes, others: Mapping[str, Scored]
-) -> dict[str, dict[str, float]]:
+    title: str, folds: Callable[[int], tuple[AffordanceModel, set[Pair]]], scenes: Scenes, others: Mapping[str, Scored],
+    work: Path | None,
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """Figures of a model per fold on the pairs of the fold, all folds together, next to others on the same pairs."""
     own: Scored = {}
-    for model, pairs in folds:
-        own |= scored({title: scenes.maps(model)}, some_of(scenes.images, pairs))[title]
+    for fold in range(FOLDS):
+
+        def make() -> dict[str, Scored]:
+            model, pairs = folds(fold)  # noqa: B023
+            return scored({title: scenes.maps(model)}, some_of(scenes.images, pairs))
+
+        own |= kept(work, f"{title}-{fold}".replace(" ", "-"), make)[title]
     return {title: figures_of(own), **{name: figures_of(scores, own) for name, scores in others.items()}}
 
 
-def class_folds(
-    scenes: Scenes, masks: Mapping[str, NDArray[np.uint8]], recipe: DrawnAffordanceRecipe
-) -> Iterator[tuple[AffordanceModel, set[Pair]]]:
+def class_fold(
+    fold: int, scenes: Scenes, masks: Mapping[str, NDArray[np.uint8]], recipe: DrawnAffordanceRecipe
+) -> tuple[AffordanceModel, set[Pair]]:
     """A third of the classes without an example; the pairs of a verb that other classes taught, and of such alone."""
-    for fold in range(FOLDS):
-        hidden = {name for number, name in enumerate(CLASSES) if number % FOLDS == fold}
-        pairs = set()
-        for one in scenes.images:
-            for verb in one.targets:
-                seen = {CLASSES[number - 1] for number in np.unique(masks[one.key][one.objects[verb]]).tolist()}
-                taught = any(name not in hidden for name, _ in ACTIONS[verb])
-                pairs |= {(one.key, verb)} if taught and seen <= hidden else set()
-        yield fit_drawn(recipe, classes=[name for name in CLASSES if name not in hidden]), pairs
+    hidden = {name for number, name in enumerate(CLASSES) if number % FOLDS == fold}
+    pairs = set()
+    for one in scenes.images:
+        for verb in one.targets:
+            seen = {CLASSES[number - 1] for number in np.unique(masks[one.key][one.objects[verb]]).tolist()}
+            taught = any(name not in hidden for name, _ in ACTIONS[verb])
+            pairs |= {(one.key, verb)} if taught and seen <= hidden else set()
+    return fit_drawn(recipe, classes=[name for name in CLASSES if name not in hidden]), pairs
 
 
-def verb_folds(scenes: Scenes, recipe: DrawnAffordanceRecipe) -> Iterator[tuple[AffordanceModel, set[Pair]]]:
+def verb_fold(fold: int, scenes: Scenes, recipe: DrawnAffordanceRecipe) -> tuple[AffordanceModel, set[Pair]]:
     """A third of the verbs without an annotation, and their pairs."""
-    for fold in range(FOLDS):
-        hidden = {verb for number, verb in enumerate(VERBS) if number % FOLDS == fold}
-        pairs = {(one.key, verb) for one in scenes.images for verb in one.targets if verb in hidden}
-        yield fit_drawn(recipe, verbs=[verb for verb in VERBS if verb not in hidden]), pairs
+    hidden = {verb for number, verb in enumerate(VERBS) if number % FOLDS == fold}
+    pairs = {(one.key, verb) for one in scenes.images for verb in one.targets if verb in hidden}
+    return fit_drawn(recipe, verbs=[verb for verb in VERBS if verb not in hidden]), pairs
 
 
 def cosine_on_knives(scenes: Scenes, model: AffordanceModel, words: tuple[str, str]) -> float:
@@ -153,35 +174,36 @@ def cosine_on_knives(scenes: Scenes, model: AffordanceModel, words: tuple[str, s
     return statistics.fmean(cosines)
 
 
-def drawn(scenes: Scenes, draw: int, size: int) -> dict[str, dict[str, float]]:
-    """Figures of a model that is trained on one draw of the examples, and of the transfer of its labels."""
+def drawn(scenes: Scenes, draw: int, size: int) -> dict[str, Scored]:
+    """Scores of a model that is trained on one draw of the examples, and of the transfer of its labels."""
     model = fit_drawn(DrawnAffordanceRecipe(draw=draw, seed=draw))
     predictors = {"trained": scenes.maps(model), "other words": scenes.maps(model, OTHERS)}
     if draw < TRANSFERS:
         examples = [dv.AffordanceExample(one.image, one.targets) for one in DrawnAffordances().examples(draw)]
         transfer = transfer_labels(examples, "playground-dino", size)
         predictors["transfer"] = lambda one, verbs: transfer.predict(one.image, verbs)
-    print(f"draw {draw}", file=sys.stderr, flush=True)
-    return {name: figures_of(scores) for name, scores in scored(predictors, scenes.images).items()}
+    return scored(predictors, scenes.images)
 
 
-def measured(seed: int, count: int, draws: int) -> dict[str, object]:
+def several(draws: Sequence[Mapping[str, Scored]], name: str) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation over the draws that have a method, under a title."""
+    having = [each for each in draws if name in each]
+    titles = {"trained": "trained", "other words": "trained", "transfer": "labels of the nearest patches"}
+    return {f"{titles[name]}, {len(having)} draws": mean([figures_of(each[name]) for each in having])} if having else {}
+
+
+def measured(seed: int, count: int, draws: int, work: Path | None) -> dict[str, object]:
     """All figures."""
     recipe, model = DrawnAffordanceRecipe(), dv.load_affordance(device="cpu")
     scenes, size = Scenes(seed, count, model), model.settings.size
     masks = {f"{seed}-{index:06d}": scene.mask for index, scene in enumerate(dv.playground.stream(seed, count, 192))}
-    others = scored({**heat_maps(size), OBJECT: by_objects}, scenes.images)
-    own = scored({NAME: scenes.maps(model)}, scenes.images)
+    own = kept(work, "own", lambda: scored({NAME: scenes.maps(model)}, scenes.images))
+    others = kept(work, "others", lambda: scored({**heat_maps(size), OBJECT: by_objects}, scenes.images))
+    said = kept(work, "words", lambda: scored({NAME: scenes.maps(model, OTHERS)}, scenes.images))
+    asked = kept(work, "heat-maps-words", lambda: scored(heat_maps(size, OTHERS), scenes.images))
+    again = [kept(work, f"draw-{draw}", lambda: drawn(scenes, draw, size)) for draw in range(draws)]  # noqa: B023
     known = {name: figures_of(scores) for name, scores in {**own, **others}.items()}
-    worded = scored({NAME: scenes.maps(model, OTHERS), **heat_maps(size, OTHERS)}, scenes.images)
-    said = {name: figures_of(scores) for name, scores in worded.items()}
-    again = [drawn(scenes, draw, size) for draw in range(draws)]
-    if draws:
-        known[f"trained, {draws} draws of the examples"] = mean([one["trained"] for one in again])
-        known[f"labels of the nearest patches, {min(draws, TRANSFERS)} draws"] = mean(
-            [one["transfer"] for one in again[:TRANSFERS]]
-        )
-        said[f"trained, {draws} draws of the examples"] = mean([one["other words"] for one in again])
+    worded = {name: figures_of(scores) for name, scores in {**said, **asked}.items()}
     by_verb = {
         name: Summary(list(scores.values())).by_verb() for name, scores in {**own, OBJECT: others[OBJECT]}.items()
     }
@@ -190,13 +212,17 @@ def measured(seed: int, count: int, draws: int) -> dict[str, object]:
         "seed": seed, "scenes": count, "maps": len(own[NAME]), "verbs": len(VERBS), "draws": draws,
         "parameters": sum(weights.numel() for part in (model.head, model.words) for weights in part.parameters()),
         "tables": {
-            "Trained verbs, trained classes": known,
+            "Trained verbs, trained classes": {**known, **several(again, "trained"), **several(again, "transfer")},
             "Classes without an example (a third of them, three folds), verbs that other classes taught": compared(
-                "trained on the other classes", class_folds(scenes, masks, recipe), scenes, others
+                "trained on the other classes",
+                lambda fold: class_fold(fold, scenes, masks, recipe),
+                scenes,
+                others,
+                work,
             ),
-            "Verbs in other words (synonyms, of which none was trained)": said,
+            "Verbs in other words (synonyms, of which none was trained)": {**worded, **several(again, "other words")},
             "Verbs without an annotation (a third of them, three folds)": compared(
-                "trained on the other verbs", verb_folds(scenes, recipe), scenes, others
+                "trained on the other verbs", lambda fold: verb_fold(fold, scenes, recipe), scenes, others, work
             ),
         },
         "per_verb": by_verb,
@@ -209,10 +235,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--tuning", action="store_true")
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--work", type=Path, help="folder of finished parts, from which a stopped run resumes")
     parser.add_argument("--card", action="store_true", help="write the model card")
     arguments = parser.parse_args()
     begun = time.monotonic()
-    figures = measured(*(TUNING if arguments.tuning else TEST), arguments.draws)
+    if arguments.work:
+        arguments.work.mkdir(parents=True, exist_ok=True)
+    figures = measured(*(TUNING if arguments.tuning else TEST), arguments.draws, arguments.work)
     figures["seconds"] = round(time.monotonic() - begun)
     text = json.dumps(figures, indent=1)
     print(text)
