@@ -119,7 +119,7 @@ class AffordanceModel:
         with torch.no_grad():
             texts = self.words(listed)
             logits: Tensor = self.head(features.patches.to(device), features.cls.to(device), texts)
-        return logits.sigmoid().float().cpu()
+        return (self.settings.sharpness * logits).sigmoid().float().cpu()
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write model.safetensors in float16, config.json and, where there is none, README.md, to a folder.

@@ -27,6 +27,7 @@ class AffordanceSettings:
         size: longer side in pixels at which images are encoded.
         templates: prompts of a verb, with one {} each.
         context: number of learnt vectors before a verb, 0 for none.
+        sharpness: factor of the head's answers before they become probabilities.
     """
 
     encoder: str
@@ -41,6 +42,7 @@ class AffordanceSettings:
     size: int = 448
     templates: tuple[str, ...] = TEMPLATES
     context: int = CONTEXT
+    sharpness: float = 1.0
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -48,6 +50,8 @@ class AffordanceSettings:
         wrong = [template for template in self.templates if template.count("{}") != 1]
         if not self.templates or wrong:
             raise ValueError(f"found the template {wrong[0] if wrong else ''!r}; expected texts with one {{}} each")
+        if not self.sharpness > 0:
+            raise ValueError(f"found the sharpness {self.sharpness}; expected a factor above 0")
         if self.context < 0 or min(self.layers, self.size, self.width, self.text_width) < 1:
             raise ValueError(
                 f"found {self.layers} layers, size {self.size}, widths {self.width} and {self.text_width}, context "

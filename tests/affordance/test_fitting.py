@@ -1,6 +1,7 @@
 """Training, saving and loading, and the map of a verb that was never trained."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import dinoclip_viz as dv
 from dinoclip_viz import AffordanceExample, fit_affordance, load_affordance
 from dinoclip_viz.affordance.fitting import AffordanceRecipe
 from dinoclip_viz.affordance.metrics import average_precision
+from dinoclip_viz.affordance.model import AffordanceModel
 from dinoclip_viz.affordance.neighbours import transfer_labels
 from dinoclip_viz.affordance.views import ViewSettings
 from dinoclip_viz.data.affordances.drawn import DrawnAffordances
@@ -109,6 +111,18 @@ def test_features_of_another_encoder_are_refused(model, examples):
     other = dv.encoders.layers.encode_layers("playground-clip", examples[0].image, 3)
     with pytest.raises(SpaceError, match="playground-clip/patches"):
         model.patch_maps(other, ["cut"])
+
+
+def test_the_sharpness_multiplies_the_answers_before_the_probabilities(model, examples):
+    features = model.encode(examples[0].image)
+    soft, sharp = (
+        AffordanceModel(model.encoder, model.words, model.head, replace(model.settings, sharpness=factor))
+        for factor in (1.0, 2.0)
+    )
+    expected = torch.sigmoid(2 * torch.logit(soft.patch_maps(features, ["cut", "hold"]).double(), eps=1e-12))
+    torch.testing.assert_close(sharp.patch_maps(features, ["cut", "hold"]).double(), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="sharpness 0"):
+        replace(model.settings, sharpness=0)
 
 
 def test_bad_input_gets_one_line(model, examples, tmp_path):
