@@ -126,4 +126,5 @@ def _text(result: Mapping[str, object]) -> str:
         notes.append(f"{referring['expressions']} referring expressions")
     if isinstance(segmentation, Mapping):
         rows.append(["mean IoU of masks", percent(segmentation["mean_iou"])])
+        rows.append(["the same, only ones of their class", percent(segmentation["alone_iou"])])
     return "\n".join([table(rows), *notes])

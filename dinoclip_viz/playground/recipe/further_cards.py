@@ -68,7 +68,8 @@ def write_paligemma_cards(found: Mapping[str, Any], seed: int, count: int, machi
         f"referring expressions, IoU .5 (chance {100 * found['referring']['chance']:.1f})": found["referring"][
             "accuracy"
         ],
-        "segmentation: mean IoU": found["segmentation"]["mean_iou"],
+        "segmentation: mean IoU, objects that are the only ones of their class": found["segmentation"]["alone_iou"],
+        "segmentation: mean IoU, all objects": found["segmentation"]["mean_iou"],
     } | {
         f"answers, {kind} (most frequent answer {100 * score['frequent_accuracy']:.1f}; without the image "
         f"{100 * blank['answers'][kind]:.1f})": score["accuracy"]

@@ -136,10 +136,13 @@ class SegmentationScore:
 
     Attributes:
         objects: number of objects; mean_iou: mean over objects of the IoU with the mask matched to each, 0 to 1.
+        alone, alone_iou: the same of those that are the only ones of their class in the image.
     """
 
     objects: int
     mean_iou: float
+    alone: int
+    alone_iou: float
 
 
 def captions_of(model: Answering, images: Sequence[Image.Image], watch: Watch = nobody) -> list[str]:
@@ -232,10 +235,13 @@ def measure_segmentation(
     rows = [(number, name) for number, one in enumerate(annotated) for name in one.classes()]
     found = _asked([images[number] for number, _ in rows], [name for _, name in rows], model.segment, watch)
     best: list[float] = []
+    alone: list[float] = []
     for detections, (number, name) in zip(found, rows, strict=True):
         masks = [each.mask for each in detections if each.mask is not None]
-        best += _matched_iou(_mask_ious(masks, [_mask(target) for target in annotated[number].of_class(name)]))
-    return SegmentationScore(len(best), _mean(sum(best), best))
+        overlaps = _matched_iou(_mask_ious(masks, [_mask(target) for target in annotated[number].of_class(name)]))
+        best += overlaps
+        alone += overlaps if len(overlaps) == 1 else []
+    return SegmentationScore(len(best), _mean(sum(best), best), len(alone), _mean(sum(alone), alone))
 
 
 def measure_answers(

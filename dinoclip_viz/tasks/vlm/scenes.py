@@ -170,16 +170,24 @@ def answer_figures(
 ) -> dict[str, dict[str, float | str]]:
     """Kind of question -> questions, accuracy, most frequent answer and its accuracy, and the gain over it.
 
+    Numbers of all objects and those of the objects of one class are apart: the latter are mostly 1.
+
     Raises:
         ValueError: no scene has a question.
     """
     questions = [
-        Question(number, asked.prompt.removeprefix(ANSWER), (asked.answer,), asked.kind)
+        Question(number, asked.prompt.removeprefix(ANSWER), (asked.answer,), _kind(asked))
         for number, one in enumerate(held)
         for asked in one.asked
     ]
     scores = measure_answers(model, _images(held), questions, watch)
     return {kind: {**asdict(score), "gain": score.gain} for kind, score in scores.items()}
+
+
+def _kind(asked: AskedLike) -> str:
+    if asked.kind != "count":
+        return asked.kind
+    return "count, all objects" if {"objects", "things"} & set(asked.prompt.strip("?").split()) else "count, one class"
 
 
 def _images(held: Sequence[HeldOutLike]) -> list[Image.Image]:

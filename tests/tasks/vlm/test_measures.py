@@ -1,5 +1,6 @@
 """Figures of models that know everything, nothing or one thing wrong, on held-out scenes."""
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -79,9 +80,12 @@ def test_a_model_that_knows_all_scores_one_everywhere():
     referring = referring_figures(oracle, HELD)
     assert referring["accuracy"] == 1.0 and referring["expressions"] == sum(len(one.expressions) for one in HELD) > 5
     assert 0.25 <= referring["chance"] <= 0.5
-    assert segmentation_figures(oracle, HELD) == {"objects": figures["objects"], "mean_iou": 1.0}
+    masks = segmentation_figures(oracle, HELD)
+    assert (masks["objects"], masks["mean_iou"], masks["alone_iou"]) == (figures["objects"], 1.0, 1.0)
+    counts = [Counter(one.scene.objects[number]["name"] for number in one.visible) for one in HELD]
+    assert masks["alone"] == sum(number == 1 for each in counts for number in each.values()) < masks["objects"]
     answers = answer_figures(oracle, HELD)
-    assert {"colour", "count", "yes-no"} <= set(answers)
+    assert {"colour", "count, all objects", "count, one class", "yes-no"} <= set(answers)
     assert all(one["accuracy"] == 1.0 and one["gain"] == 1 - one["frequent_accuracy"] for one in answers.values())
 
 
