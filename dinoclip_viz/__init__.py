@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.affordance.example import AffordanceExample as AffordanceExample
     from dinoclip_viz.affordance.fitting import fit_affordance as fit_affordance
     from dinoclip_viz.affordance.loading import load_affordance as load_affordance
+    from dinoclip_viz.data.frames import frames as frames
     from dinoclip_viz.encoders import load_encoder as load_encoder
     from dinoclip_viz.encoders import load_text_encoder as load_text_encoder
     from dinoclip_viz.encoders.base import EncoderError as EncoderError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from dinoclip_viz.projector import ProjectorWithResiduals as ProjectorWithResiduals
     from dinoclip_viz.projector import load_dinov2_clip_checkpoint as load_dinov2_clip_checkpoint
     from dinoclip_viz.reinforce.reinforcing import reinforce as reinforce
+    from dinoclip_viz.report.making import report as report
     from dinoclip_viz.store import FeatureStore as FeatureStore
     from dinoclip_viz.store import StoreError as StoreError
     from dinoclip_viz.tasks.correspondence.match import Correspondences as Correspondences
@@ -55,6 +57,9 @@ if TYPE_CHECKING:
     from dinoclip_viz.tasks.probes.knn import knn_classify as knn_classify
     from dinoclip_viz.tasks.probes.linear import LinearProbe as LinearProbe
     from dinoclip_viz.tasks.probes.patch_head import PatchHead as PatchHead
+    from dinoclip_viz.tasks.propagation.propagate import PropagatedFrame as PropagatedFrame
+    from dinoclip_viz.tasks.propagation.propagate import propagate as propagate
+    from dinoclip_viz.tasks.propagation.settings import PropagationSettings as PropagationSettings
     from dinoclip_viz.tasks.retrieval.recall import recall as recall
     from dinoclip_viz.tasks.tokens import artefact_tokens as artefact_tokens
     from dinoclip_viz.tasks.tokens import without_artefacts as without_artefacts
@@ -67,9 +72,10 @@ if TYPE_CHECKING:
     from dinoclip_viz.vlm import Detection as Detection
     from dinoclip_viz.vlm import load_vlm as load_vlm
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 
 _HOMES = {
+    "frames": "data.frames",
     "load_encoder": "encoders",
     "load_text_encoder": "encoders",
     "EncoderError": "encoders.errors",
@@ -107,6 +113,9 @@ _HOMES = {
     "PatchPCA": "tasks.pca.patch_pca",
     "knn_classify": "tasks.probes.knn",
     "LinearProbe": "tasks.probes.linear",
+    "PropagatedFrame": "tasks.propagation.propagate",
+    "propagate": "tasks.propagation.propagate",
+    "PropagationSettings": "tasks.propagation.settings",
     "recall": "tasks.retrieval.recall",
     "kmeans_segments": "tasks.pca.segments",
     "spectral_segments": "tasks.pca.segments",
@@ -125,7 +134,7 @@ _HOMES = {
     "load_vlm": "vlm",
 }
 
-_ROOMS = ("adapt", "curate", "playground", "reinforce")
+_ROOMS = ("adapt", "curate", "playground", "reinforce", "report")
 
 __all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
 

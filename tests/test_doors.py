@@ -37,6 +37,9 @@ from dinoclip_viz.tasks.pca.segments import PatchClusters
 from dinoclip_viz.tasks.probes.sharp import predict_sharp
 from dinoclip_viz.tasks.retrieval.search import image_queries, search_images
 from dinoclip_viz.training.text_map import collect, head_embeddings
+from dinoclip_viz.vlm.asking import ask
+from dinoclip_viz.vlm.model import VisionLanguageModel
+from dinoclip_viz.vlm.results import Generation
 
 PACKAGE = Path(dv.__file__).parent
 NOT_PUBLIC = {"cli", "app", "recipe", "images", "viz"}  # `images` has tests of its own; viz draws what it is given
@@ -103,6 +106,16 @@ def affordances() -> AffordanceModel:
 
 
 @cache
+def asked() -> VisionLanguageModel:
+    return dv.load_vlm()
+
+
+@cache
+def boxed() -> Generation:
+    return asked().generate_with_scores(scenes()[0], "detect cat")
+
+
+@cache
 def seen() -> LayerFeatures:
     return affordances().encode(scenes()[0])
 
@@ -141,6 +154,17 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
     "AffordanceModel.encode": (ONE, lambda image, _: affordances().encode(image)),
     "AffordanceModel.pixel_maps": (ONE, lambda image, _: affordances().pixel_maps(seen(), image, "cut")),
     "LabelTransfer.predict": (ONE, lambda image, _: labelled().predict(image, "cut")),
+    "VisionLanguageModel.caption": (SEVERAL, lambda images, _: asked().caption(images, max_tokens=3)),
+    "VisionLanguageModel.answer": (SEVERAL, lambda images, _: asked().answer(images, "how many objects are there?")),
+    "VisionLanguageModel.detect": (SEVERAL, lambda images, _: asked().detect(images, "cat")),
+    "VisionLanguageModel.segment": (SEVERAL, lambda images, _: asked().segment(images, "cat")),
+    "VisionLanguageModel.generate": (SEVERAL, lambda images, _: asked().generate(images, "detect cat", 5)),
+    "VisionLanguageModel.generate_with_scores": (
+        SEVERAL,
+        lambda images, _: asked().generate_with_scores(images, "caption en", 2),
+    ),
+    "VisionLanguageModel.detections": (ONE, lambda image, _: asked().detections(boxed(), image)),
+    "ask": (ONE, lambda image, _: ask(asked(), image, "detect", "cat").detections),
     "look_inside": (SEVERAL, lambda images, _: dv.look_inside(DINO, images)),
     "encode_tiled": (ONE, lambda image, _: dv.encode_tiled(DINO, image, 256, tile=96)),
     "encode_sources": (SEVERAL, lambda images, _: list(dv.encode_sources(DINO, images))),
@@ -151,6 +175,7 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
     "ImageTextModel.encode_to_classify": (SEVERAL, lambda images, _: loaded(MODEL).encode_to_classify(images)),
     "match": (ONE, lambda image, _: dv.match(DINO, image, scenes()[1])),
     "encoded": (ONE, lambda image, _: list(encoded(DINO, scenes()[1], image))),
+    "propagate": (ONE, lambda image, _: list(dv.propagate([image, scenes()[1]], points=[[40.0, 40.0]]))),
     "heatmap": (SEVERAL, lambda images, _: dv.heatmap(MODEL, images, "a cat")),
     "window_scores": (ONE, lambda image, _: window_scores(MODEL, image, words(), "sclip", window=96, stride=48)),
     "transfer": (ONE, lambda image, _: transfer(image, scenes()[1], [[40.0, 40.0]])),
@@ -183,14 +208,6 @@ CALLS: dict[str, tuple[str, Callable[[object, str], object]]] = {
 }
 CLIP_TEXTS = "texts"
 NEEDS_MORE = {
-    "ask": "tests/vlm/test_asking.py",
-    "VisionLanguageModel.answer": "tests/vlm/test_model.py",
-    "VisionLanguageModel.caption": "tests/vlm/test_model.py",
-    "VisionLanguageModel.detect": "tests/vlm/test_model.py",
-    "VisionLanguageModel.detections": "tests/vlm/test_model.py",
-    "VisionLanguageModel.generate": "tests/vlm/test_model.py",
-    "VisionLanguageModel.generate_with_scores": "tests/vlm/test_model.py",
-    "VisionLanguageModel.segment": "tests/vlm/test_model.py",
     "DepthModel.__call__": "tests/encoders/test_dense_models.py",
     "SegmentationModel.__call__": "tests/encoders/test_dense_models.py",
     "ReinforcedStore.replay": "tests/reinforce/test_reinforcing.py",

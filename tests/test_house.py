@@ -24,31 +24,33 @@ PACKAGE = ROOT / "dinoclip_viz"
 
 FRONT_DOOR = "dinoclip_viz"  # __init__.py: the public names
 
-_VISION = {"images", "dense", "encoders", "projector", "models"}
+_VISION = {"disk", "images", "dense", "encoders", "projector", "models"}
 _STORED = {"data", "store", "pipeline", "training"}
 _SYSTEMS = {"adapt", "curate", "reinforce", "vlm", "affordance"}
 
 MAY_IMPORT: dict[str, set[str]] = {
+    "disk": set(),
     "images": set(),
-    "dense": {"images"},
+    "dense": {"disk", "images"},
     "viz": set(),
     "playground": set(),
-    "store": set(),
+    "store": {"disk"},
     "data": {"images", "playground"},
     "encoders": {"images", "dense"},
     "projector": {"encoders"},
-    "models": {"images", "dense", "encoders", "projector"},
+    "models": {"disk", "images", "dense", "encoders", "projector"},
     "pipeline": {"images", "data", "store", "encoders"},
-    "reinforce": {"images", "data", "store", "encoders", "pipeline", "playground"},
+    "reinforce": {"disk", "images", "data", "store", "encoders", "pipeline", "playground"},
     "hovering": {"images", "encoders", "viz"},
     "tasks": {*_VISION, "store"},
-    "training": {"images", "store", "encoders", "dense", "projector", "tasks", "reinforce"},
+    "training": {"disk", "images", "store", "encoders", "dense", "projector", "tasks", "reinforce"},
     "adapt": {*_VISION, *_STORED, "tasks", "playground"},
-    "curate": {"images", "encoders", "data", "store", "pipeline"},
-    "vlm": {"images", "encoders", "models", "tasks"},
+    "curate": {"disk", "images", "encoders", "data", "store", "pipeline"},
+    "vlm": {"disk", "images", "encoders", "models", "tasks"},
     "affordance": {*_VISION, "tasks", "training"},
     "scale": {*_VISION, *_STORED, "tasks"},
-    FRONT_DOOR: {*_VISION, *_STORED, *_SYSTEMS, "hovering", "tasks", "playground"},
+    "report": {*_VISION, *_STORED, "tasks", "viz"},
+    FRONT_DOOR: {*_VISION, *_STORED, *_SYSTEMS, "hovering", "tasks", "playground", "report"},
     "playground.recipe": {*_VISION, *_STORED, "tasks", "playground", "vlm", "affordance"},
     "app": {*_VISION, *_STORED, *_SYSTEMS, "tasks", "playground", "viz", FRONT_DOOR},
     "cli": {
@@ -56,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *_STORED,
         *_SYSTEMS,
         "scale",
+        "report",
         "tasks",
         "playground",
         "playground.recipe",

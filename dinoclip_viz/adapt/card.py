@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dinoclip_viz.disk import write_text
 from dinoclip_viz.models.adapted import AdaptedSettings
 
 METHODS: dict[str, str] = {
@@ -65,5 +66,5 @@ def save_card(folder: Path, settings: AdaptedSettings) -> Path:
         names=", ".join(settings.class_names),
     )
     file = folder / "README.md"
-    file.write_text(card, encoding="utf-8")
+    write_text(file, card)
     return file

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.models import Classifier
 from dinoclip_viz.tasks.retrieval.nearest import nearest_blocks
@@ -126,7 +127,8 @@ def write_classifier(
     folder.mkdir(parents=True, exist_ok=True)
     about = {"method": classifier.method, "class_names": list(classifier.class_names), "values": dict(values or {})}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, folder / WEIGHTS, {_ABOUT: json.dumps(about)})
+    with replacing(folder / WEIGHTS) as aside:
+        save_file(contiguous, aside, {_ABOUT: json.dumps(about)})
 
 
 def read_classifier(folder: Path, method: str) -> tuple[tuple[str, ...], dict[str, Tensor], dict[str, float]]:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dinoclip_viz.affordance.settings import AffordanceSettings
+from dinoclip_viz.disk import replacing, write_text
 from dinoclip_viz.encoders.base import EncoderError
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -43,12 +44,13 @@ def write_model(folder: str | PathLike[str], settings: AffordanceSettings, tenso
     """
     target = Path(folder).expanduser()
     target.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().cpu().contiguous() for name, value in tensors.items()}, target / WEIGHTS)
+    with replacing(target / WEIGHTS) as aside:
+        save_file({name: value.half().cpu().contiguous() for name, value in tensors.items()}, aside)
     if not (target / CARD).is_file():
         card = _CARD.format(**{**asdict(settings), "verbs": ", ".join(settings.verbs)})
-        (target / CARD).write_text(card, encoding="utf-8")
+        write_text(target / CARD, card)
     text = json.dumps({"kind": _KIND, **asdict(settings)}, indent=1, ensure_ascii=False)
-    (target / CONFIG).write_text(text + "\n", encoding="utf-8")
+    write_text(target / CONFIG, text + "\n")
     return target
 
 

@@ -169,6 +169,11 @@ class Shelf(Generic[T]):
                 self._kept.popitem(last=False)
         return chosen
 
+    def names(self) -> list[str]:
+        """The ids of all kept objects, the least recently used first."""
+        with self._lock:
+            return list(self._kept)
+
     def get(self, name: str | None) -> T | None:
         """The object; None where the id is unknown, dropped or None."""
         with self._lock:

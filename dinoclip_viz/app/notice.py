@@ -78,7 +78,8 @@ def load_recommended(load: Callable[[str, str], tuple[str, str]], progress: gr.P
             key, description = loading.result()
     except EncoderError as error:
         reason = str(error).removesuffix(f"; {OFFLINE}").replace(" and the Hugging Face hub cannot be reached", "")
-        unreachable = "huggingface.co cannot be reached: " if isinstance(error.__cause__, OSError) else ""
+        absent = isinstance(error.__cause__, OSError) and "not on this disk" in reason
+        unreachable = "huggingface.co cannot be reached: " if absent else ""
         raise EncoderError(f"{unreachable}{reason}; {STAY}") from error
     return MODEL, GUIDE, key, description
 

@@ -11,9 +11,11 @@ import gradio as gr
 
 from dinoclip_viz.app.adapt import tab as adaptation
 from dinoclip_viz.app.affordance import tab as affordances
+from dinoclip_viz.app.api.register import register
 from dinoclip_viz.app.correspondence import match
 from dinoclip_viz.app.correspondence import similarity as hover
-from dinoclip_viz.app.events import HELPER, MODEL_RUN
+from dinoclip_viz.app.events import HELPER, MODEL_RUN, without_folders
+from dinoclip_viz.app.explorer import tab as explorer
 from dinoclip_viz.app.handlers.answers import served
 from dinoclip_viz.app.notice import tie
 from dinoclip_viz.app.open_vocabulary import tab as heatmap
@@ -31,8 +33,8 @@ from dinoclip_viz.encoders.devices import AUTO, described
 from dinoclip_viz.models import ImageTextModel
 
 TabName = Literal[
-    "zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search", "adapt", "ask",
-    "affordances",
+    "zero-shot", "heatmap", "pca", "hover", "match", "tokens", "probes", "neighbours", "search", "explore", "adapt",
+    "ask", "affordances",
 ]  # fmt: skip
 TITLES: dict[TabName, str] = {
     "zero-shot": "Zero-shot",
@@ -44,6 +46,7 @@ TITLES: dict[TabName, str] = {
     "probes": "Probes",
     "neighbours": "Neighbours",
     "search": "Search",
+    "explore": "Explore",
     "adapt": "Adapt",
     "ask": "Ask",
     "affordances": "Affordances",
@@ -59,6 +62,7 @@ HEADINGS: dict[TabName, str] = {
     "probes": "Linear probes",
     "neighbours": "Nearest neighbours",
     "search": "Search",
+    "explore": "Dataset explorer",
     "adapt": "Label-free adaptation",
     "ask": "Captions, answers, detection and segmentation",
     "affordances": "Affordances",
@@ -73,6 +77,7 @@ QUESTIONS: dict[TabName, str] = {
     "probes": "Which classes, parts and depths can a linear layer predict from frozen features?",
     "neighbours": "Which labelled images are nearest to this one?",
     "search": "Which images are nearest to a text or an image?",
+    "explore": "How are the images of a store arranged, and which are near duplicates or outliers?",
     "adapt": "Which labels change when the model adapts to unlabelled images?",
     "ask": "What does a vision-language model answer about the image?",
     "affordances": "Which part of an object answers a verb, such as hold or cut?",
@@ -90,6 +95,9 @@ def build_demo(
     allow: Sequence[str] = (),
     device: str = AUTO,
     dtype: str = AUTO,
+    fallback: str | None = None,
+    photographs: Sequence[str | Path] = (),
+    runner: Callable[..., Any] | None = None,
 ) -> gr.Blocks:
     """The page with its tabs, ready for `launch`.
 
@@ -104,8 +112,14 @@ def build_demo(
             alone, and shows no folders of the server.
         allow: catalogue names, hub ids or local folders of further models that a public page loads.
         device, dtype: of all models that the page loads, as in `load_model`.
+        fallback: name of the model that the page starts with where the first cannot be loaded; it then shows why, and
+            shows synthetic scenes. None raises.
+        photographs: files that tabs open with, in place of synthetic scenes.
+        runner: a function whose call `runner(call, *given)` returns `call(*given)`: every model runs through it, as
+            on hosts that lend an accelerator for the length of a call (ZeroGPU: `spaces.GPU`). None for a plain call.
 
     Raises:
+        ImageError: a photograph cannot be read.
         ValueError: the tab is unknown, or models are allowed on a page that is not public.
         EncoderError: the model or its guide cannot be loaded.
         StoreError: the gallery is not a feature store, or is damaged.
@@ -115,7 +129,10 @@ def build_demo(
         raise ValueError(f"found tab {tab!r}; expected one of {', '.join(get_args(TabName))}")
     if allow and not public:
         raise ValueError(f"found allowed models {', '.join(allow)} on a page that is not public; set public as well")
-    bench = Workbench(model, guide, dinoiser=dinoiser, allow=allow if public else None, device=device, dtype=dtype)
+    bench = Workbench(
+        model, guide, dinoiser=dinoiser, allow=allow if public else None, device=device, dtype=dtype, fallback=fallback,
+        photographs=[Path(path) for path in photographs], runner=runner,
+    )  # fmt: skip
     images_to_search = Gallery(gallery, bench.model(bench.first_key))
     own = Path(heads) if heads else None
     builders: dict[TabName, Callable[[Workbench, gr.State], Panel]] = {
@@ -128,11 +145,13 @@ def build_demo(
         "probes": functools.partial(probes.build, heads=own),
         "neighbours": functools.partial(neighbours.build, gallery=images_to_search, heads=own),
         "search": functools.partial(search.build, gallery=images_to_search),
+        "explore": functools.partial(explorer.build, gallery=images_to_search),
         "adapt": adaptation.build,
         "ask": ask.build,
         "affordances": affordances.build,
     }
     with gr.Blocks(title="dinoclip-viz", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as demo:
+        register(bench, images_to_search)
         key = gr.State(bench.first_key)
         gr.Markdown("# dinoclip-viz\nSee, question and align the features of frozen vision models.")
         name, guides, load, status = _chooser(bench)
@@ -149,6 +168,7 @@ def build_demo(
             [key, status],
             api_name="load",
             **MODEL_RUN,
+            **HELPER,
         )
         areas = [panel.area for panel in panels.values() if panel.area is not None]
         recommended = tie(areas, functools.partial(load_chosen, bench), [name, guides, key, status])
@@ -200,7 +220,9 @@ def _chooser(bench: Workbench) -> tuple[Any, Any, Any, Any]:
         choices = [("default", NO_GUIDE), *labelled(bench.guide_names())]
         guides = gr.Dropdown(choices, value=bench.first_guide, label="Guide (DINO encoder)", scale=3, min_width=200)
         load = gr.Button("Load", scale=1, min_width=100)
-    status = gr.Markdown(bench.tidy(describe(bench.model(bench.first_key))), elem_id="status")
+    loaded = describe(bench.model(bench.first_key))
+    text = f"{without_folders(bench.problem)} {loaded}" if bench.problem else loaded
+    status = gr.Markdown(bench.tidy(text), elem_id="status")
     return name, guides, load, status
 
 

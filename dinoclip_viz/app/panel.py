@@ -31,7 +31,11 @@ class Panel:
     area: Any = None
 
 
-def scene_buttons() -> tuple[gr.Button, gr.Button]:
-    """The buttons below an image input: "New scene" and "Use in every tab"."""
+def scene_buttons(noun: str = "scene") -> tuple[gr.Button, gr.Button]:
+    """The buttons below an image input: "New scene" and "Use in every tab".
+
+    Args:
+        noun: what the page's own images are, as in `Scenes.noun`.
+    """
     with gr.Row():
-        return gr.Button("New scene", size="sm"), gr.Button("Use in every tab", size="sm")
+        return gr.Button(f"New {noun}", size="sm"), gr.Button("Use in every tab", size="sm")

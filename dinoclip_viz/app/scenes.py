@@ -1,12 +1,16 @@
-"""Synthetic scenes on the page: the ones each tab opens with, and which images are scenes of the playground."""
+"""Images that the page shows by itself: synthetic scenes, or photographs that were given instead."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
 from dinoclip_viz import playground
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.images import GivenImage, digest_of
+from dinoclip_viz.images import load_image
 
 SIZE = 192
 """Side of a scene in pixels."""
@@ -30,14 +34,30 @@ class Scenes:
     """The scenes drawn so far, found again by their content.
 
     Args:
+        photographs: files that are shown instead of scenes, one after the other. Their names are what they show.
         most: number of scenes that are remembered.
+
+    Raises:
+        ImageError: a photograph cannot be read.
+
+    Attributes:
+        words: what the photographs show, the labels and prompts that tabs open with; empty for scenes.
     """
 
-    def __init__(self, most: int = 4096) -> None:
+    def __init__(self, photographs: Sequence[Path] = (), most: int = 4096) -> None:
         self._known: Shelf[int] = Shelf(most)
+        self._photographs = [load_image(path) for path in photographs]
+        self.words = [path.stem.replace("_", " ") for path in photographs]
+
+    @property
+    def noun(self) -> str:
+        """What the page calls one of its images: scene or photograph."""
+        return "photograph" if self._photographs else "scene"
 
     def draw(self, seed: int) -> Image.Image:
-        """The image of a seed's scene, which is remembered."""
+        """The image of a seed's scene, which is remembered; of a photograph, whose turn comes with the seed."""
+        if self._photographs:
+            return self._photographs[seed % len(self._photographs)]
         image = playground.draw(seed, 1, SIZE)[0].image
         self._known.put(seed, digest_of(image))
         return image

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gradio as gr
 
+from dinoclip_viz.app.api import gate, tools
 from dinoclip_viz.app.handlers.memory import keep_memory_flat
 
 CSS = """
@@ -13,7 +15,8 @@ CSS = """
 .results .image-container, .results .grid-wrap, .image-input .image-container { padding-top: 34px; }
 .images-input .grid-wrap { padding-top: 34px; }
 #pca-result .grid-wrap, #heatmap-result .grid-wrap, #search-result .grid-wrap, #tokens-result .grid-wrap,
-#probes-result .grid-wrap, #neighbours-result .grid-wrap, #affordances-result .grid-wrap {
+#probes-result .grid-wrap, #neighbours-result .grid-wrap, #affordances-result .grid-wrap,
+:is(#explore-selected, #explore-duplicates, #explore-outliers) .grid-wrap {
   max-height: none !important; overflow: visible !important;
 }
 :is(#heatmap-result, #tokens-result, #affordances-result) .grid-wrap .caption-label { display: none; }
@@ -73,8 +76,14 @@ HEAD = """<style>
 """Rules for the whole page: Gradio puts its own prefix before those in CSS."""
 
 
-def launch_settings() -> dict[str, Any]:
-    """Arguments of `Blocks.launch` other than the address: style and limits. No resource is fetched from elsewhere."""
+def launch_settings(mcp: bool = False) -> dict[str, Any]:
+    """Arguments of `Blocks.launch` other than the address: style, limits and the routes that answer.
+
+    No resource is fetched from elsewhere.
+
+    Args:
+        mcp: whether the MCP server is on.
+    """
     return {
         "theme": gr.themes.Base(
             primary_hue="indigo",
@@ -87,6 +96,9 @@ def launch_settings() -> dict[str, Any]:
         "max_file_size": "20mb",
         "allowed_paths": [],
         "run_history": False,
+        "enable_monitoring": False,
+        "mcp_server": mcp,
+        "app_kwargs": {"middleware": gate.middleware(mcp), "openapi_url": None},
         "footer_links": ["api", "settings"],
         "ssr_mode": False,
         "share": False,
@@ -99,6 +111,7 @@ def launch(
     port: int | None = None,
     wait: bool = True,
     quiet: bool = False,
+    mcp: bool = False,
 ) -> str:
     """Serve the page; the address is returned once it is closed, or at once.
 
@@ -108,9 +121,19 @@ def launch(
         port: port to serve on; None for the first free one from 7860.
         wait: whether to block until the page is closed.
         quiet: whether Gradio prints no start messages.
+        mcp: whether the endpoints are also tools of an MCP server, at /gradio_api/mcp/.
+
+    Raises:
+        ValueError: the MCP server needs a package that is not installed.
     """
+    if mcp:
+        tools.check_installed()
     keep_memory_flat()
     _, address, _ = demo.launch(
-        server_name=host, server_port=port, prevent_thread_lock=not wait, quiet=quiet, **launch_settings()
+        server_name=host, server_port=port, prevent_thread_lock=True, quiet=quiet, **launch_settings(mcp)
     )
+    if mcp:
+        tools.answer_in_json(demo)
+    if wait and not getattr(sys, "ps1", sys.flags.interactive):  # an interactive Python stays usable
+        demo.block_thread()
     return str(address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 from time import perf_counter
@@ -13,7 +13,7 @@ from dinoclip_viz.app.handlers.files import ServedFiles
 from dinoclip_viz.app.images import GivenImage
 from dinoclip_viz.app.offer import Offer, here
 from dinoclip_viz.app.scenes import Scenes
-from dinoclip_viz.encoders.base import Fit, ImageEncoder, ImageFeatures
+from dinoclip_viz.encoders.base import EncoderError, Fit, ImageEncoder, ImageFeatures
 from dinoclip_viz.encoders.devices import AUTO
 from dinoclip_viz.encoders.high_resolution.cost import Pace, measure_pace
 from dinoclip_viz.encoders.high_resolution.tiles import encode_tiled
@@ -39,8 +39,13 @@ class Workbench:
         dinoiser: CLIP-DINOiser's trained layers for the first model's CLIP, as in `load_model`.
         allow: further models that a public server offers, as in `Offer`; None for a page that is not public.
         device, dtype: of all models, as in `load_model`.
+        fallback: name of the model to start with where the first cannot be loaded; None raises.
+        photographs: files that the page shows in place of synthetic scenes.
+        runner: the function of a host that lends an accelerator for the length of a call, through which every model
+            runs, as in `handlers.remote`; None for this process.
 
     Attributes:
+        problem: why the first model could not be loaded; "" where it was.
         files: the images and files that the page serves; answers: the kept answers of handlers.
         running: held by the one handler that runs a model.
         further: models that a single tab loads, by key.
@@ -56,20 +61,30 @@ class Workbench:
         allow: Sequence[str] | None = None,
         device: str = AUTO,
         dtype: str = AUTO,
+        fallback: str | None = None,
+        photographs: Sequence[Path] = (),
+        runner: Callable[..., Any] | None = None,
     ) -> None:
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.runner = device, dtype, runner
         self.features_kept = FeatureCache()
         self.files = ServedFiles()
         self.answers: Cache[Any] = Cache(ANSWERS, size_of, MOST_ANSWERS)
         self.running = RLock()
         self.further: Cache[Any] = Cache(MOST_FURTHER, lambda model: 1)
         self.bases: Shelf[list[PatchPCA]] = Shelf(64)
-        self.scenes = Scenes()
         self._paces: dict[str, Pace] = {}
         self._seconds: Shelf[float] = Shelf(1 << 12)
         self._others: Shelf[ImageTextModel] = Shelf(most)
         self._lock = RLock()
-        first = load_model(model, guide or None, device, dtype, dinoiser) if isinstance(model, str) else model
+        self.problem = ""
+        try:
+            first = load_model(model, guide or None, device, dtype, dinoiser) if isinstance(model, str) else model
+        except EncoderError as error:
+            if fallback is None:
+                raise
+            self.problem = f"{model} cannot be loaded now: {error}."
+            first, guide = load_model(fallback, None, device, dtype), None
+        self.scenes = Scenes(() if self.problem else photographs)
         self.offer = Offer(first.name, guide or NO_GUIDE, allow)
         self.offer.hide(encoder.name for encoder in first.encoders.values())
         self.first_name, self.first_guide = self.offer.model, self.offer.guide

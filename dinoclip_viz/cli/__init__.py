@@ -7,6 +7,7 @@ with --verbose alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -23,6 +24,15 @@ from dinoclip_viz.encoders.devices import AUTO, chosen_device
 
 DONE, SOME_FAILED, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 _NEW_OBJECTS = 20_000  # between two garbage collections of a short verb; Python's own 700 cost a fifth of its start
+
+_SPACE = "expected enough of it: free some space and run the same command again; what was complete is kept"
+_DISK = {
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "expected no limit on the size of files: raise it and run the same command again",
+    errno.EROFS: "expected a disk that can be written to: choose another folder or file",
+}
+"""Errors of the disk, whatever is written -> what was expected and what to do."""
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +106,9 @@ def _print(stream: TextIO, text: str) -> None:
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{os.strerror(error.errno)}; {_DISK[error.errno]}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
         return f"{where}: {error.strerror}; expected a path that can be read or written: check its permissions"

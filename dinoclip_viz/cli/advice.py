@@ -14,6 +14,7 @@ _VERBS = {
     "pca.pca": (("images",), "--encoder"),
     "correspondence.match": (("first", "second"), "--encoder"),
     "tokens": (("image",), "--encoder"),
+    "report": (("folder",), "--model"),
     _ASK: (("image",), "--model"),
 }
 """Module of a verb -> its arguments that name images, and the option of its model."""

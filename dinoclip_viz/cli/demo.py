@@ -37,11 +37,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         help="with --public: also load this model or guide; repeatable",
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        help="also serve the API's endpoints as tools of an MCP server, for assistants (needs the extra mcp)",
+    )
     add_device(parser, progress=True)
 
 
 def run(arguments: Namespace) -> Answer:
-    """Where the app is; it is served once that is printed."""
+    """The app's address; it is served once that is printed."""
     host, port = arguments.host or ("0.0.0.0" if arguments.public else "127.0.0.1"), arguments.port
     if arguments.allow and not arguments.public:
         raise ValueError(f"found --allow {arguments.allow[0]} without --public; add --public, or drop it")
@@ -49,6 +54,8 @@ def run(arguments: Namespace) -> Answer:
     from dinoclip_viz.app import build_demo, launch
     from dinoclip_viz.models import as_model
 
+    address = f"http://{host}:{port}"
+    tools = _tools(address) if arguments.mcp else None
     demo = build_demo(
         arguments.model,
         arguments.guide,
@@ -61,16 +68,24 @@ def run(arguments: Namespace) -> Answer:
         dtype=arguments.dtype,
     )
     show_device(arguments, arguments.model, as_model(arguments.model).encoders)  # the one that the app has just loaded
-    address = f"http://{host}:{port}"
 
     def serve() -> None:
-        launch(demo, host=host, port=port)
+        launch(demo, host=host, port=port, mcp=arguments.mcp)
 
+    named = {"model": arguments.model, "guide": arguments.guide, "gallery": arguments.gallery}
     return Answer(
-        {"address": address, "model": arguments.model, "guide": arguments.guide, "gallery": arguments.gallery},
-        f"the app is at {address}; stop it with Ctrl+C",
+        {"address": address, "mcp": tools, **named},
+        f"the app is at {address}{f', its MCP server at {tools}' if tools else ''}; stop it with Ctrl+C",
         afterwards=serve,
     )
+
+
+def _tools(address: str) -> str:
+    """Address of the app's MCP server, whose package is installed."""
+    from dinoclip_viz.app.api.tools import PATH, check_installed
+
+    check_installed()
+    return f"{address}{PATH}"
 
 
 def _check_free(host: str, port: int) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "list the models that are known by name"
 SECONDS = 10.0  # that the hub may take to answer for one model
+_TOO_MANY = 429
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,18 +55,17 @@ def _list() -> Answer:
 
 def _pin() -> Answer:
     """Raises EncoderError where the hub does not answer at all; what it refuses is listed."""
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
     from dinoclip_viz.encoders.catalog import CATALOG
     from dinoclip_viz.encoders.errors import EncoderError
+    from dinoclip_viz.encoders.hub import failures, refusal
 
     hub = HfApi()
-    unanswered = errors.HTTPError  # type: ignore[attr-defined]  # httpx's or httpx2's, as the hub's release uses
     revisions: dict[str, str] = {}
     failed: list[Failure] = []
-    for entry in CATALOG.values():
-        if entry.folder is not None:
-            continue
+    entries = [entry for entry in CATALOG.values() if entry.folder is None]
+    for index, entry in enumerate(entries):
         repository = _repository(entry)
         if not repository:
             failed.append(
@@ -74,17 +74,33 @@ def _pin() -> Answer:
             continue
         try:
             revisions[entry.name] = str(hub.model_info(repository, timeout=SECONDS).sha)
-        except errors.HfHubHTTPError as error:
-            reason = str(error).strip().partition("\n")[0]
-            failed.append(Failure(entry.name, f"{entry.name}: the hub refused {repository} ({reason})"))
-        except (OSError, unanswered) as error:
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise EncoderError(
-                f"the hub is out of reach ({reason}), so no revision can be read; expected a connection to "
-                "huggingface.co: try again with one, or without --pin"
-            ) from error
+        except failures() as error:
+            reason = _out_of_reach(error)
+            if not reason:
+                failed.append(Failure(entry.name, str(refusal(error, entry.name, repository, gated=entry.gated))))
+                continue
+            if not revisions:
+                raise EncoderError(
+                    f"the hub is out of reach ({reason}), so no revision can be read; expected a connection to "
+                    "huggingface.co: try again with one, or without --pin"
+                ) from error
+            rest = len(entries) - index - 1
+            failed.append(Failure(entry.name, f"{entry.name} and {rest} more models are not read: {reason}"))
+            break
     check_some(len(revisions), failed)
     return Answer({"revisions": revisions}, table([*revisions.items()]), failed, kind="model")
+
+
+def _out_of_reach(error: Exception) -> str:
+    """Why the hub need not be asked about further models; "" where it refuses this one."""
+    from huggingface_hub import errors
+
+    from dinoclip_viz.encoders.errors import one_line
+    from dinoclip_viz.encoders.hub import unread
+
+    if isinstance(error, errors.HfHubHTTPError):
+        return unread(error, "it") if error.response.status_code == _TOO_MANY else ""
+    return f"no answer within {SECONDS:g} s" if "Timeout" in type(error).__name__ else one_line(error)
 
 
 def _repository(entry: CatalogEntry) -> str:

@@ -19,6 +19,7 @@ VERBS = {
     "pca": "pca.pca",
     "heatmap": "open_vocabulary.heatmap",
     "match": "correspondence.match",
+    "propagate": "propagation.propagate",
     "tokens": "tokens",
     "embed": "embed",
     "reinforce": "reinforce",
@@ -29,6 +30,7 @@ VERBS = {
     "search": "retrieval.search",
     "dedupe": "retrieval.dedupe",
     "curate": "curate.curate",
+    "report": "report",
     "ask": "vlm.ask",
     "afford": "affordance.afford",
 }
@@ -51,6 +53,7 @@ EVALUATE_VERBS = {
     "detection": "vlm.detection",
     "captions": "vlm.captions",
     "answers": "vlm.answers",
+    "propagation": "propagation.evaluate",
 }
 SHARP = ("guided", "trained", "bilinear", "anyup")
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,7 +63,8 @@ def run(arguments: Namespace) -> Answer:
     sheet = panels[0] if len(panels) == 1 else side_by_side(panels, names)
     sheet = with_legend(enlarge(image, SHOWN, smooth=True), sheet)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(arguments.out)
+    with replacing(arguments.out) as aside:
+        sheet.save(aside)
     first = {"image": arguments.image, **results[0]}
     second = {"compared": results[1]} if len(results) > 1 else {}
     words = "\n\n".join(_words(result) for result in results)

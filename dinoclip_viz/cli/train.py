@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import show_line
 from dinoclip_viz.cli.parser import add_device, check_actors, output_folder, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from dinoclip_viz.store import FeatureStore
@@ -85,7 +86,8 @@ def run(arguments: Namespace) -> Answer:
             images, targets, arguments.texts, recipe, arguments.out, arguments.init, patches, device, dtype=dtype
         )
     out: Path = arguments.out
-    learning_curve(history, recipe.name).save(out / "learning_curve.png")
+    with replacing(out / "learning_curve.png") as aside:
+        learning_curve(history, recipe.name).save(aside)
     save_card(out)
     rows = [record for record in history if "stage" not in record]
     best = max(rows, key=lambda record: sum(v for name, v in record.items() if name.endswith("_R@1")))

@@ -19,6 +19,7 @@ from dinoclip_viz.curate.spool import Block, Line, SourceCounts, Spool, lines_of
 from dinoclip_viz.data import Source, SourceError
 from dinoclip_viz.data.captions.selection import Reference
 from dinoclip_viz.data.locations import is_address
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.store import FeatureStore, Sharded, StoreError
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def cover_store(
     chosen[picks.kept] = True
     ends = np.searchsorted(owners, np.arange(len(store)), "right").tolist()
     target, kept = Path(out).expanduser(), np.unique(owners[picks.kept]).tolist()
-    with _Aside(target) as aside, aside.open("w", encoding="utf-8") as file:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as aside, aside.open("w", encoding="utf-8") as file:
         for image in kept:
             line = lines[image]
             picked = None if vectors == "images" else chosen[ends[image] - len(line.captions) : ends[image]]
@@ -169,7 +171,7 @@ def cover_sources(
 
         picks = pick_per_concept(encoded(), prototypes.vectors, wanted.per_concept, wanted.queue)
         spool.close()
-        with _Aside(target) as aside:
+        with replacing(target) as aside:
             written = _write(spool, aside, picks, [reference for _, reference in sources])
     return CoverageReport(prototypes.names, picks, wanted, written, counts)
 
@@ -187,24 +189,6 @@ def _write(spool: Spool, file: Path, picks: ConceptPicks, references: Sequence[R
                 out.write(row)
                 written += bool(row)
     return written
-
-
-class _Aside:
-    """A file that replaces the target once it is written."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self._aside = target.with_name(f".{target.name}.new")
-
-    def __enter__(self) -> Path:
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        return self._aside
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
-            self._aside.replace(self._target)
-        else:
-            self._aside.unlink(missing_ok=True)
 
 
 def _unmatched(captions: Sequence[int]) -> Block:

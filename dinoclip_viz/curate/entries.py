@@ -19,6 +19,7 @@ from dinoclip_viz.curate.matching import spaced
 from dinoclip_viz.data import SourceError
 from dinoclip_viz.data.locations import shown
 from dinoclip_viz.data.texts import UTF8, is_utf8, lines_of, read_json
+from dinoclip_viz.disk import write_text
 
 SUFFIXES = (".json", ".txt")
 """The extensions of files of entries."""
@@ -78,9 +79,7 @@ def write_entries(file: str | Path, entries: Sequence[str]) -> None:
     else:
         text = json.dumps(list(entries), indent=0) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(text, encoding="utf-8", errors="surrogatepass")
-    aside.replace(path)
+    write_text(path, text, errors="surrogatepass")
 
 
 def entries_hash(entries: Iterable[str]) -> str:

@@ -37,6 +37,7 @@ from dinoclip_viz.curate.report import BalanceReport, Examples
 from dinoclip_viz.curate.spool import Block, Line, Spool, captions_of, lines_of_sources, rows_of_block
 from dinoclip_viz.data import Source, SourceError
 from dinoclip_viz.data.captions.selection import Reference
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.pipeline.workers import Workers
 
 AT_ONCE = 8192
@@ -119,9 +120,8 @@ def balance_sources(
         spool.close()
         _check_matched(report, sources)
         report.per_entry = _per_entry(settings, report, spool)
-        written = Path(folder) / "kept"
-        _write(spool, written, report, [reference for _, reference in sources])
-        written.replace(target)
+        with replacing(target) as aside:
+            _write(spool, aside, report, [reference for _, reference in sources])
     return report
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dinoclip_viz.data.locations import shown
 from dinoclip_viz.images import MAXIMUM_BYTES, MAXIMUM_PIXELS, ImageError, Levels, check_levels, load_image
+from dinoclip_viz.images.blocks import check_animation, check_blocks
 
 MOST_FRAMES = 300
 """The default limit on the number of frames."""
@@ -77,10 +78,14 @@ def is_moving(path: str | os.PathLike[str]) -> bool:
         return True
     try:
         with open(_regular(name), "rb") as file:
-            head = file.read(16)
-            if _kind(head) is None or os.fstat(file.fileno()).st_size > MAXIMUM_BYTES:
+            kind = _kind(file.read(16))
+            if kind is None or os.fstat(file.fileno()).st_size > MAXIMUM_BYTES:
                 return False
-        with Image.open(name, formats=[_kind(head) or "GIF"]) as image:
+            file.seek(0)
+            data = file.read()
+        check_blocks(data, kind, name)
+        check_animation(data, name)
+        with Image.open(io.BytesIO(data), formats=[kind]) as image:
             return bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow's plugins raise errors of any type on broken files
         return False
@@ -133,7 +138,9 @@ def _of_image(name: str, kind: str, most: int, every: int, levels: Levels) -> It
     path = _regular(name)
     first = load_image(path, levels=levels)  # checks the limits before Pillow reads every frame
     try:
-        with Image.open(io.BytesIO(path.read_bytes()), formats=[kind]) as image:
+        data = path.read_bytes()
+        check_animation(data, shown(name))
+        with Image.open(io.BytesIO(data), formats=[kind]) as image:
             if not getattr(image, "is_animated", False):
                 yield Frame(first, 0, 0.0)  # from the file, which may have 16 bits per channel
                 return
@@ -147,7 +154,7 @@ def _of_image(name: str, kind: str, most: int, every: int, levels: Levels) -> It
                     yield Frame(load_image(image, levels=levels), number, seconds)
                 seconds += float(image.info.get("duration") or 1000 * _DEFAULT_SECONDS) / 1000
     except ImageError as error:
-        raise ImageError(f"{shown(name)}: {error}") from error
+        raise ImageError(f"{shown(name)}: {error}" if shown(name) not in str(error) else str(error)) from error
     except Exception as error:  # Pillow's plugins raise errors of any type on broken files
         raise ImageError(f"{shown(name)}: found a broken {kind} ({error}); expected {_EXPECTED}") from error
 

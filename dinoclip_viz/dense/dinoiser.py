@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dinoclip_viz.disk import replacing
+
 CORRELATION = 256
 """Number of channels of the published correlation layer."""
 
@@ -71,7 +73,8 @@ class DinoiserHead(nn.Module):
         """Save the layers as one safetensors file."""
         settings = {"width": self.width, "channels": self.obj_proj.out_channels, "space": self.space}
         tensors = {name: value.contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, Path(path), {"dinoiser": json.dumps({**settings, "least": self.least})})
+        with replacing(Path(path)) as aside:
+            save_file(tensors, aside, {"dinoiser": json.dumps({**settings, "least": self.least})})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> DinoiserHead:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from PIL import Image, UnidentifiedImageError
 
-from dinoclip_viz.images.boxes import brand_of
+from dinoclip_viz.images.blocks import check_blocks
+from dinoclip_viz.images.blocks.boxes import brand_of
 from dinoclip_viz.images.deep import deep_pgm, deep_png, warn_of_lost_bits
 from dinoclip_viz.images.errors import (
     ALL_FORMATS,
@@ -21,11 +22,11 @@ from dinoclip_viz.images.errors import (
     check_size,
     image_error,
 )
-from dinoclip_viz.images.headers import SIZES, jpeg_scans
+from dinoclip_viz.images.headers import SIZES
 from dinoclip_viz.images.levels import Levels
 from dinoclip_viz.images.pixels import rgb
+from dinoclip_viz.images.ppm import open_ppm
 
-_SCANS = 500  # libjpeg-turbo's own bound on the scans of a progressive JPEG: each costs as much as a whole image
 _DEEP = ("LA", "RGB", "RGBA")  # modes in which Pillow keeps the upper 8 of 16 bits
 
 
@@ -77,11 +78,10 @@ def decode(
     if kind not in SIZES or kind not in formats:
         raise image_error(name, kind, accepted(formats))
     try:
+        check_blocks(data, kind, name)
         size = SIZES[kind](data)
         if size is not None:  # else Pillow has the first word, and is asked below
             check_size(size, name)
-        if kind == "JPEG" and jpeg_scans(data) > _SCANS:
-            raise image_error(name, f"a JPEG of more than {_SCANS} scans")
         if kind == "PNG":  # decoding alone would not miss a chunk's checksum, nor the end of the file
             Image.open(io.BytesIO(data), formats=[kind]).verify()
         with _opened(data, kind, name) as image:
@@ -98,6 +98,8 @@ def decode(
 
 
 def _opened(data: bytes, kind: str, name: str) -> Image.Image:
+    if kind == "PPM":
+        return open_ppm(data)
     if kind != "HEIC":
         return Image.open(io.BytesIO(data), formats=[kind])
     try:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from dinoclip_viz.images.errors import ImageWarning, image_error
-from dinoclip_viz.images.levels import Levels, eight_bits, outside
+from dinoclip_viz.images.levels import Levels, byte_of, eight_bits, outside
+from dinoclip_viz.images.ppm import header_of
 
 
 def deep_png(data: bytes, image: Image.Image, name: str, levels: Levels) -> Image.Image:
@@ -25,18 +26,20 @@ def deep_png(data: bytes, image: Image.Image, name: str, levels: Levels) -> Imag
     from torchvision.io import ImageReadMode, decode_image
 
     encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    values = decode_image(encoded, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
+    values: NDArray[np.uint16] = decode_image(encoded, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
     colours = values.shape[2] - (1 if values.shape[2] in (2, 4) else 0)
     shades = eight_bits(values[:, :, :colours], name, levels)
-    alpha = ((values[:, :, colours:].astype(np.uint32) + 128) // 257).astype(np.uint8)
-    found = Image.fromarray(np.concatenate([shades, alpha], axis=2), image.mode)
+    if colours < values.shape[2]:
+        shades = np.concatenate([shades, byte_of(values[:, :, colours:])], axis=2)
+    found = Image.fromarray(shades, image.mode)
     found.info = dict(image.info)
     return found
 
 
 def deep_pgm(data: bytes, image: Image.Image) -> Image.Image:
     """A PGM with the values that stand in the file, which Pillow spreads over 16 bits."""
-    values = np.asarray(image).astype(np.float64) * (_most_in_ppm(data) / 65535)
+    header = header_of(data)
+    values = np.asarray(image).astype(np.float64) * ((header.most if header else 65535) / 65535)
     return Image.fromarray(np.rint(values).astype(np.int32))
 
 
@@ -47,9 +50,8 @@ def warn_of_lost_bits(data: bytes, image: Image.Image, name: str, levels: Levels
         ImageError: levels are given for them: what they would spread has been lost.
     """
     depths = getattr(image, "tag_v2", {}).get(258, ()) or ()
-    if not (
-        max(depths, default=8) > 8 or re.match(rb"P[36](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+\s+\d{4,5}\s", data)
-    ):
+    header = header_of(data)
+    if max(depths, default=8) <= 8 and (header is None or header.most < 256 or header.kind not in (3, 6)):
         return
     if levels is not None:
         expected = "grey values, a PNG of 16 bits, or an array, where levels are given"
@@ -61,10 +63,3 @@ def warn_of_lost_bits(data: bytes, image: Image.Image, name: str, levels: Levels
             ImageWarning,
             stacklevel=outside(),
         )
-
-
-def _most_in_ppm(data: bytes) -> int:
-    """The largest value that a PGM's or PPM's header declares; 0 for other files."""
-    gap = rb"(?:\s|#[^\n]*\n)+"
-    header = re.match(rb"P[2356]" + (gap + rb"(\d+)") * 3, data)
-    return int(header[3]) if header else 0

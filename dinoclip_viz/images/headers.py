@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from dinoclip_viz.images.boxes import largest_size
+from dinoclip_viz.images.blocks.boxes import largest_size
+from dinoclip_viz.images.blocks.jpeg import is_frame, jpeg_segments
+from dinoclip_viz.images.ppm import header_of
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
@@ -37,47 +39,13 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    for marker, place in _jpeg_segments(data):
-        if _is_frame(marker):
+    for marker, place in jpeg_segments(data):
+        if is_frame(marker):
             height, width = struct.unpack(">HH", data[place + 5 : place + 9])
             return width, height
         if marker == 0xDA:
             return None
     return None
-
-
-def jpeg_scans(data: bytes) -> int:
-    """At most how many scans a JPEG has: 1 for a sequential one whose first scan holds all components."""
-    frame, components = 0, 0
-    for marker, place in _jpeg_segments(data):
-        if _is_frame(marker) and not frame:
-            frame, components = marker, data[place + 9] if len(data) > place + 9 else 0
-        elif marker == 0xDA:
-            if frame in (0xC0, 0xC1) and data[place + 4] == components:
-                return 1
-            break
-    return data.count(b"\xff\xda")
-
-
-def _is_frame(marker: int) -> bool:
-    """Whether a marker begins a frame, not a table or an extension."""
-    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and position of each segment before the first scan's data."""
-    place = 2
-    while place + 9 <= len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker == 0xFF:  # padding
-            place += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
-            place += 2
-        else:
-            yield marker, place
-            if marker == 0xDA:
-                return
-            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
 
 
 def _tiff_size(data: bytes) -> tuple[int, int] | None:
@@ -108,8 +76,9 @@ def _tiff_tags(data: bytes, order: str, big: bool) -> dict[int, int]:
     return found
 
 
-def _unread(data: bytes) -> None:
-    """Pillow reads this header without allocating anything for it."""
+def _ppm_size(data: bytes) -> tuple[int, int] | None:
+    header = header_of(data)
+    return (header.width, header.height) if header else None
 
 
 SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
@@ -119,7 +88,7 @@ SIZES: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
     "GIF": _gif_size,
     "BMP": _bmp_size,
     "TIFF": _tiff_size,
-    "PPM": _unread,
+    "PPM": _ppm_size,
     "AVIF": largest_size,
     "HEIC": largest_size,
 }

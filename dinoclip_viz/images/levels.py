@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,8 @@ Levels = tuple[float, float] | Literal["auto"] | None
 """(value shown black, value shown white); "auto": the image's lowest and highest; None: the whole range."""
 
 VALUES = "uint8, uint16, bool or float in [0, 1]"
-_ROUNDING = 1e-5  # how far beyond [0, 1] resizing and the like may push a float
+_ROUNDING = 1e-5  # by which resizing and the like exceed [0, 1]
+_BLOCK = 1 << 20  # values that are computed at once
 _FRACTION = 16  # an image that uses less than one part in this many of its range brings a warning
 
 
@@ -58,7 +60,7 @@ def eight_bits(values: NDArray[np.generic], name: str, levels: Levels = None) ->
     kind, width = values.dtype.kind, values.dtype.itemsize
     if kind not in "buif":
         raise image_error(name, f"values of type {values.dtype}", VALUES)
-    if kind == "f" and not np.isfinite(values).all():
+    if kind == "f" and not all(np.isfinite(rows).all() for rows in _blocks(values)):
         raise image_error(name, "values that are NaN or infinite", f"finite values: {VALUES}")
     if levels is not None:
         return _between(values, *_bounds(values, levels))
@@ -68,7 +70,7 @@ def eight_bits(values: NDArray[np.generic], name: str, levels: Levels = None) ->
         return values.astype(np.uint8)
     if kind == "u" and width == 2:
         _warn_if_dark(values, 65535, name)
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return byte_of(values.astype(np.uint16, copy=False))
     if kind != "f":
         hint = "; cast first: array.astype(np.uint8), or give levels=(low, high)"
         raise image_error(name, f"values of type {values.dtype}", VALUES + hint)
@@ -80,6 +82,14 @@ def eight_bits(values: NDArray[np.generic], name: str, levels: Levels = None) ->
     return _between(values, 0, 1)
 
 
+def byte_of(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Values of 16 bits as 8 bits, rounded to the nearest."""
+    found = np.empty(values.shape, np.uint8)
+    for rows, out in zip(_blocks(values), _blocks(found), strict=True):
+        out[...] = (rows.astype(np.uint32) + 128) // 257
+    return found
+
+
 def _bounds(values: NDArray[np.generic], levels: tuple[float, float] | Literal["auto"]) -> tuple[float, float]:
     if levels != "auto":
         return levels
@@ -88,8 +98,17 @@ def _bounds(values: NDArray[np.generic], levels: tuple[float, float] | Literal["
 
 
 def _between(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.uint8]:
-    scaled = (values.astype(np.float64) - low) * 255 / (high - low)
-    return np.floor(np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
+    found = np.empty(values.shape, np.uint8)
+    for rows, out in zip(_blocks(values), _blocks(found), strict=True):
+        scaled = (rows.astype(np.float64) - low) * 255 / (high - low)
+        out[...] = np.floor(np.clip(scaled, 0, 255) + 0.5)
+    return found
+
+
+def _blocks(values: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
+    """Views of some rows each, so that what is computed from them stays small."""
+    rows = max(1, _BLOCK * max(len(values), 1) // max(values.size, 1)) if values.ndim else 1
+    yield from (values[start : start + rows] for start in range(0, len(values), rows)) if values.ndim else (values,)
 
 
 def _warn_if_dark(values: NDArray[np.generic], full: float, name: str) -> None:

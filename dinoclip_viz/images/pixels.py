@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dinoclip_viz.images.blocks.tags import exif_excess
 from dinoclip_viz.images.colour import to_srgb
 from dinoclip_viz.images.errors import ImageError, check_size, image_error
 from dinoclip_viz.images.levels import VALUES, Levels, eight_bits
@@ -27,6 +28,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what turns the image upright."""
+_LONGEST_PROFILE = 150_000  # characters: EXIF data of a JPEG's segment, 64 KB, in hexadecimal digits
 
 
 def image_of_pil(image: Image.Image, name: str, levels: Levels = None) -> Image.Image:
@@ -86,6 +88,11 @@ def rgb(image: Image.Image, name: str, levels: Levels = None, own: bool = False)
 
 def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 (upright) where it cannot be read: a broken note does not spoil the pixels."""
+    exif, text = image.info.get("exif"), image.info.get("Raw profile type exif")
+    if isinstance(exif, bytes) and exif_excess(exif):
+        return 1
+    if isinstance(text, str) and len(text) > _LONGEST_PROFILE:
+        return 1
     try:
         value = image.getexif().get(0x0112, 1)
     except Exception:  # the same plugins, stumbling over the note

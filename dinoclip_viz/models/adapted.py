@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from dinoclip_viz.disk import write_text
 from dinoclip_viz.encoders.base import EncoderError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class AdaptedSettings:
     def save(self, folder: Path) -> None:
         """Write settings.json."""
         content = {"kind": KIND, **asdict(self)}
-        (folder / SETTINGS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(folder / SETTINGS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def adapted_settings(folder: Path) -> AdaptedSettings | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import platform
-import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,11 +23,10 @@ from dinoclip_viz.images import Levels
 from dinoclip_viz.images.scaled import DECODES, Decode
 from dinoclip_viz.pipeline.encoding import BatchSize, encoded
 from dinoclip_viz.pipeline.shards import Patches, PendingShard, grid_of, jobs_of, patch_bytes, with_tokens
-from dinoclip_viz.store import StoreError, StoreSettings
+from dinoclip_viz.pipeline.space import check_disk
+from dinoclip_viz.store import StoreSettings
 from dinoclip_viz.store.settings import read_settings, shard_files, slug
-from dinoclip_viz.store.writing import Shard, finish, first_missing, prepare, write_shard
-
-log = logging.getLogger(__name__)
+from dinoclip_viz.store.writing import Shard, finish, first_missing, prepare, write_shard, writing
 
 Watch = Callable[[int, int | None], None]
 """Called with the number of finished samples and the total, None if unknown."""
@@ -137,22 +134,37 @@ def embed(
         for encoder in loaded
     ]
     folders = _folders(Path(store).expanduser(), plan)
-    _check_disk(loaded, size, patches, source.count, folders[0])
-    finished = [prepare(folder, settings) for folder, settings in zip(folders, plan, strict=True)]
-    encoded = 0
-    if not all(finished):
-        if workers is None:
-            workers = (os.cpu_count() or 1) if any(one.device.type == "cuda" for one in loaded) else 0
-        how = How(rows, size, patches, batch_size, workers, decode, text_tokens)
-        if engine is None:
-            encoded = _write(folders, _shards(source, loaded, tower, first_missing(folders), how, watch))
-        else:
-            encoded = engine.run(source, loaded, tower, folders, how, watch)
-        if not first_missing(folders):
-            raise SourceError(f"{source.name} has no samples; expected at least one image")
-        for folder, settings in zip(folders, plan, strict=True):
-            finish(folder, settings)
+    check_disk(loaded, size, patches, source.count, folders[0])
+    if workers is None:
+        workers = (os.cpu_count() or 1) if any(one.device.type == "cuda" for one in loaded) else 0
+    how = How(rows, size, patches, batch_size, workers, decode, text_tokens)
+    with writing(folders):
+        encoded = _fill(folders, plan, source, loaded, tower, how, watch, engine)
     return _report(folders, encoded, time.monotonic() - begun)
+
+
+def _fill(
+    folders: Sequence[Path],
+    plan: Sequence[StoreSettings],
+    source: Source,
+    encoders: Sequence[ImageEncoder],
+    texts: TextEncoder | None,
+    how: How,
+    watch: Watch | None,
+    engine: Engine | None,
+) -> int:
+    """Write what the stores lack, and finish them; returns the number of images encoded."""
+    if all([prepare(folder, settings) for folder, settings in zip(folders, plan, strict=True)]):
+        return 0
+    if engine is None:
+        encoded = _write(folders, _shards(source, encoders, texts, first_missing(folders), how, watch))
+    else:
+        encoded = engine.run(source, encoders, texts, folders, how, watch)
+    if not first_missing(folders):
+        raise SourceError(f"{source.name} has no samples; expected at least one image")
+    for folder, settings in zip(folders, plan, strict=True):
+        finish(folder, settings)
+    return encoded
 
 
 class Engine(Protocol):
@@ -312,26 +324,6 @@ def _folders(store: Path, plan: Sequence[StoreSettings]) -> list[Path]:
             f"found two encoders with the same name in {', '.join(one.encoder for one in plan)}; expected each once"
         )
     return folders
-
-
-def _check_disk(
-    encoders: Sequence[ImageEncoder], size: int | None, patches: Patches, count: int | None, folder: Path
-) -> None:
-    """Log the disk space that patches need, and raise if there is too little."""
-    if patches is None:
-        return
-    each = sum(patch_bytes(encoder, size, patches) for encoder in encoders)
-    if count is None:
-        log.warning("patches need %.1f MB on disk per 1,000 images", each / 1e3)
-        return
-    log.warning("patches of %d images need %.1f MB on disk", count, each * count / 1e6)
-    disk = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
-    free = shutil.disk_usage(disk).free
-    if each * count > free:
-        raise StoreError(
-            f"patches of {count} images need {each * count / 1e9:.1f} GB, but {disk} has {free / 1e9:.1f} GB free; "
-            "average them to a smaller grid, such as patches=4"
-        )
 
 
 def _report(folders: Sequence[Path], encoded: int, seconds: float) -> EmbedReport:

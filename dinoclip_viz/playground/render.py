@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,12 +74,18 @@ class GroundTruth:
     depth: NDArray[np.float32]
 
 
-def piece_map(layout: Layout, side: int) -> NDArray[np.uint8]:
-    """(side, side) number of the visible piece of each pixel, from 1 for the farthest thing; 0 is background."""
+def piece_map(layout: Layout, side: int, order: Sequence[int] | None = None) -> NDArray[np.uint8]:
+    """(side, side) number of the visible piece of each pixel, from 1 for the farthest thing; 0 is background.
+
+    Args:
+        layout: of the scene.
+        side: in pixels.
+        order: indices of the things, farthest first; None for `paint_order`.
+    """
     canvas = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(canvas)
     number = 0
-    for index in paint_order(layout):
+    for index in paint_order(layout) if order is None else order:
         for piece in layout.things[index].pieces:
             number += 1
             if number > 255:
@@ -159,13 +166,55 @@ def _background(look: Look, horizon: float, side: int, chance: Chance, nature: _
     return canvas
 
 
-def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """The image (RGB, size x size) and its piece map at twice the size.
+@dataclass(frozen=True)
+class Appearance:
+    """What the pieces and the background of a scene look like, at twice the size of its image.
 
-    Rendered at twice the size and averaged down, so that edges are smooth.
+    Attributes:
+        canvas: (side, side, 3) the background, 0 to 255 before clipping.
+        paints: (256, 3) colour of each piece by its number.
+        strengths: (256,) amplitude of each piece's texture.
+        middles: (256,) height of the object's centre as a fraction of the side: above it a piece is lighter.
+        coats: (256,) index of each piece's texture.
+        textures: (P, side, side) brightness.
+        roll: rows and columns by which the textures of objects are shifted.
     """
-    side = 2 * size
-    pieces = piece_map(layout, side)
+
+    canvas: NDArray[np.float32]
+    paints: NDArray[np.float32]
+    strengths: NDArray[np.float32]
+    middles: NDArray[np.float32]
+    coats: NDArray[np.intp]
+    textures: NDArray[np.float32]
+    roll: tuple[int, int]
+
+    def paint(
+        self,
+        canvas: NDArray[np.float32],
+        where: NDArray[np.intp],
+        seen: NDArray[np.uint8],
+        rows: NDArray[np.intp],
+        columns: NDArray[np.intp],
+    ) -> Image.Image:
+        """The image, RGB of half the canvas's side, with pieces painted on the canvas, which is changed.
+
+        Args:
+            canvas: (side, side, 3) the background, contiguous.
+            where: (N,) flat indices of the pixels of pieces.
+            seen: (N,) the number of the piece of each.
+            rows, columns: (N,) the pixel whose texture and shade each shows: its own in a still scene.
+        """
+        side = len(canvas)
+        light = self.textures[self.coats[seen], (rows + self.roll[0]) % side, (columns + self.roll[1]) % side]
+        light *= self.strengths[seen]
+        light -= (rows / np.float32(side) - self.middles[seen]) * 50
+        canvas.reshape(-1, 3)[where] = self.paints[seen] + light[:, None]
+        np.clip(canvas, 0, 255, out=canvas)
+        return Image.fromarray(canvas.astype(np.uint8)).reduce(2)
+
+
+def appearance(layout: Layout, look: Look, side: int) -> Appearance:
+    """The appearance of a scene's pieces, numbered as in `piece_map`, and of its background, side x side pixels."""
     chance = Chance(np.random.default_rng(look.seed))
     nature = _Nature(look, side)
     canvas = _background(look, layout.horizon, side, chance, nature)
@@ -200,16 +249,22 @@ def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[
             coats[number] = coat if coated else 1
             strengths[number] = chance(10, 26) if coated else 3
             middles[number] = thing.y
-    where = np.flatnonzero(pieces)
-    seen = pieces.ravel()[where]
-    rows, columns = np.divmod(where, side)
     textures = np.stack([natural[name] if name in natural else pattern(name, side) for name in bank])  # (P, side, side)
-    roll_y, roll_x = int(chance() * side), int(chance() * side)
-    light = textures[coats[seen], (rows + roll_y) % side, (columns + roll_x) % side] * strengths[seen]
-    light -= (rows / np.float32(side) - middles[seen]) * 50
-    canvas.reshape(-1, 3)[where] = paints[seen] + light[:, None]
-    np.clip(canvas, 0, 255, out=canvas)
-    return Image.fromarray(canvas.astype(np.uint8)).reduce(2), pieces
+    roll = int(chance() * side), int(chance() * side)
+    return Appearance(canvas, paints, strengths, middles, coats, textures, roll)
+
+
+def render(layout: Layout, look: Look, size: int) -> tuple[Image.Image, NDArray[np.uint8]]:
+    """The image (RGB, size x size) and its piece map at twice the size.
+
+    Rendered at twice the size and averaged down, so that edges are smooth.
+    """
+    side = 2 * size
+    pieces = piece_map(layout, side)
+    seen = appearance(layout, look, side)
+    where = np.flatnonzero(pieces)
+    rows, columns = np.divmod(where, side)
+    return seen.paint(seen.canvas, where, pieces.ravel()[where], rows, columns), pieces
 
 
 def ground_truth(layout: Layout, look: Look, pieces: NDArray[np.uint8]) -> GroundTruth:

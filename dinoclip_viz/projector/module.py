@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin, constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub import PyTorchModelHubMixin, constants
 from torch import Tensor, nn
 
 from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, TextFeatures, TokenFeatures, same_space
+from dinoclip_viz.encoders.hub import Options, failures, fetch, refusal
 from dinoclip_viz.projector.frozen_heads import TokenProjection
 from dinoclip_viz.projector.heads import ProjectorWithResiduals, make_head
 from dinoclip_viz.projector.sides import INPUTS, PATCHES, Input, Side, check_sides
@@ -143,12 +143,42 @@ class Projector(
             raise EncoderError(f"{name} has no config.json; expected a folder that a projector was saved in")
         if not folder.is_dir() and not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)):
             raise EncoderError(f"there is no folder {name}; expected the folder of a projector, or its id on the hub")
-        try:
-            projector: Self = cls.from_pretrained(str(folder) if folder.is_dir() else str(name))
-        except (OSError, HfHubHTTPError) as error:
-            reason = " ".join(str(error).split())[:160]
-            raise EncoderError(f"{name} is no local folder and cannot be downloaded from the hub ({reason})") from error
+        return cls.from_pretrained(folder if folder.is_dir() else str(name))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        **settings: Any,
+    ) -> Self:
+        """The projector of a folder or of a hub id; arguments are those of huggingface_hub's mixin.
+
+        Raises:
+            EncoderError: the projector cannot be downloaded (as in `fetch`), or is invalid.
+        """
+        name, folder = str(pretrained_model_name_or_path), Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            options = Options(token, cache_dir, force_download, local_files_only)
+            folder, _ = fetch(name, name, "transformers", revision, options=options)
+        projector: Self = super().from_pretrained(folder, **settings)
         return projector
+
+    def push_to_hub(self, repo_id: str, **settings: Any) -> str:
+        """Upload the projector and return the address of the commit; arguments are those of huggingface_hub's mixin.
+
+        Raises:
+            EncoderError: the hub cannot be reached or refuses, with what to do.
+        """
+        try:
+            return str(super().push_to_hub(repo_id, **settings))
+        except failures() as error:
+            raise refusal(error, "the projector is not uploaded", repo_id) from error
 
     def described(self) -> str:
         """Head, number of parameters and inputs, as text."""
@@ -292,20 +322,9 @@ class Projector(
         **settings: object,
     ) -> Self:
         """Hook of the hub mixin: loads safetensors only, strictly and without printing."""
-        name = constants.SAFETENSORS_SINGLE_FILE
-        file = Path(model_id) / name
-        if not Path(model_id).is_dir():
-            try:
-                file = Path(
-                    hf_hub_download(
-                        model_id, name, revision=revision, cache_dir=cache_dir, force_download=force_download,
-                        token=token, local_files_only=local_files_only,
-                    )
-                )  # fmt: skip
-            except EntryNotFoundError as error:
-                raise EncoderError(f"{model_id} has no {name}; expected a projector saved in safetensors") from error
-        elif not file.is_file():
-            raise EncoderError(f"{model_id} has no {name}; save the projector with save_pretrained")
+        file = Path(model_id) / constants.SAFETENSORS_SINGLE_FILE
+        if not file.is_file():
+            raise EncoderError(f"{model_id} has no {file.name}; save the projector with save_pretrained")
         try:
             projector = cls(**settings)  # type: ignore[arg-type]
         except TypeError as error:

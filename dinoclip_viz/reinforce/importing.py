@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dinoclip_viz.disk import locked
 from dinoclip_viz.encoders.catalog import CATALOG
 from dinoclip_viz.reinforce.augment import Augmentation
 from dinoclip_viz.reinforce.datacompdr import ReinforcedSample, read_datacompdr
@@ -60,18 +61,19 @@ def import_datacompdr(
     drawn = Augmentation(size=size, operations=max(len(view.operations) for view in first.views))
     name = source or str(shards)
     settings = ReinforcedSettings(name, views=len(first.views), shard_size=shard_size, augmentation=drawn)
-    manifest = replace(claimed(folder, settings), versions={})
-    names = [slug(name) for name in teachers]
-    plan = [_teacher_settings(name, width, settings) for name in teachers]
-    done = [prepare(folder / name, one) for name, one in zip(names, plan, strict=True)]
-    if not all(done):
-        number, everything = 0, _with(first, samples)
-        while block := list(islice(everything, shard_size)):
-            _write(folder, names, width, number, block, len(first.views))
-            number += 1
-        for name, one in zip(names, plan, strict=True):
-            finish(folder / name, one)
-    replace(joined(manifest, (), tuple(names)), complete=True).write(folder)
+    with locked(folder, StoreError):
+        manifest = replace(claimed(folder, settings), versions={})
+        names = [slug(name) for name in teachers]
+        plan = [_teacher_settings(name, width, settings) for name in teachers]
+        done = [prepare(folder / name, one) for name, one in zip(names, plan, strict=True)]
+        if not all(done):
+            number, everything = 0, _with(first, samples)
+            while block := list(islice(everything, shard_size)):
+                _write(folder, names, width, number, block, len(first.views))
+                number += 1
+            for name, one in zip(names, plan, strict=True):
+                finish(folder / name, one)
+        replace(joined(manifest, (), tuple(names)), complete=True).write(folder)
     return ReinforcedStore.open(folder)
 
 

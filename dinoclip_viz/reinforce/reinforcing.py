@@ -12,6 +12,7 @@ from PIL import Image
 
 from dinoclip_viz.data import PlaygroundSource, Sample, Source, SourceError, open_source
 from dinoclip_viz.data.levels import with_levels
+from dinoclip_viz.disk import locked
 from dinoclip_viz.encoders import as_encoder, load_pair
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder, same_space
 from dinoclip_viz.images import ImageError, Levels
@@ -120,25 +121,27 @@ def reinforce(
     wanted = _settings(folder, opened, pupils, asked)
     writer = load_captioner(wanted.captioner)
     names = tuple(slug(pupil.images.name) for pupil in pupils)
-    manifest = claimed(folder, wanted)
-    plan = [
-        replace(
-            store_settings(one.images, wanted.source, one.texts, None, None, wanted.shard_size), levels=wanted.levels
-        )
-        for one in pupils
-    ]
-    finished = [_prepare(folder / name, settings) for name, settings in zip(names, plan, strict=True)]
-    manifest = joined(manifest, names[len(taught) :], names[: len(taught)])
-    encoded = 0
-    if not all(finished):
-        manifest.write(folder)
-        run = _Run(folder, manifest, names, pupils, frozenset(range(len(taught), len(pupils))), writer, batch_size)
-        encoded = run.shards(with_levels(opened, plan[0].image_levels), watch)
-        for name, settings in zip(names, plan, strict=True):
-            finish(folder / name, settings)
-    if not manifest.complete:
-        manifest = replace(manifest, complete=_all_complete(folder, manifest))
-        manifest.write(folder)
+    with locked(folder, StoreError):
+        manifest = claimed(folder, wanted)
+        plan = [
+            replace(
+                store_settings(one.images, wanted.source, one.texts, None, None, wanted.shard_size),
+                levels=wanted.levels,
+            )
+            for one in pupils
+        ]
+        finished = [_prepare(folder / name, settings) for name, settings in zip(names, plan, strict=True)]
+        manifest = joined(manifest, names[len(taught) :], names[: len(taught)])
+        encoded = 0
+        if not all(finished):
+            manifest.write(folder)
+            run = _Run(folder, manifest, names, pupils, frozenset(range(len(taught), len(pupils))), writer, batch_size)
+            encoded = run.shards(with_levels(opened, plan[0].image_levels), watch)
+            for name, settings in zip(names, plan, strict=True):
+                finish(folder / name, settings)
+        if not manifest.complete:
+            manifest = replace(manifest, complete=_all_complete(folder, manifest))
+            manifest.write(folder)
     return _report(folder, manifest, encoded, time.monotonic() - begun)
 
 

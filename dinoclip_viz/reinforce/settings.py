@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from dinoclip_viz.disk import LOCK
 from dinoclip_viz.reinforce.augment import Augmentation, libraries
 from dinoclip_viz.store import StoreError
 from dinoclip_viz.store.writing import put_json
@@ -106,7 +107,7 @@ def claimed(folder: Path, wanted: ReinforcedSettings) -> Manifest:
         StoreError: the folder holds something else, or a reinforced store with other settings.
     """
     if not (folder / MANIFEST).is_file():
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(not file.name.startswith(LOCK) for file in folder.iterdir()):
             raise StoreError(
                 f"{folder} is not empty and holds no reinforced store (no {MANIFEST}); choose another folder"
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dinoclip_viz.disk import holder_of
 from dinoclip_viz.store.settings import MANIFEST, StoreError, StoreSettings, read_settings, sha256, shard_files
 from dinoclip_viz.store.sharded import Ragged, Sharded
 
@@ -171,7 +172,9 @@ def _open(folder: Path) -> FeatureStore:
     settings, manifest = read_settings(folder)
     shards = manifest.get("shards")
     if not manifest.get("complete") or not isinstance(shards, int):
-        raise StoreError(f"{folder} is not finished; run the same `dinoclip embed` again to resume")
+        writer = holder_of(folder)
+        state = f"is not finished; {writer} writes to it" if writer else "is not finished"
+        raise StoreError(f"{folder} {state}; run the same `dinoclip embed` again to resume")
     kinds = ["img_emb", "mean_emb"]
     kinds += ["patch_emb"] if settings.patches else []
     kinds += ["dense_emb"] if settings.patches and (folder / "dense_emb").is_dir() else []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dinoclip_viz.disk import LOCK, locked, replacing
 from dinoclip_viz.store.settings import FORMAT, MANIFEST, StoreError, StoreSettings, read_settings, sha256
 
 if TYPE_CHECKING:
@@ -66,6 +68,27 @@ class Shard:
     tokens: tuple[NDArray[np.float16], NDArray[np.int64]] | None = None
 
 
+@contextlib.contextmanager
+def writing(folders: Sequence[Path]) -> Iterator[None]:
+    """Holds the folders of stores for this process, so that no other one writes there.
+
+    Finished stores are not written to, so they are not held, and may be on a read-only disk.
+
+    Raises:
+        StoreError: another process writes there; the message has its id, its machine and the time since when.
+    """
+    with contextlib.ExitStack() as held:
+        for folder in sorted(folders):
+            if not is_finished(folder):
+                held.enter_context(locked(folder, StoreError))
+        yield
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a finished store."""
+    return (folder / MANIFEST).is_file() and bool(read_settings(folder)[1].get("complete"))
+
+
 def prepare(folder: Path, settings: StoreSettings) -> bool:
     """Prepares a folder for writing; returns whether it already holds the finished store.
 
@@ -86,12 +109,12 @@ def prepare(folder: Path, settings: StoreSettings) -> bool:
         if settings.device and settings.device not in found.device.split(", "):
             devices = ", ".join(filter(None, (found.device, settings.device)))
             put_json(folder / MANIFEST, {**manifest, "settings": asdict(replace(found, device=devices))})
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(not file.name.startswith(LOCK) for file in folder.iterdir()):
         raise StoreError(f"{folder} is not empty and holds no store (no {MANIFEST}); choose another folder")
     else:
         put_json(folder / MANIFEST, {"format": FORMAT, "complete": False, "settings": asdict(settings)})
-    for left_over in folder.rglob("*.tmp"):
-        left_over.unlink()
+    for left_over in (*folder.rglob("*.tmp"), *folder.rglob(".*.part*")):
+        left_over.unlink(missing_ok=True)
     return False
 
 
@@ -135,8 +158,7 @@ def write_shard(folders: Sequence[Path], number: int, shard: Shard, seconds: flo
             "checksums": {name: sha256(folder / name) for name in (*own, *shared)},
         }
         put_json(_record(folder, number), record)
-        with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"shard": number, "at": round(time.time()), "seconds": round(seconds, 2)}) + "\n")
+        _log(folder / "log.jsonl", {"shard": number, "at": round(time.time()), "seconds": round(seconds, 2)})
 
 
 def finish(folder: Path, settings: StoreSettings) -> None:
@@ -160,6 +182,14 @@ def finish(folder: Path, settings: StoreSettings) -> None:
         "checksums": {**checksums, "text_to_image.npy": sha256(folder / "text_to_image.npy")},
     }
     put_json(folder / MANIFEST, manifest)
+
+
+def _log(file: Path, line: Mapping[str, float]) -> None:
+    try:
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def _record(folder: Path, number: int) -> Path:
@@ -209,21 +239,16 @@ def put_json(file: Path, value: object) -> None:
 def put(file: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file atomically: under another name, flushed to disk, then renamed."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(file.name + ".tmp")
-    with aside.open("wb") as opened:
+    with replacing(file) as aside, aside.open("wb") as opened:
         write(opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    aside.replace(file)
 
 
 def _link(source: Path, target: Path) -> None:
     """Links a file under a second name; copies it if the file system has no links."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(target.name + ".tmp")
-    aside.unlink(missing_ok=True)
-    try:
-        os.link(source, aside)
-    except OSError:
-        shutil.copyfile(source, aside)
-    aside.replace(target)
+    with replacing(target) as aside:
+        aside.unlink(missing_ok=True)
+        try:
+            os.link(source, aside)
+        except OSError:
+            shutil.copyfile(source, aside)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dinoclip_viz.disk import write_text
+
 _CARD = """---
 license: apache-2.0
 library_name: dinoclip_viz
@@ -110,7 +112,7 @@ def save_card(folder: Path) -> Path:
             f"{folder} holds no record of a training ({error}); expected config.json and training.json"
         ) from error
     file = folder / "README.md"
-    file.write_text(card, encoding="utf-8")
+    write_text(file, card)
     return file
 
 
@@ -140,7 +142,7 @@ def save_dinoiser_card(folder: Path, source: str) -> Path:
             f"{folder} holds no record of a training ({error}); expected {RUN} and history.json"
         ) from error
     file = folder / "README.md"
-    file.write_text(card, encoding="utf-8")
+    write_text(file, card)
     return file
 
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
+from dinoclip_viz.disk import locked, replacing_in, write_json, write_text
 from dinoclip_viz.projector import Projector
 from dinoclip_viz.training.recipes import Recipe
 
 RUN = "run.json"
+CARD = "README.md"
+
+
+def one_run(folder: Path | None, first: bool = True) -> contextlib.AbstractContextManager[None]:
+    """Holds the folder of a run for this process, so that no other run writes there.
+
+    Args:
+        folder: of the run, None for a run that saves nothing.
+        first: whether this process is the one that writes, of those that train together.
+
+    Raises:
+        ValueError: another process writes there; the message has its id, its machine and the time since when.
+        OSError: the folder cannot be written to.
+    """
+    return locked(folder) if folder is not None and first else contextlib.nullcontext()
 
 
 def claim(folder: Path, settings: Mapping[str, object]) -> None:
@@ -27,7 +44,7 @@ def claim(folder: Path, settings: Mapping[str, object]) -> None:
     file = folder / RUN
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        write_json(file, settings)
         return
     try:
         known = {"dtype": "float32", **json.loads(file.read_text(encoding="utf-8"))}  # before there was a choice
@@ -66,7 +83,7 @@ def claim_run(folder: Path, recipe: Recipe, stores: Mapping[str, Mapping[str, ob
     elif (folder / "config.json").is_file():
         raise ValueError(f"{folder} holds a model without {noted.name}; name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    noted.write_text(written, encoding="utf-8")
+    write_text(noted, written)
 
 
 def save_run(projector: Projector, folder: Path, record: Mapping[str, object], half: bool) -> None:
@@ -79,5 +96,8 @@ def save_run(projector: Projector, folder: Path, record: Mapping[str, object], h
         half: whether the weights are saved as float16.
     """
     saved = copy.deepcopy(projector).half() if half else projector
-    saved.save_pretrained(folder)
-    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with replacing_in(folder) as aside:
+        saved.save_pretrained(aside)
+        if (folder / CARD).is_file():
+            (aside / CARD).unlink(missing_ok=True)  # one that was edited stays
+        write_json(aside / "training.json", record)

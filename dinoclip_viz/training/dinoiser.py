@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,11 +19,12 @@ from dinoclip_viz.dense.background import found_background
 from dinoclip_viz.dense.dinoiser import CORRELATION, DinoiserHead
 from dinoclip_viz.dense.pooling import guided_pooling
 from dinoclip_viz.dense.reader import MIDDLE, VALUES
+from dinoclip_viz.disk import write_json
 from dinoclip_viz.encoders import as_encoder
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.images import ImageLike, load_images
-from dinoclip_viz.training.claim import claim
+from dinoclip_viz.training.claim import claim, one_run
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.processes import Processes
 
@@ -115,38 +115,44 @@ def fit_dinoiser(
     recipe = recipe or DinoiserRecipe()
     clip, guide = as_encoder(clip), as_encoder(guide)
     _check(clip, guide, images, recipe)
-    if folder is not None:
-        settings = {"clip": clip.space, "guide": guide.space, "images": len(images), "dtype": dtypes_of(clip, guide)}
-        claim(folder, {**settings, **asdict(recipe)})
-    torch.manual_seed(recipe.seed)
-    head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)
-    loop = Loop(
-        head, recipe.rounds, max(1, recipe.steps // recipe.rounds), recipe.rate, recipe.decay, "none", 1,
-        folder / CHECKPOINT if folder else None, Processes(), {"bkg_decoder": recipe.background_rate},
-    )  # fmt: skip
-    order = np.random.default_rng([recipe.seed, 0]).permutation(len(images))
-    held, train = order[: recipe.held], order[recipe.held :]
-    features = Features(clip, guide, images, recipe)
-    judged = [features.at(part) for part in _parts(held, recipe.batch)]
-    while not loop.stopped:
-        for step in loop.run():
-            chance = np.random.default_rng([recipe.seed, 1, loop.epoch, step])
-            rows = chance.choice(train, size=recipe.batch, replace=len(train) < recipe.batch)
-            loop.update(_loss(head, features.at(rows)))
-        with torch.no_grad():
-            losses = [_loss(head, batch).item() * len(batch.middle) for batch in judged]
-        score = sum(losses) / len(held)
-        loop.end_epoch({"rate": loop.rate, "held_loss": score}, -score, 0)
-        log.info("round %s", loop.history[-1])
-        if watch:
-            watch(loop.history[-1])
-    head.load_state_dict(loop.best)
-    head.eval().requires_grad_(False)
-    head.least = recipe.least if recipe.least is not None else _best_threshold(head, features, held)
-    if folder is not None:
-        head.save(folder / HEAD)
-        (folder / "history.json").write_text(json.dumps(loop.history, indent=1))
-    return head, loop.history
+    with one_run(folder):
+        if folder is not None:
+            settings = {
+                "clip": clip.space,
+                "guide": guide.space,
+                "images": len(images),
+                "dtype": dtypes_of(clip, guide),
+            }
+            claim(folder, {**settings, **asdict(recipe)})
+        torch.manual_seed(recipe.seed)
+        head = DinoiserHead(clip.patch_dimension, recipe.channels, clip.patch_space, recipe.alike)
+        loop = Loop(
+            head, recipe.rounds, max(1, recipe.steps // recipe.rounds), recipe.rate, recipe.decay, "none", 1,
+            folder / CHECKPOINT if folder else None, Processes(), {"bkg_decoder": recipe.background_rate},
+        )  # fmt: skip
+        order = np.random.default_rng([recipe.seed, 0]).permutation(len(images))
+        held, train = order[: recipe.held], order[recipe.held :]
+        features = Features(clip, guide, images, recipe)
+        judged = [features.at(part) for part in _parts(held, recipe.batch)]
+        while not loop.stopped:
+            for step in loop.run():
+                chance = np.random.default_rng([recipe.seed, 1, loop.epoch, step])
+                rows = chance.choice(train, size=recipe.batch, replace=len(train) < recipe.batch)
+                loop.update(_loss(head, features.at(rows)))
+            with torch.no_grad():
+                losses = [_loss(head, batch).item() * len(batch.middle) for batch in judged]
+            score = sum(losses) / len(held)
+            loop.end_epoch({"rate": loop.rate, "held_loss": score}, -score, 0)
+            log.info("round %s", loop.history[-1])
+            if watch:
+                watch(loop.history[-1])
+        head.load_state_dict(loop.best)
+        head.eval().requires_grad_(False)
+        head.least = recipe.least if recipe.least is not None else _best_threshold(head, features, held)
+        if folder is not None:
+            head.save(folder / HEAD)
+            write_json(folder / "history.json", loop.history)
+        return head, loop.history
 
 
 @dataclass(frozen=True)

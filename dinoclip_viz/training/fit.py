@@ -15,7 +15,7 @@ from dinoclip_viz.projector import INPUTS, Projector
 from dinoclip_viz.store import FeatureStore, StoreError
 from dinoclip_viz.tasks.retrieval.recall import recall
 from dinoclip_viz.training.alignment.fit import fit_pair
-from dinoclip_viz.training.claim import claim_run, save_run
+from dinoclip_viz.training.claim import claim_run, one_run, save_run
 from dinoclip_viz.training.loop import History, Loop, Watch
 from dinoclip_viz.training.losses import clip_loss, relation_loss, siglip_loss, unit_norm_mse
 from dinoclip_viz.training.pairs import Batch, Pairs, check_same_dtype
@@ -118,22 +118,23 @@ def fit_projector(
     seen = patches or (sources[0], sources[1])
     for one, other in zip(sources, seen, strict=True):
         check_same_dtype(one, other)
-    if kept is not None and processes.first:
-        claim_run(kept, recipe, described)
-    processes.wait()
-    projector = _start(pairs, recipe, init)
-    history = _fit_pooled(projector.to(where), pairs, views, recipe, kept, processes, watch, how)
-    if projector.patch_head is not None:
-        history += fit_patch_head(projector, *seen, recipe, kept, processes, watch, how)
-    projector = projector.cpu().eval().requires_grad_(False)
-    if recipe.half:
-        projector = projector.half().float()  # the returned weights equal the saved ones
-    if kept is not None and processes.first:
-        how_computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
-        record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, **how_computed}
-        save_run(projector, kept, {**record, "history": history}, recipe.half)
-    processes.wait()
-    return projector, history
+    with one_run(kept, processes.first):
+        if kept is not None and processes.first:
+            claim_run(kept, recipe, described)
+        processes.wait()
+        projector = _start(pairs, recipe, init)
+        history = _fit_pooled(projector.to(where), pairs, views, recipe, kept, processes, watch, how)
+        if projector.patch_head is not None:
+            history += fit_patch_head(projector, *seen, recipe, kept, processes, watch, how)
+        projector = projector.cpu().eval().requires_grad_(False)
+        if recipe.half:
+            projector = projector.half().float()  # the returned weights equal the saved ones
+        if kept is not None and processes.first:
+            how_computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
+            record = {"recipe": asdict(recipe), "images": len(pairs), "stores": described, **how_computed}
+            save_run(projector, kept, {**record, "history": history}, recipe.half)
+        processes.wait()
+        return projector, history
 
 
 def score_pairs(projector: Projector, batch: Batch) -> dict[str, float]:

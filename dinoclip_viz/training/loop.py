@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.training.processes import Processes
 from dinoclip_viz.training.recipes import Average
 
@@ -151,12 +151,8 @@ class Loop:
             "history": self.history,
         }
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        aside = self.checkpoint.with_suffix(".new")
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.checkpoint)
+        with replacing(self.checkpoint) as aside:
+            torch.save(state, aside)
 
     def _restore(self, checkpoint: Path) -> None:
         try:

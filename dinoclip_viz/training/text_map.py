@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +14,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing_in, write_json
 from dinoclip_viz.encoders import as_encoder, load_text_encoder
 from dinoclip_viz.encoders.base import ImageEncoder, TextEncoder
 from dinoclip_viz.encoders.devices import dtypes_of
 from dinoclip_viz.encoders.inside import look_inside
 from dinoclip_viz.images import ImageLike, ImagesLike, load_images
 from dinoclip_viz.projector import Projector
-from dinoclip_viz.training.claim import claim
+from dinoclip_viz.training.claim import claim, one_run
 from dinoclip_viz.training.loop import Loop
 from dinoclip_viz.training.processes import Processes
 
@@ -161,44 +161,46 @@ def fit_text_map(
             f"found {images} images; expected {recipe.holdout} to hold out and a batch of {recipe.batch}; add "
             "images, or lower holdout or batch"
         )
-    if folder is not None:
-        spaces = {"encoder": encoder.patch_space, "texts": texts.space}
-        settings = {**spaces, "images": images, "dtype": dtypes_of(encoder, texts)}
-        claim(folder, {**settings, "captions": len(data.texts), **asdict(recipe)})
-    torch.manual_seed(recipe.seed)
-    projector = Projector(
-        image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space, text_space=texts.space,
-        image_dtype=dtypes_of(encoder), text_dtype=dtypes_of(texts),
-        width=data.texts.shape[1], outputs=data.heads.shape[2], head="text-to-patch", inputs="mean", side="text",
-    )  # fmt: skip
-    captions = [torch.nonzero(data.owners == row).flatten() for row in range(images)]
-    train = np.arange(images - recipe.holdout)
-    steps = len(train) // recipe.batch
-    loop = Loop(
-        projector.pooled_head, recipe.epochs, steps, recipe.rate, recipe.decay, "none", 1,
-        folder / "checkpoint.pt" if folder else None, Processes(),
-    )  # fmt: skip
-    while not loop.stopped:
-        chance = np.random.default_rng([recipe.seed, loop.epoch])
-        order = chance.permutation(train)
-        picks = torch.from_numpy(chance.random(images))
-        for step in loop.run():
-            rows = order[step * recipe.batch : (step + 1) * recipe.batch]
-            chosen = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
-            scores = _scores(data.heads[rows], projector.pooled_head(data.texts[chosen])) / recipe.temperature
-            target = torch.arange(len(rows))
-            loop.update((F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2)
-        found = _held(projector, data, captions, recipe.holdout)
-        loop.end_epoch({"rate": loop.rate, "held_R@1": found}, found, 0)
-        log.info("epoch %s", loop.history[-1])
-        if watch:
-            watch(loop.history[-1])
-    projector.pooled_head.load_state_dict(loop.best)
-    projector.eval().requires_grad_(False)
-    if folder is not None:
-        projector.save_pretrained(folder)
-        (folder / "history.json").write_text(json.dumps(loop.history, indent=1))
-    return projector, loop.history
+    with one_run(folder):
+        if folder is not None:
+            spaces = {"encoder": encoder.patch_space, "texts": texts.space}
+            settings = {**spaces, "images": images, "dtype": dtypes_of(encoder, texts)}
+            claim(folder, {**settings, "captions": len(data.texts), **asdict(recipe)})
+        torch.manual_seed(recipe.seed)
+        projector = Projector(
+            image_encoder=encoder.name, text_encoder=texts.name, image_space=encoder.patch_space,
+            text_space=texts.space, image_dtype=dtypes_of(encoder), text_dtype=dtypes_of(texts),
+            width=data.texts.shape[1], outputs=data.heads.shape[2], head="text-to-patch", inputs="mean", side="text",
+        )  # fmt: skip
+        captions = [torch.nonzero(data.owners == row).flatten() for row in range(images)]
+        train = np.arange(images - recipe.holdout)
+        steps = len(train) // recipe.batch
+        loop = Loop(
+            projector.pooled_head, recipe.epochs, steps, recipe.rate, recipe.decay, "none", 1,
+            folder / "checkpoint.pt" if folder else None, Processes(),
+        )  # fmt: skip
+        while not loop.stopped:
+            chance = np.random.default_rng([recipe.seed, loop.epoch])
+            order = chance.permutation(train)
+            picks = torch.from_numpy(chance.random(images))
+            for step in loop.run():
+                rows = order[step * recipe.batch : (step + 1) * recipe.batch]
+                chosen = torch.stack([captions[row][int(picks[row] * len(captions[row]))] for row in rows])
+                scores = _scores(data.heads[rows], projector.pooled_head(data.texts[chosen])) / recipe.temperature
+                target = torch.arange(len(rows))
+                loop.update((F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2)
+            found = _held(projector, data, captions, recipe.holdout)
+            loop.end_epoch({"rate": loop.rate, "held_R@1": found}, found, 0)
+            log.info("epoch %s", loop.history[-1])
+            if watch:
+                watch(loop.history[-1])
+        projector.pooled_head.load_state_dict(loop.best)
+        projector.eval().requires_grad_(False)
+        if folder is not None:
+            with replacing_in(folder) as aside:
+                projector.save_pretrained(aside)
+                write_json(aside / "history.json", loop.history)
+        return projector, loop.history
 
 
 def _scores(heads: Tensor, texts: Tensor) -> Tensor:

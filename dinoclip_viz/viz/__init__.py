@@ -30,6 +30,7 @@ from dinoclip_viz.viz.maps.matches import mark_points, match_image, place_colour
 from dinoclip_viz.viz.maps.overlay import heat_overlay, mask_outline, mask_overlay
 from dinoclip_viz.viz.maps.pca import pca_image
 from dinoclip_viz.viz.maps.tokens import attention_maps, norm_histograms, norm_maps
+from dinoclip_viz.viz.maps.tracks import track_image
 from dinoclip_viz.viz.palette import class_palette
 
 __all__ = [
@@ -70,5 +71,6 @@ __all__ = [
     "scale_bar",
     "score_bars",
     "side_by_side",
+    "track_image",
     "with_legend",
 ]

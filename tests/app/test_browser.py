@@ -18,11 +18,12 @@ TABS = (
     ("Probes", "#probes-result img"),
     ("Neighbours", "#neighbours-result img"),
     ("Search", "#search-result img"),
+    ("Explore", "#explore-result .dvs[data-ready]"),
     ("Adapt", "#adapt-result img"),
     ("Ask", "#ask-result img"),
     ("Affordances", "#affordances-result img"),
 )
-WITHOUT_IMAGE = ("Search", "Adapt")
+WITHOUT_IMAGE = ("Search", "Explore", "Adapt")
 """Tabs whose first answer is not on the image that they hold, if any."""
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is absent")]
 

@@ -1,7 +1,7 @@
 """The project's speeds beside its peers', each a ratio of one run: `python -m tests.benchmarks`, under 15 minutes.
 
 Every benchmark runs in a process of its own, its arms alternating; above 1 is faster than the peer. Prints one Markdown
-table and writes `figures.json` with machine and versions; `--readme` copies the table into README.md.
+table and writes `figures.json` with machine and versions; `--page` copies the table into docs/speed.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FIGURES = Path(__file__).with_name("figures.json")
-README = ROOT / "README.md"
+PAGE = ROOT / "docs/speed.md"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 LIBRARIES = ("torch", "torchvision", "transformers", "scikit-learn", "pillow", "numpy", "timm", "open_clip_torch")
 
@@ -102,7 +102,7 @@ def run(benchmark: Benchmark) -> dict[str, Any]:
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
-    """The Markdown table of README."""
+    """The Markdown table of the page on speed."""
     lines = ["| what | compared with | ratio |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {row['what']} | {row['peer']} | {row['ratio']:.2f} |" for row in rows)])
 
@@ -120,18 +120,18 @@ def machine() -> dict[str, object]:
     }
 
 
-def show_in_readme(text: str) -> None:
-    """Replace README's table."""
-    whole = README.read_text()
+def show_on_page(text: str) -> None:
+    """Replace the table of the page on speed."""
+    whole = PAGE.read_text()
     before, _, rest = whole.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=[one.module for one in BENCHMARKS])
-    parser.add_argument("--readme", action="store_true", help="copy the table into README.md")
+    parser.add_argument("--page", action="store_true", help="copy the table into docs/speed.md")
     arguments = parser.parse_args()
     begun, rows, raw = time.monotonic(), [], {}
     for benchmark in BENCHMARKS:
@@ -143,8 +143,8 @@ def main() -> None:
     if arguments.only is None:
         figures = {"date": str(date.today()), "machine": machine(), "seconds": round(time.monotonic() - begun)}
         FIGURES.write_text(json.dumps({**figures, "rows": rows, "benchmarks": raw}, indent=1) + "\n")
-        if arguments.readme:
-            show_in_readme(table(rows))
+        if arguments.page:
+            show_on_page(table(rows))
 
 
 if __name__ == "__main__":

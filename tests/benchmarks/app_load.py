@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count as count_from
 from pathlib import Path
@@ -54,36 +54,33 @@ class Pictures:
         return path
 
 
-def one(name: str, **further: Any) -> Callable[[Any, str], Inputs]:
-    return lambda image, words: {name: image, **further}
-
-
 def prompted(image: Any, words: str) -> Inputs:
-    return {"path": image, "prompts": f"{words}\nthe sky"}
+    return {"image": image, "prompts": [words, "the sky"]}
 
 
-def several(image: Any, words: str) -> Inputs:
-    return {"items": [{"image": image, "caption": None}]}
+def pointed(image: Any, words: str) -> Inputs:
+    return {"image": image, "x": 100, "y": 120}
+
+
+def named(task: str) -> Callable[[Any, str], Inputs]:
+    return lambda image, words: {"image": image, "task": task, "names": [words]}
 
 
 INPUTS: dict[str, tuple[Callable[[Any, str], Inputs], ...]] = {
-    "/classify": (lambda image, words: {"path": image, "labels": f"{words}, cat, car"},),
-    "/heatmap": (prompted, lambda image, words: {**prompted(image, words), "view": "masks", "methods": ["projector"]}),
-    "/pca": (several,),
-    "/hover": (several,),
+    "/classify": (lambda image, words: {"image": image, "labels": [words, "cat", "car"]},),
+    "/heatmap": (prompted, lambda image, words: {**prompted(image, words), "format": "npy", "method": "projector"}),
+    "/pca": (lambda image, words: {"images": [image]},),
     "/match": (lambda image, words: {"first": image, "second": image},),
-    "/tokens": (one("path"), one("path", view="attention of CLS")),
-    "/probe": (one("path"),),
-    "/neighbours": (one("path"),),
-    "/search_text": (lambda image, words: {"text": words},),
-    "/search_image": (one("path"),),
-    "/load": (lambda image, words: {"name": "playground", "guide": ""},),
-    "/caption": (one("path"),),
-    "/ask": (lambda image, words: {"path": image, "question": f"is there {words} ?"},),
-    "/detect": (lambda image, words: {"path": image, "names": words},),
-    "/segment": (lambda image, words: {"path": image, "names": words},),
-    "/afford": (lambda image, words: {"path": image, "verbs": ["hold", "cut"], "further": words},),
-    "/adapt": (lambda image, words: {"labels": f"{words}, cat, car", "count": 50, "uploads": None},),
+    "/search": (lambda image, words: {"text": words}, lambda image, words: {"image": image}),
+    "/similarity": (pointed, lambda image, words: {**pointed(image, words), "other": image, "format": "npy"}),
+    "/ask": (
+        lambda image, words: {"image": image},
+        lambda image, words: {"image": image, "task": "answer", "question": f"is there {words} ?"},
+        named("detect"),
+        named("segment"),
+    ),
+    "/afford": (lambda image, words: {"image": image, "verbs": ["hold", "cut", words]},),
+    "/models": (lambda image, words: {},),
 }
 """Endpoint -> functions of the image and a text that give its inputs, used in turn."""
 
@@ -149,13 +146,17 @@ class Load:
         }
 
 
-def endpoints(address: str) -> list[str]:
-    """The names of the API; ends the run where one has no inputs here."""
-    names = list(httpx.get(f"{address}/gradio_api/info", timeout=60).json()["named_endpoints"])
+def endpoints(address: str) -> dict[str, list[str]]:
+    """The names of the API, each with those of its parameters."""
+    known = httpx.get(f"{address}/gradio_api/info", timeout=60).json()["named_endpoints"]
+    return {name: [each["parameter_name"] for each in one["parameters"]] for name, one in known.items()}
+
+
+def check_inputs(names: Iterable[str]) -> None:
+    """Ends the run where an endpoint has no inputs here."""
     missing = [name for name in names if name not in INPUTS]
     if missing:
         raise SystemExit(f"no inputs for {', '.join(missing)}; add them to INPUTS in {Path(__file__).name}")
-    return names
 
 
 def addresses(value: Any) -> Iterator[str]:
@@ -257,15 +258,17 @@ def compare(tree: Path | None, scratch: Path, given: argparse.Namespace) -> dict
     names, warmed = {}, {}
     for arm, home in arms.items():
         with served(home, scratch, given.option if arm == "this" else []) as (_, address):
-            names[arm] = endpoints(address) if arm == "this" else list(
-                httpx.get(f"{address}/gradio_api/info", timeout=60).json()["named_endpoints"]
-            )  # fmt: skip
-    common = [name for name in names["this"] if all(name in each for each in names.values())]
+            names[arm] = endpoints(address)
+    check_inputs(names["this"])
+    # an endpoint of another commit with other parameters is another one
+    common = [name for name, given in names["this"].items() if all(each.get(name) == given for each in names.values())]
+    if not common:
+        raise SystemExit("no endpoint of the baseline has the parameters of this working tree; measure without it")
     rounds: dict[str, list[Load]] = {arm: [] for arm in arms}
     for number in range(given.rounds):
         for arm in list(arms)[:: 1 if number % 2 == 0 else -1]:
             with served(arms[arm], scratch, given.option if arm == "this" else []) as (process, address):
-                warmed[arm] = warm(address, names[arm] if arm == "this" else common, pictures)
+                warmed[arm] = warm(address, list(names[arm]) if arm == "this" else common, pictures)
                 rounds[arm].append(measure(process, address, common, pictures, given.clients, given.minutes))
     found: dict[str, Any] = {
         arm: {"warm": warmed[arm].figures(), "rounds": [load.figures() for load in loads]}

@@ -16,7 +16,7 @@ def served(monkeypatch):
             (public, allow),
             (device, dtype),
         ),
-        launch=lambda demo, host, port: calls.append((demo, host, port)),
+        launch=lambda demo, host, port, mcp: calls.append((demo, host, port, mcp)),
     )
     monkeypatch.setitem(sys.modules, "dinoclip_viz.app", app)
     return calls
@@ -35,7 +35,7 @@ def test_demo_builds_the_app_and_serves_it(dinoclip, served):
     done = dinoclip("demo", *words, "--json")
     assert (done.code, done.json["address"]) == (0, f"http://127.0.0.1:{port}")
     given = ("playground-clip", "playground-dino", "here", "mine", "layers.safetensors")
-    assert served == [((given, (False, []), ("cpu", "float32")), "127.0.0.1", port)]
+    assert served == [((given, (False, []), ("cpu", "float32")), "127.0.0.1", port, False)]
     assert done.devices == ["dinoclip: playground-clip on cpu, float32"]
 
 
@@ -43,7 +43,7 @@ def test_a_public_demo_serves_every_address_and_the_allowed_models(dinoclip, ser
     port = free_port()
     done = dinoclip("demo", "--public", "--allow", "dinov2-small", "--allow", "mine", "--port", port, "--json")
     assert (done.code, done.json["address"]) == (0, f"http://0.0.0.0:{port}")
-    assert [(demo[1], host) for demo, host, _ in served] == [((True, ["dinov2-small", "mine"]), "0.0.0.0")]
+    assert [(demo[1], host) for demo, host, *_ in served] == [((True, ["dinov2-small", "mine"]), "0.0.0.0")]
     dinoclip("demo", "--allow", "dinov2-small", "--port", port).refused("--allow dinov2-small", "--public")
 
 
@@ -54,4 +54,23 @@ def test_demo_tells_of_a_taken_port_before_it_loads_a_model(dinoclip, served):
         dinoclip("demo", "--port", taken.getsockname()[1]).refused("cannot be served on", "--port")
     dinoclip("demo", "--port", 0).refused("1 to 65535")
     dinoclip("demo", "--host", "no.such.host.invalid", "--port", free_port()).refused("no.such.host.invalid")
+    assert served == []
+
+
+def test_a_demo_with_tools_names_the_address_of_its_mcp_server(dinoclip, served, monkeypatch):
+    port = free_port()
+    installed = SimpleNamespace(PATH="/gradio_api/mcp/", check_installed=lambda: None)
+    monkeypatch.setitem(sys.modules, "dinoclip_viz.app.api.tools", installed)
+    done = dinoclip("demo", "--mcp", "--port", port, "--json")
+    assert done.json["mcp"] == f"http://127.0.0.1:{port}/gradio_api/mcp/"
+    assert [mcp for *_, mcp in served] == [True]
+
+
+def test_a_demo_with_tools_needs_the_package_before_it_loads_a_model(dinoclip, served, monkeypatch):
+    def missing():
+        raise ValueError("the package mcp is not installed; the MCP server needs the extra mcp")
+
+    absent = SimpleNamespace(PATH="", check_installed=missing)
+    monkeypatch.setitem(sys.modules, "dinoclip_viz.app.api.tools", absent)
+    dinoclip("demo", "--mcp", "--port", free_port()).refused("extra mcp")
     assert served == []

@@ -14,7 +14,8 @@ from dinoclip_viz.cli.parser import build_parser, levels
 
 READS_NO_IMAGES = {
     "demo", "models", "train", "dedupe", "playground draw", "playground train", "playground measure",
-    "evaluate affordance", "evaluate alignment", "evaluate frozen", "evaluate domains", "describe", "curate",
+    "evaluate affordance", "evaluate alignment", "evaluate frozen", "evaluate domains", "evaluate propagation",
+    "describe", "curate",
 }  # fmt: skip
 
 

@@ -160,7 +160,7 @@ class TestHub:
     def hub(self, monkeypatch):
         def answer(download, discussions=lambda *_, **__: iter(())):
             monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-            monkeypatch.setattr("huggingface_hub.get_repo_discussions", discussions)
+            monkeypatch.setattr("huggingface_hub.HfApi.get_repo_discussions", discussions)
 
         return answer
 
@@ -179,11 +179,7 @@ class TestHub:
 
     def test_what_is_on_disk_loads_as_its_catalogue_row(self, hub, tiny_folder):
         asked = []
-        hub(
-            lambda repository, revision, allow_patterns: (
-                asked.append((repository, allow_patterns)) or tiny_folder("dinov2")
-            )
-        )
+        hub(lambda repository, allow_patterns, **_: asked.append((repository, allow_patterns)) or tiny_folder("dinov2"))
         encoder = load_encoder("dinov2-small", device="cpu")
         assert encoder.space == "facebook/dinov2-small"
         assert encoder.name == "dinov2-small"
@@ -244,12 +240,12 @@ class TestHub:
         title = "Adding `safetensors` variant of this model"
         requests = [SimpleNamespace(title="Something else", num=3), SimpleNamespace(title=title, num=7)]
 
-        def discussions(repository, author, discussion_type):
+        def discussions(api, repository, author, discussion_type):
             assert (author, discussion_type) == ("SFconvertbot", "pull_request")
             return iter(requests)
 
         hub(
-            lambda _, revision, allow_patterns: tiny_folder("dinov2") if revision == "refs/pr/7" else str(main),
+            lambda _, revision, **__: tiny_folder("dinov2") if revision == "refs/pr/7" else str(main),
             discussions,
         )
         assert load_encoder("someone/old-model", device="cpu").space == "someone/old-model"

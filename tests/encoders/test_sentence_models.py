@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dinoclip_viz.encoders import CATALOG, EncoderError, check_text_encoder, hub, load_encoder, load_pair
+from dinoclip_viz.encoders import CATALOG, EncoderError, check_text_encoder, load_encoder, load_pair
 from dinoclip_viz.encoders import load_text_encoder as load_texts
+from dinoclip_viz.encoders.hub import fetching
 from dinoclip_viz.encoders.sentence_models.layout import MODES
 from dinoclip_viz.encoders.sentence_models.pooling import pool
 
@@ -258,7 +259,7 @@ def test_the_hub_is_asked_for_the_files_of_the_layout_and_for_no_pickle():
         "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json",
         "2_Dense/config.json", "2_Dense/model.safetensors",
     ]  # fmt: skip
-    asked = [*hub._SETTINGS, *hub._WEIGHTS["transformers"]]
+    asked = [*fetching._SETTINGS, *fetching._WEIGHTS["transformers"]]
     assert [file for file in files if not any(fnmatch(file, pattern) for pattern in asked)] == []
     unwanted = ["2_Dense/pytorch_model.bin", "pytorch_model.bin", "onnx/model.onnx", "openvino/openvino_model.bin"]
     assert [file for file in unwanted if any(fnmatch(file, pattern) for pattern in asked)] == []

@@ -215,9 +215,10 @@ def test_a_gated_or_unreachable_hub_is_one_line(monkeypatch):
 def test_the_embedded_model_has_its_own_codec_and_may_be_missing(taught, codec_folder, monkeypatch):
     entry = replace(CATALOG["playground-paligemma"], weights=str(taught))
     monkeypatch.setitem(CATALOG, entry.name, entry)
-    monkeypatch.setattr(loading, "PLAYGROUND", codec_folder.parent)
-    monkeypatch.setattr(loading, "EMBEDDED", codec_folder.name)
-    monkeypatch.setattr(loading, "load_mask_codec", lambda name, device: (name, device))
+    here = load_vlm.__globals__
+    monkeypatch.setitem(here, "PLAYGROUND", codec_folder.parent)
+    monkeypatch.setitem(here, "EMBEDDED", codec_folder.name)
+    monkeypatch.setitem(here, "load_mask_codec", lambda name, device: (name, device))
     assert load_vlm(device="cpu")._codec == (codec_folder.name, torch.device("cpu"))
     monkeypatch.setitem(CATALOG, entry.name, replace(entry, weights="/nowhere"))
     assert "/nowhere is missing; reinstall the package" in refused("playground-paligemma", dtype="float16")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dinoclip_viz.adapt.nola.classifier import NolaClassifier
 from dinoclip_viz.adapt.nola.prompted import tower_of, tuned_encoder
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import EncoderError, ImageEncoder
 
 TUNED = "tuned.safetensors"
@@ -32,7 +33,8 @@ def save_tuned(encoder: ImageEncoder, classifier: NolaClassifier, folder: str | 
     tower, folder = tower_of(encoder), Path(folder)
     classifier.save(folder)
     plain = {name: values.cpu().contiguous() for name, values in tower.tensors().items()}
-    save_file(plain, folder / TUNED, {"base": tower.base_name})
+    with replacing(folder / TUNED) as aside:
+        save_file(plain, aside, {"base": tower.base_name})
 
 
 def load_tuned(base: ImageEncoder, folder: str | Path, name: str | None = None) -> tuple[ImageEncoder, NolaClassifier]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from dinoclip_viz.adapt.nola.criterion import EpochRecord, agreement, choose_epo
 from dinoclip_viz.adapt.nola.prompted import PromptedTower, tuned_encoder
 from dinoclip_viz.adapt.nola.settings import NolaSettings
 from dinoclip_viz.adapt.nola.views import Pixels, batches_ahead, encoded
+from dinoclip_viz.disk import replacing, write_json
 from dinoclip_viz.encoders.base import ImageEncoder
 from dinoclip_viz.encoders.towers.batching import BatchedImageEncoder
 
@@ -186,10 +186,9 @@ class Tuner:
         if folder is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / "epoch.new"
         epoch = {**self.average, PREDICTIONS: predictions.to(torch.int32)}
-        save_file({name: values.cpu().contiguous() for name, values in epoch.items()}, aside)
-        aside.replace(epoch_file(folder, self.epoch))
+        with replacing(epoch_file(folder, self.epoch)) as aside:
+            save_file({name: values.cpu().contiguous() for name, values in epoch.items()}, aside)
         state = {
             "run": run_name(self.task),
             "current": self.tensors(),
@@ -201,14 +200,10 @@ class Tuner:
             "position": [self.epoch, self.steps],
             "history": [asdict(record) for record in self.history],
         }
-        aside = folder / "checkpoint.new"
-        with aside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(folder / CHECKPOINT)
+        with replacing(folder / CHECKPOINT) as aside:
+            torch.save(state, aside)
         history = {"chosen": self.chosen().epoch, "epochs": state["history"]}
-        (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n")
+        write_json(folder / HISTORY, history)
 
     def _restore(self, file: Path) -> None:
         task = self.task

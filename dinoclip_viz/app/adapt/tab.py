@@ -171,7 +171,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     inputs: list[Any] = [key, kind, domain, count, uploads, folder, labels, method, described]
     outputs: list[Any] = [summary, chart, changed, area.note]
     handler = remembered(bench, "adapt", functools.partial(answer, bench), inputs, relevant=_relevant)
-    run.click(handler, inputs, outputs, api_name="adapt", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     kind.change(_shown, kind, [domain, count, uploads, folder], show_progress="hidden", **HELPER)
     return Panel(handler, inputs, outputs, area=area)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import GivenImage, image_input, read, shown
 from dinoclip_viz.app.notice import NOTICE
@@ -144,7 +144,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
             verbs = gr.CheckboxGroup(list(ACTIONS), value=list(VERBS), label="Verbs", elem_id="affordances-verbs")
             further = gr.Textbox("", label="Further verbs, separated by commas or lines", lines=1, max_lines=8)
             threshold = gr.Slider(
@@ -180,7 +180,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     inputs = [image, verbs, further, threshold, opacity, layers]
     outputs = [maps, figures, note, sheet]
     handler = remembered(bench, "afford", functools.partial(answer, bench), inputs)
-    run.click(handler, inputs, outputs, api_name="afford", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     changes = [image.upload, verbs.input, further.submit, threshold.release, opacity.release, layers.input]
     gr.on(changes, handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dinoclip_viz import viz
 from dinoclip_viz.app.encoders import DINO, encoder_of, source_input
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered, served
 from dinoclip_viz.app.images import GivenImage, image_input, read, shown
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -161,7 +161,9 @@ def digests_of(images: list[GivenImage]) -> str:
 
 
 def draw_two(drawn: Scenes, last: int) -> tuple[int, Image.Image, Image.Image]:
-    """The last seed used, and the next two scenes with one object of the same class."""
+    """The last seed used, and the next two scenes with one object of the same class, or the next two photographs."""
+    if drawn.words:
+        return last + 2, drawn.draw(last + 1), drawn.draw(last + 2)
     alone: dict[str, int] = {}
     for seed in count_from(last + 1):
         things = sample(seed, 0)[0].things
@@ -198,7 +200,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         with gr.Column(scale=2, elem_classes=["inputs"]):
             first = image_input(bench.files, "First image", begin[0], "match-a")
             second = image_input(bench.files, "Second image", begin[1], "match-b")
-            draw = gr.Button("New scenes", size="sm")
+            draw = gr.Button(f"New {bench.scenes.noun}s", size="sm")
             foreground = gr.Checkbox(True, label="Foreground only", info="By PCA, fitted on both images.")
             count = gr.Slider(1, MOST_MATCHES, COUNT, step=1, label="Number of matches")
             with gr.Accordion("Patches, resolution and position", open=False):
@@ -224,7 +226,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     inputs = [key, first, second, count, foreground, source, *fine.inputs, debias]
     outputs = [one, other, joined, summary, showing, note]
     handler = remembered(bench, "match", functools.partial(answer, bench), inputs)
-    run.click(handler, inputs, outputs, api_name="match", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     changes = [first.upload, second.upload, count.release, foreground.input, source.input]
     gr.on([*changes, debias.release], handler, inputs, outputs, **AGAIN)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import gradio as gr
 
 from dinoclip_viz.app.encoders import DINO, encoder_of, source_input
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import images_input, read_all
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -79,7 +79,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=1, elem_classes=["inputs"]):
             images = images_input(bench.files, begin, MOST_IMAGES, 2, "hover-images")
-            draw = gr.Button("New scenes", size="sm")
+            draw = gr.Button(f"New {bench.scenes.noun}s", size="sm")
             source = source_input(bench, bench.first_key)
             with gr.Accordion("Resolution", open=False):
                 fine = build_resolution(bench, key, images, encoders, read_all, [source])
@@ -97,7 +97,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
             )
     inputs, outputs = [key, images, source, *fine.inputs], [explorer, note]
     handler = remembered(bench, "hover", functools.partial(answer, bench), inputs)
-    run.click(handler, inputs, outputs, api_name="hover", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     gr.on([source.input, images.upload], handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, last, functools.partial(bench.scenes.several, COUNT), [images], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, images, changed=(source,), refresh=source_input, area=area)

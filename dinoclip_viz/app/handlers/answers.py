@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 
 from dinoclip_viz.app.events import AGAIN, HELPER, one_line_errors
+from dinoclip_viz.app.handlers.remote import through
 from dinoclip_viz.app.workbench import Workbench
 
 P = ParamSpec("P")
@@ -26,12 +27,13 @@ def served(bench: Workbench, handler: Callable[P, R], runs_model: bool = True) -
         runs_model: whether it runs a model, so that only one such handler computes at a time. Files are written after
             that, while the next one computes.
     """
+    compute = handler if bench.runner is None or not runs_model else through(bench.runner, bench, handler)
 
     @functools.wraps(handler)
     def run(*given: P.args, **named: P.kwargs) -> Any:
         if runs_model:
             with bench.running:
-                answer = handler(*given, **named)
+                answer = compute(*given, **named)
         else:
             answer = handler(*given, **named)
         return bench.tidy(bench.files.served(answer))

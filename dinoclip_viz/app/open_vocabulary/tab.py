@@ -223,15 +223,16 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
+            begin = "\n".join(bench.scenes.words) or PROMPTS
             prompts = gr.Textbox(
-                PROMPTS,
+                begin,
                 label="Prompts, one per line",
                 info="Synonyms are separated by semicolons: a cat; a kitten",
                 lines=4,
                 max_lines=regions.MOST_PROMPTS,
             )
-            line = gr.HTML(regions.chips(PROMPTS), elem_id="heatmap-chips")
+            line = gr.HTML(regions.chips(begin), elem_id="heatmap-chips")
             view = gr.Radio([MAPS, MASKS], value=MAPS, label="Show", elem_id="heatmap-view")
             methods = methods_of(bench, bench.first_key)
             opacity = gr.Slider(0, 1, 0.6, step=0.05, label="Opacity of the colours")
@@ -270,7 +271,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         return filled(plain(*given, **named))
 
     handler = remembered(bench, "heatmap", fill, inputs)
-    run.click(handler, inputs, outputs, api_name="heatmap", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     changes = [image.upload, methods.input, opacity.release, scale.input, cut.input, threshold.release]
     gr.on([*changes, patches.release, view.input, as_patches.input], handler, inputs, outputs, **AGAIN)
     quick = {**HELPER, "show_progress": "hidden", "queue": False}

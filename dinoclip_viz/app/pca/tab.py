@@ -179,7 +179,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             images = images_input(bench.files, begin, MOST_IMAGES, 3, "pca-images")
-            draw = gr.Button("New scenes", size="sm")
+            draw = gr.Button(f"New {bench.scenes.noun}s", size="sm")
             view = gr.Radio(VIEWS, value=COMPONENTS, label="Show")
             count = gr.Slider(2, MOST_SEGMENTS, SEGMENTS, step=1, label="Number of segments", visible=False)
             keep = gr.Checkbox(False, label="Keep the colours for the next images")
@@ -227,7 +227,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         valid=lambda answered: bench.bases.get(answered[4]) is not None,
         relevant=_relevant,
     )
-    run.click(handler, inputs, outputs, api_name="pca", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     view.change(lambda now: gr.Slider(visible=now != COMPONENTS), view, count, **HELPER)
     loaded.success(handler, inputs, outputs, **AGAIN)
     changes = [

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -126,7 +126,7 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image to classify", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
             count = gr.Slider(1, MOST, COUNT, step=1, label="Number of neighbours (k)")
             with gr.Accordion("Weight of a vote", open=False):
                 temperature = gr.Slider(
@@ -154,7 +154,7 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery, heads: Path | None 
     inputs: list[Any] = [key, image, count, temperature]
     outputs: list[Any] = [results, bars, summary, area.note]
     handler = remembered(bench, "neighbours", functools.partial(answer, bench, gallery, heads=heads), inputs)
-    run.click(handler, inputs, outputs, api_name="neighbours", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     gr.on([image.upload, count.release, temperature.release], handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, area=area)

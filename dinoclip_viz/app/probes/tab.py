@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from dinoclip_viz import viz
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import SHOWN, GivenImage, image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -151,7 +151,7 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
             chosen = gr.CheckboxGroup(names, value=names, label="Heads that fit the model", elem_id="probes-heads")
             as_patches = build_switch("probes-patches")
             with gr.Accordion("Colours", open=False):
@@ -174,7 +174,7 @@ def build(bench: Workbench, key: gr.State, heads: Path | None = None) -> Panel:
     inputs = [key, image, chosen, opacity, farthest, as_patches]
     outputs = [maps, summary, area.note]
     handler = remembered(bench, "probe", functools.partial(answer, bench, folder=heads), inputs)
-    run.click(handler, inputs, outputs, api_name="probe", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     changes = [image.upload, chosen.input, opacity.release, farthest.release, as_patches.input]
     gr.on(changes, handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))

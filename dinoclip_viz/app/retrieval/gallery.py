@@ -92,17 +92,20 @@ def query_encoder(store: FeatureStore, model: ImageTextModel) -> ImageEncoder | 
 
 def tiles(store: FeatureStore, found: Sequence[search.Hit]) -> list[tuple[Image.Image, str]]:
     """Each image with its cosine and caption; a grey tile with the key where the image cannot be opened."""
-    made = []
-    for hit in found:
-        name = without_folders(hit.key)
-        try:
-            image = reopen(store.settings.source, hit.key, hit.image_path, levels=store.settings.image_levels)
-            image.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
-            tile = viz.enlarge(image, TILE, smooth=True)
-        except ValueError:  # moved, on another machine, or not downloaded
-            tile = viz.grey_tile(name, TILE)
-        made.append((tile, f"{hit.score:.3f} · {hit.caption or name}"))
-    return made
+    return [
+        (tile_of(store, hit.key, hit.image_path), f"{hit.score:.3f} · {hit.caption or without_folders(hit.key)}")
+        for hit in found
+    ]
+
+
+def tile_of(store: FeatureStore, key: str, image_path: str) -> Image.Image:
+    """An image of a store; a grey tile with the key where it cannot be opened."""
+    try:
+        image = reopen(store.settings.source, key, image_path, levels=store.settings.image_levels)
+    except ValueError:  # moved, on another machine, or not downloaded
+        return viz.grey_tile(without_folders(key), TILE)
+    image.thumbnail((2 * TILE, 2 * TILE), Image.Resampling.LANCZOS)
+    return viz.enlarge(image, TILE, smooth=True)
 
 
 def results_gallery(label: str, columns: int, name: str) -> gr.Gallery:

@@ -7,7 +7,7 @@ import functools
 import gradio as gr
 from PIL import Image
 
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -94,7 +94,7 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
             text = gr.Textbox(TEXT, label="Text", max_lines=3)
             search_text = gr.Button("Search by text", variant="primary")
             given = image_input(bench.files, "Query image", bench.scenes.draw(FIRST))
-            draw = gr.Button("New scene", size="sm")
+            draw = gr.Button(f"New {bench.scenes.noun}", size="sm")
             search_image = gr.Button("Search by image", variant="primary")
             count = gr.Slider(1, MOST, 10, step=1, label="Number of images")
         with gr.Column(scale=3, elem_classes=["results"]):
@@ -104,8 +104,8 @@ def build(bench: Workbench, key: gr.State, gallery: Gallery) -> Panel:
     of_text, of_image = [key, text, count], [key, given, count]
     find_text = remembered(bench, "search_text", functools.partial(by_text, bench, gallery), of_text)
     find_image = remembered(bench, "search_image", functools.partial(by_image, bench, gallery), of_image)
-    search_text.click(find_text, of_text, outputs, api_name="search_text", **MODEL_RUN)
-    search_image.click(find_image, of_image, outputs, api_name="search_image", **MODEL_RUN)
+    search_text.click(find_text, of_text, outputs, **MODEL_RUN, **HELPER)
+    search_image.click(find_image, of_image, outputs, **MODEL_RUN, **HELPER)
     text.submit(find_text, of_text, outputs, **AGAIN)
     given.upload(find_image, of_image, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [given], (find_image, of_image, outputs))

@@ -14,7 +14,7 @@ from torch import Tensor
 from dinoclip_viz import viz
 from dinoclip_viz.app.cache import Shelf
 from dinoclip_viz.app.encoders import CLIP, DINO, encoder_of, source_choices
-from dinoclip_viz.app.events import AGAIN, MODEL_RUN
+from dinoclip_viz.app.events import AGAIN, HELPER, MODEL_RUN
 from dinoclip_viz.app.handlers.answers import draw_next, remembered
 from dinoclip_viz.app.images import GivenImage, image_input, read
 from dinoclip_viz.app.notice import NoticeArea, notice
@@ -217,7 +217,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
             view = gr.Radio(list(VIEWS), value=NORMS, label="Show")
             source = gr.Dropdown(names, value=DINO, label="Encoder", filterable=False)
             compare = gr.Dropdown([("none", NONE), *names], value=NONE, label="Compare with", filterable=False)
@@ -249,7 +249,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     inputs = [key, image, view, source, compare, layer, head, register, shared, ratio, repair, patches]
     outputs = [sheets, counts, layer, head, register, note]
     handler = remembered(bench, "tokens", functools.partial(answer, bench, kept=Shelf[Insides](KEPT)), inputs)
-    run.click(handler, inputs, outputs, api_name="tokens", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     chosen = [view, source, compare, shared, repair]
     moved = [slider.release for slider in (layer, head, register, ratio, patches)]
     gr.on([image.upload, *(each.input for each in chosen), *moved], handler, inputs, outputs, **AGAIN)

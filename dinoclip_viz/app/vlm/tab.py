@@ -109,7 +109,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
+            draw, spread = scene_buttons(bench.scenes.noun)
             question = gr.Textbox(QUESTION, label="Question", lines=1, max_lines=6, elem_id="ask-question")
             with gr.Row():
                 ask = gr.Button("Ask", variant="primary")
@@ -147,14 +147,14 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         texts = [] if task == CAPTION else [question] if task == ANSWER else [names]
         return plain[task](path, *texts, model)
 
-    for button, kind, name, given in (
-        (describe, CAPTION, "caption", [image, model]),
-        (ask, ANSWER, "ask", [image, question, model]),
-        (boxes, DETECT, "detect", [image, names, model]),
-        (masks, SEGMENT, "segment", [image, names, model]),
+    for button, kind, given in (
+        (describe, CAPTION, [image, model]),
+        (ask, ANSWER, [image, question, model]),
+        (boxes, DETECT, [image, names, model]),
+        (masks, SEGMENT, [image, names, model]),
     ):
         run = streamed(plain[kind], partial)
-        button.click(run, given, outputs, api_name=name, show_progress="minimal", **MODEL_RUN)
+        button.click(run, given, outputs, show_progress="minimal", **MODEL_RUN, **HELPER)
     question.submit(
         streamed(plain[ANSWER], partial), [image, question, model], outputs, show_progress="minimal", **MODEL_RUN,
         **HELPER,

@@ -78,8 +78,13 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     with gr.Row(elem_classes=["halves"]):
         with gr.Column(scale=2, elem_classes=["inputs"]):
             image = image_input(bench.files, "Image to classify", bench.scenes.draw(FIRST))
-            draw, spread = scene_buttons()
-            labels = gr.Textbox(LABELS, label="Labels, separated by commas or lines", lines=3, max_lines=12)
+            draw, spread = scene_buttons(bench.scenes.noun)
+            labels = gr.Textbox(
+                ", ".join(bench.scenes.words) or LABELS,
+                label="Labels, separated by commas or lines",
+                lines=3,
+                max_lines=12,
+            )
             none = gr.Checkbox(
                 False, label="Include “none of these”", info="Its cosine similarity was measured for the model."
             )
@@ -106,7 +111,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
     outputs = [bars, table, area.note]
     handler = remembered(bench, "classify", functools.partial(answer, bench), inputs)
     templates.change(lambda choice: gr.Textbox(visible=choice == CUSTOM), templates, custom, **HELPER)
-    run.click(handler, inputs, outputs, api_name="classify", **MODEL_RUN)
+    run.click(handler, inputs, outputs, **MODEL_RUN, **HELPER)
     gr.on([image.upload, temperature.release, none.input, templates.input], handler, inputs, outputs, **AGAIN)
     draw_next(bench, draw, FIRST, bench.scenes.next, [image], (handler, inputs, outputs))
     return Panel(handler, inputs, outputs, image, spread, area=area)

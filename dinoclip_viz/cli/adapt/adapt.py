@@ -10,6 +10,7 @@ from dinoclip_viz.cli.adapt.names import class_names_of
 from dinoclip_viz.cli.answer import Answer, Failure, table
 from dinoclip_viz.cli.loading import computed, encoder_of, model_of
 from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder
+from dinoclip_viz.disk import locked, replacing, write_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -64,13 +65,15 @@ def run(arguments: Namespace) -> Answer:
     source = _source(arguments)
     model = model_of(arguments, arguments.model)
     guide = encoder_of(arguments, arguments.guide) if arguments.guide else None
-    with _Bar() as progress:
-        unlabelled = gather(model, source, progress)
-        adapted = adapt(
-            model, unlabelled, names, arguments.method, described, guide, arguments.seed or 0, progress, arguments.out
-        )
-    comparison = compare(zero_shot(model, unlabelled, names), answers(adapted, unlabelled), names)
-    _write_report(comparison, unlabelled, arguments)
+    with locked(arguments.out):
+        with _Bar() as progress:
+            unlabelled = gather(model, source, progress)
+            adapted = adapt(
+                model, unlabelled, names, arguments.method, described, guide, arguments.seed or 0, progress,
+                arguments.out,
+            )  # fmt: skip
+        comparison = compare(zero_shot(model, unlabelled, names), answers(adapted, unlabelled), names)
+        _write_report(comparison, unlabelled, arguments)
     return _answer(arguments, model, comparison, unlabelled)
 
 
@@ -120,9 +123,10 @@ def _write_report(comparison: Comparison, unlabelled: Unlabelled, arguments: Nam
 
     out: Path = arguments.out
     content = {"method": arguments.method, "model": arguments.model, **comparison.json(unlabelled.keys)}
-    (out / REPORT).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(out / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     chart = confidence_chart(comparison.edges, comparison.confidence_before, comparison.confidence_after)
-    figure_to_image(chart).save(out / CONFIDENCE)
+    with replacing(out / CONFIDENCE) as aside:
+        figure_to_image(chart).save(aside)
     (out / CHANGED).unlink(missing_ok=True)  # of an earlier run
     images: list[Image.Image | str] = []
     titles: list[str] = []
@@ -133,7 +137,8 @@ def _write_report(comparison: Comparison, unlabelled: Unlabelled, arguments: Nam
             images.append(unlabelled.keys[one.row])
         titles.append(f"{one.before} {one.confidence_before:.2f}\n> {one.after} {one.confidence:.2f}")
     if images:
-        contact_sheet(images, titles, columns=6).save(out / CHANGED)
+        with replacing(out / CHANGED) as aside:
+            contact_sheet(images, titles, columns=6).save(aside)
 
 
 class _Bar:

@@ -8,6 +8,7 @@ from pathlib import Path
 from dinoclip_viz.cli.adapt.names import class_names_of
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.parser import output_file, whole_number
+from dinoclip_viz.disk import write_text
 
 SUMMARY = "write requests for class descriptions to a language model, and read its answers"
 
@@ -47,7 +48,7 @@ def run(arguments: Namespace) -> Answer:
         content, count = "\n".join(json.dumps(row, ensure_ascii=False) for row in requests), len(requests)
         kind = "requests"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(content + "\n", encoding="utf-8")
+    write_text(out, content + "\n")
     return Answer(
         {"out": str(out), "classes": len(names), kind: count}, f"{count} {kind} of {len(names)} classes in {out}"
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import show_device
 from dinoclip_viz.cli.parser import SHARP, add_device, add_levels, image_file, output_file, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,10 +58,11 @@ def run(arguments: Namespace) -> Answer:
     show_device(arguments, arguments.model, {"images": model.encoder, "texts": model.words.encoder})
     maps = model.predict(image, verbs, arguments.size, None if arguments.sharp == "none" else arguments.sharp)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    _draw(image, verbs, maps, arguments.high).save(arguments.out)
+    with replacing(arguments.out) as aside:
+        _draw(image, verbs, maps, arguments.high).save(aside)
     if arguments.array:
         arguments.array.parent.mkdir(parents=True, exist_ok=True)
-        with open(arguments.array, "wb") as file:  # np.save would add .npy to another name
+        with replacing(arguments.array) as aside, aside.open("wb") as file:  # np.save would add .npy to another name
             np.save(file, maps)
     rows = []
     for verb, values in zip(verbs, maps, strict=True):

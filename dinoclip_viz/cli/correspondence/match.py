@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp, image_file, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,8 @@ def run(arguments: Namespace) -> Answer:
         image = with_legend(image, side_by_side(colours, titles, max(16, HEIGHT // 16), HEIGHT))
         result["explained_variance"] = variance
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    image.save(arguments.out)
+    with replacing(arguments.out) as aside:
+        image.save(aside)
     lines = [f"{len(found)} matches of {found.compared[0]} and {found.compared[1]} patches"]
     if len(found):
         best, worst = found.similarity[0].item(), found.similarity[-1].item()

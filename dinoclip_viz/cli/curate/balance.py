@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.curate.sources import failures, open_sources, write_text
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from dinoclip_viz.curate.report import BalanceReport
@@ -67,4 +68,5 @@ def _write_report(folder: Path, report: BalanceReport) -> None:
     counts = {"before": report.before, "after": report.after}
     if not report.kept:
         del counts["after"]
-    rank_frequency(counts, report.per_entry).save(folder / "counts.png")
+    with replacing(folder / "counts.png") as aside:
+        rank_frequency(counts, report.per_entry).save(aside)

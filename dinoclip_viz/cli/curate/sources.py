@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dinoclip_viz import disk
 from dinoclip_viz.cli.answer import Failure
 
 if TYPE_CHECKING:
@@ -40,4 +41,4 @@ def failures(read: SourceCounts) -> list[Failure]:
 def write_text(file: Path, text: str) -> None:
     """Write a file of a report, and its folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    disk.write_text(file, text, errors="surrogatepass")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, table
 from dinoclip_viz.cli.loading import computed, model_of
 from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, output_folder, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,7 +78,8 @@ def run(arguments: Namespace) -> Answer:
         _, history = fit_dinoiser(
             clip, guide, images, recipe, out, lambda record: bar.update(int(record["epoch"]) - bar.n)
         )
-    learning_curve(history, f"CLIP-DINOiser for {clip.name}").save(out / "learning_curve.png")
+    with replacing(out / "learning_curve.png") as aside:
+        learning_curve(history, f"CLIP-DINOiser for {clip.name}").save(aside)
     save_dinoiser_card(out, source.name)
     best = min(history, key=lambda row: row["held_loss"])
     result = {

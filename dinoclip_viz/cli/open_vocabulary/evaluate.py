@@ -12,6 +12,7 @@ from dinoclip_viz.cli.answer import Answer, Failure, table
 from dinoclip_viz.cli.loading import computed, model_of
 from dinoclip_viz.cli.parser import output_file
 from dinoclip_viz.cli.probes.patch_inputs import usable_pairs
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from dinoclip_viz.data.labels.segmentation_sets import SegmentationSet
@@ -289,7 +290,7 @@ def _near_chance(row: Mapping[str, object]) -> bool:
 def _write(file: Path, found: Mapping[str, WordsAccuracy]) -> None:
     """Pixels by method and true class, a column each class that they were taken for."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as aside, aside.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
         for number, (method, one) in enumerate(found.items()):
             counted = one.objects if one.whole is None else one.whole

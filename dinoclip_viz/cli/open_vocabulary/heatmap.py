@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import model_of
 from dinoclip_viz.cli.parser import add_device, add_levels, add_sharp, image_file, output_file, whole_number
+from dinoclip_viz.disk import replacing, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,10 +93,11 @@ def run(arguments: Namespace) -> Answer:
     shares = _write_masks(arguments, every, method)
     drawn = _draw(image, arguments.prompt, maps, low, high)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    drawn.save(arguments.out)
+    with replacing(arguments.out) as aside:
+        drawn.save(aside)
     if arguments.array:
         arguments.array.parent.mkdir(parents=True, exist_ok=True)
-        with open(arguments.array, "wb") as file:  # np.save would add .npy to another name
+        with replacing(arguments.array) as aside, aside.open("wb") as file:  # np.save would add .npy to another name
             np.save(file, maps.astype(np.float32, copy=False))
     rows: list[dict[str, object]] = []
     for prompt, values in zip(arguments.prompt, maps, strict=True):
@@ -178,11 +180,12 @@ def _write_masks(arguments: Namespace, maps: NDArray[np.float32], method: str) -
     kept = len(names) - len(behind)
     if arguments.labels:
         arguments.labels.parent.mkdir(parents=True, exist_ok=True)
-        label_image(labels.numpy(), class_palette(kept).tolist()).save(arguments.labels, format="PNG")
+        with replacing(arguments.labels) as aside:
+            label_image(labels.numpy(), class_palette(kept).tolist()).save(aside, format="PNG")
     if arguments.masks:
         arguments.masks.parent.mkdir(parents=True, exist_ok=True)
         record = mask_record(labels.numpy(), vocabulary, method, arguments.threshold)
-        arguments.masks.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        write_text(arguments.masks, json.dumps(record, ensure_ascii=False))
     return dict(zip(names[:kept], areas(labels, len(names)), strict=False))
 
 

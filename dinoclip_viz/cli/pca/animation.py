@@ -12,6 +12,7 @@ from dinoclip_viz.cli.loading import encoder_of
 from dinoclip_viz.cli.pca.basis import basis_of, fraction_of_each, parts_of, summary_of, write_basis, write_legend
 from dinoclip_viz.cli.pca.sharp import sharp_colours, sharp_labels
 from dinoclip_viz.cli.pca.sources import Shown, moving
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,12 +51,8 @@ def animate(arguments: Namespace) -> Answer:
     write_basis(arguments, pca)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     seconds = pace if arguments.seconds is None else arguments.seconds
-    partial = arguments.out.with_name(f".{arguments.out.stem}.part{arguments.out.suffix}")
-    try:
-        save_animation(painter.frames(_frames(arguments, failed)), partial, seconds, palette)
-        partial.replace(arguments.out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(arguments.out) as aside:
+        save_animation(painter.frames(_frames(arguments, failed)), aside, seconds, palette)
     write_legend(arguments, found, images)
     further: dict[str, object] = {"seconds": seconds} | ({"segments": painter.segments} if clusters else {})
     further |= {"sharp": arguments.sharp} if arguments.sharp else {}

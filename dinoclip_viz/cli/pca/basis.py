@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
+from dinoclip_viz.disk import replacing, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +68,13 @@ def write_legend(arguments: Namespace, found: Sequence[Part], images: Sequence[I
         return
     arguments.legend.parent.mkdir(parents=True, exist_ok=True)
     if arguments.legend.suffix.lower() == ".json":
-        arguments.legend.write_text(json.dumps(described(found), indent=1) + "\n", encoding="utf-8")
+        write_json(arguments.legend, described(found))
         return
     examples = [images[part.image].crop(part.box) for part in found]
     names, shares = [part.name for part in found], [part.fraction for part in found]
     note = "fraction of the foreground's patches"
-    parts_legend([part.colour for part in found], examples, names, shares, note, 480).save(arguments.legend)
+    with replacing(arguments.legend) as aside:
+        parts_legend([part.colour for part in found], examples, names, shares, note, 480).save(aside)
 
 
 def summary_of(

@@ -28,6 +28,7 @@ from dinoclip_viz.cli.pca.basis import (
     write_legend,
 )
 from dinoclip_viz.cli.pca.sharp import sharp_colours, sharp_labels
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +116,8 @@ def run(arguments: Namespace) -> Answer:
     found = parts_of(arguments, pca, features)
     write_basis(arguments, pca)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(arguments.out)
+    with replacing(arguments.out) as aside:
+        sheet.save(aside)
     write_legend(arguments, found, images)
     return summary_of(arguments, pca, names, shares, failed, found, result)
 

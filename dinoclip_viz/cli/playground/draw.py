@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.parser import output_folder
+from dinoclip_viz.disk import write_json
 
 if TYPE_CHECKING:
     from dinoclip_viz.playground import Scene
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> Answer:
         listed.append(_write(scene, folder, f"{index:06d}.png"))
         log.info("%d of %d scenes", index + 1, arguments.count)
     known = {"classes": list(CLASSES), "parts": list(PARTS), "scenes": listed}
-    (folder / "scenes.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "scenes.json", known)
     result = {"out": str(folder), "scenes": len(listed), "seed": arguments.seed, "size": arguments.size}
     return Answer(result, f"wrote {len(listed)} scenes to {folder}")
 

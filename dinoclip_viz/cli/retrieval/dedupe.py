@@ -8,6 +8,7 @@ from pathlib import Path
 from dinoclip_viz.cli.answer import Answer
 from dinoclip_viz.cli.parser import output_file
 from dinoclip_viz.cli.retrieval.search import open_store
+from dinoclip_viz.disk import replacing, write_text
 
 SUMMARY = "find near duplicates in a store"
 MOST_LINES, MOST_KEYS = 20, 5  # of the text for people
@@ -50,7 +51,7 @@ def run(arguments: Namespace) -> Answer:
     if arguments.out is None:
         return answer
     if arguments.out.suffix.lower() == ".json":
-        arguments.out.write_text(answer.json() + "\n", encoding="utf-8")
+        write_text(arguments.out, answer.json() + "\n")
     else:
         _write_csv(
             arguments.out,
@@ -88,7 +89,7 @@ def _list_file(text: str) -> Path:
 def _write_csv(file: Path, rows: list[tuple[str, str, float, str, str]]) -> None:
     import csv
 
-    with file.open("w", encoding="utf-8", newline="") as opened:
+    with replacing(file) as aside, aside.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.writer(opened)
         writer.writerow(["keep", "duplicate", "similarity", "keep_path", "duplicate_path"])
         writer.writerows((keep, other, f"{cosine:.6f}", *paths) for keep, other, cosine, *paths in rows)

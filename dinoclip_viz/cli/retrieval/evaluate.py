@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dinoclip_viz.cli.answer import Answer, Failure, table
 from dinoclip_viz.cli.parser import add_device, add_encoding, add_levels, image_file, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -209,5 +210,6 @@ def _draw_worst(one: Compared, image_ranks: Tensor, text_ranks: Tensor, file: Pa
     if not cells:
         return False
     file.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(cells, titles, columns=5, side=240).save(file)
+    with replacing(file) as aside:
+        contact_sheet(cells, titles, columns=5, side=240).save(aside)
     return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dinoclip_viz.cli.answer import Answer, Failure, check_some, open_images, table
 from dinoclip_viz.cli.loading import encoder_of, model_of
 from dinoclip_viz.cli.parser import add_device, add_levels, image_file, whole_number
+from dinoclip_viz.disk import replacing
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -190,4 +191,5 @@ def _draw(store: FeatureStore, found: list[Hit], out: Path) -> None:
         except ValueError:  # a grey tile stands for it
             images.append(hit.key)
     titles = [f"{hit.rank} · {hit.score:.3f}\n{hit.caption or hit.key}" for hit in found]
-    contact_sheet(images, titles).save(out)
+    with replacing(out) as aside:
+        contact_sheet(images, titles).save(aside)

@@ -9,6 +9,7 @@ from dinoclip_viz.cli.answer import Answer, table
 from dinoclip_viz.cli.loading import computed, show_line
 from dinoclip_viz.cli.parser import add_device, add_levels, image_file, output_file, whole_number
 from dinoclip_viz.cli.vlm.inputs import MODEL, vlm_of
+from dinoclip_viz.disk import replacing, write_text
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -60,11 +61,12 @@ def run(arguments: Namespace) -> Answer:
         show_line(arguments, line)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        _figure(image, reply).save(arguments.out)
+        with replacing(arguments.out) as aside:
+            _figure(image, reply).save(aside)
     if arguments.masks:
         arguments.masks.parent.mkdir(parents=True, exist_ok=True)
         record = detections_record(reply.detections, image.size)
-        arguments.masks.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+        write_text(arguments.masks, json.dumps(record, ensure_ascii=False))
     found = [{"label": one.label, "box": list(one.box), "score": one.score} for one in reply.detections]
     result: dict[str, object] = {"text": reply.text, "detections": found}
     result |= {"image": arguments.image, "model": arguments.model, "prompt": reply.prompt}

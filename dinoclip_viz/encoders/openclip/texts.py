@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.errors import one_line
+from dinoclip_viz.encoders.hub import fetch
 from dinoclip_viz.encoders.openclip.weights import Loaded
 from dinoclip_viz.encoders.towers.batching import BatchedTextEncoder
 
@@ -19,13 +20,13 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
     Raises:
         EncoderError: the tokenizer cannot be read.
     """
-    import open_clip
-
     from dinoclip_viz.encoders.huggingface.texts import openai_templates, own_templates
 
     model, name = loaded.model, loaded.name
     try:
-        tokenizer = open_clip.get_tokenizer(loaded.identifier, context_length=model.context_length)
+        tokenizer = _tokenizer(loaded)
+    except EncoderError:
+        raise
     except (OSError, ValueError, ImportError, AttributeError, TypeError) as error:
         raise EncoderError(f"{name}: its tokenizer cannot be read ({one_line(error)})") from error
 
@@ -46,6 +47,31 @@ def text_encoder(loaded: Loaded) -> BatchedTextEncoder:
         tower=tower,
         revision=loaded.revision,
         embedding=_embedding(model),
+    )
+
+
+def _tokenizer(loaded: Loaded) -> Any:
+    """The tokenizer of a model, from its own folder where that has one of transformers.
+
+    open_clip itself asks the hub for a published model's tokenizer again, without a time limit.
+    """
+    import open_clip
+
+    from dinoclip_viz.encoders.huggingface.texts import TOKENIZERS
+
+    length = loaded.model.context_length
+    settings = (open_clip.get_model_config(loaded.identifier) or {}).get("text_cfg", {})
+    repository = settings.get("hf_tokenizer_name")
+    if not repository or loaded.identifier.startswith("local-dir:"):
+        return open_clip.get_tokenizer(loaded.identifier, context_length=length)
+    folder = loaded.folder
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        folder, _ = fetch(loaded.name, str(repository), "tokenizer")
+    return open_clip.tokenizer.HFTokenizer(
+        str(folder),
+        context_length=length,
+        tokenizer_mode=settings.get("tokenizer_mode"),
+        **settings.get("tokenizer_kwargs", {}),
     )
 
 

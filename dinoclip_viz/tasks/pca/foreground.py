@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
 from dinoclip_viz.encoders.mixed import FeaturesLike, as_features, is_single
 from dinoclip_viz.images import ImageLike
@@ -146,7 +147,8 @@ class ForegroundHead:
         self._check_fitted()
         settings = {"strength": self.strength, "median": self.median, "space": self.space_}
         tensors = {"weights_": self.weights_, "bias_": torch.tensor([self.bias_], dtype=torch.float64)}
-        save_file(tensors, Path(path), {_MARK: json.dumps(settings)})
+        with replacing(Path(path)) as aside:
+            save_file(tensors, aside, {_MARK: json.dumps(settings)})
 
     @classmethod
     def load(cls, path: str | PathLike[str], encoder: str | ImageEncoder | None = None) -> Self:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import ImageEncoder, ImageFeatures, same_space
 from dinoclip_viz.encoders.mixed import FeaturesLike, as_features, is_single
 from dinoclip_viz.images import ImageLike
@@ -190,7 +191,8 @@ class PatchPCA:
             "components": self.components, "subject": self.subject, "flip": self.flip, "space": self.space_,
             "colours": self.colours,
         }  # fmt: skip
-        save_file(tensors, Path(path), {"patch_pca": json.dumps(settings)})
+        with replacing(Path(path)) as aside:
+            save_file(tensors, aside, {"patch_pca": json.dumps(settings)})
 
     @classmethod
     def load(cls, path: str | PathLike[str], encoder: str | ImageEncoder | None = None) -> PatchPCA:

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dinoclip_viz.disk import write_text
+
 Labels = Tensor | NDArray[np.generic]
 """Integer labels of pixels, of any shape."""
 
@@ -147,7 +149,7 @@ class Confusion:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write names and counts as JSON."""
-        Path(path).write_text(json.dumps({"names": self.names, "table": self.table.tolist()}), encoding="utf-8")
+        write_text(path, json.dumps({"names": self.names, "table": self.table.tolist()}))
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Confusion:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import same_space
 from dinoclip_viz.store import Sharded
 from dinoclip_viz.tasks.probes.knn import Labels, class_numbers, numbers_among
@@ -189,7 +190,8 @@ class LinearProbe:
         }  # fmt: skip
         tensors = {name: getattr(self, f"{name}_").contiguous() for name in ("mean", "scale", "weight", "bias")}
         Path(path).expanduser().parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, Path(path).expanduser(), {"linear_probe": json.dumps(about)})
+        with replacing(Path(path).expanduser()) as aside:
+            save_file(tensors, aside, {"linear_probe": json.dumps(about)})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LinearProbe:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing
 from dinoclip_viz.encoders.base import EncoderError, ImageFeatures, same_space
 from dinoclip_viz.encoders.mixed import FeaturesLike, as_features
 from dinoclip_viz.images import ImageLike, is_image
@@ -206,7 +207,8 @@ class PatchHead:
         }  # fmt: skip
         tensors = {"weight": self.weight_.half().contiguous(), "bias": self.bias_.float().contiguous()}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, Path(path), {"patch_head": json.dumps(about)})
+        with replacing(Path(path)) as aside:
+            save_file(tensors, aside, {"patch_head": json.dumps(about)})
 
     @classmethod
     def load(cls, path: str | PathLike[str], space: str | None = None) -> PatchHead:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dinoclip_viz.disk import replacing_in, write_json
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.tasks.upsampling import guided
 from dinoclip_viz.tasks.upsampling.windows import mean_of_patches, offsets, weighted_patches
@@ -125,11 +126,10 @@ class Upsampler(nn.Module):
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write config.json and model.safetensors, in float16, to a folder."""
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.half().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, target / WEIGHTS)
-        (target / CONFIG).write_text(json.dumps(asdict(self.settings), indent=1) + "\n")
+        with replacing_in(folder, CONFIG) as aside:
+            save_file(tensors, aside / WEIGHTS)
+            write_json(aside / CONFIG, asdict(self.settings))
 
 
 def load_upsampler(folder: str | PathLike[str] | None = None, device: str | torch.device = "cpu") -> Upsampler:

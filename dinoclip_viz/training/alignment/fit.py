@@ -21,7 +21,7 @@ from dinoclip_viz.tasks.retrieval.recall import recall
 from dinoclip_viz.tasks.retrieval.stored import stored_images, stored_texts, tensor
 from dinoclip_viz.training.alignment.closed import cca, covariances, procrustes
 from dinoclip_viz.training.alignment.data import Aligned, AlignedBatch
-from dinoclip_viz.training.claim import claim_run, save_run
+from dinoclip_viz.training.claim import claim_run, one_run, save_run
 from dinoclip_viz.training.loop import History, Loop, Watch
 from dinoclip_viz.training.losses import clip_loss, false_negatives, siglip_loss
 from dinoclip_viz.training.precision import training_dtype
@@ -107,18 +107,19 @@ def fit_pair(
     how = training_dtype(dtype, where, recipe.bf16)
     kept = Path(folder).expanduser() if folder is not None else None
     described = data.described()
-    if kept is not None:
-        claim_run(kept, recipe, described)
-    projector = _start(data, recipe).to(where)
-    history = _solve(projector, data, recipe) if recipe.closed else _fit(projector, data, recipe, kept, watch, how)
-    projector = projector.cpu().eval().requires_grad_(False)
-    if recipe.half:
-        projector = projector.half().float()  # the returned weights equal the saved ones
-    if kept is not None:
-        computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
-        record = {"recipe": asdict(recipe), "images": len(data.train), "stores": described, **computed}
-        save_run(projector, kept, {**record, "history": history}, recipe.half)
-    return projector, history
+    with one_run(kept):
+        if kept is not None:
+            claim_run(kept, recipe, described)
+        projector = _start(data, recipe).to(where)
+        history = _solve(projector, data, recipe) if recipe.closed else _fit(projector, data, recipe, kept, watch, how)
+        projector = projector.cpu().eval().requires_grad_(False)
+        if recipe.half:
+            projector = projector.half().float()  # the returned weights equal the saved ones
+        if kept is not None:
+            computed = {"device": str(where), "dtype": str(how).removeprefix("torch.")}
+            record = {"recipe": asdict(recipe), "images": len(data.train), "stores": described, **computed}
+            save_run(projector, kept, {**record, "history": history}, recipe.half)
+        return projector, history
 
 
 def score_aligned(projector: Projector, data: Aligned) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dinoclip_viz.disk import replacing_in, write_text
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.encoders.devices import chosen_device
 from dinoclip_viz.encoders.errors import EncoderError, one_line
@@ -65,12 +66,11 @@ def save_mask_codec(codec: MaskCodec, folder: str | Path) -> None:
     """
     from safetensors.torch import save_file
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     settings = {"model_type": _KIND, **{key: getattr(codec, key) for key in _SETTINGS}}
-    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     weights = {key: value.detach().cpu().contiguous() for key, value in codec.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with replacing_in(folder) as aside:
+        save_file(weights, aside / "model.safetensors", metadata={"format": "pt"})
+        write_text(aside / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
 def _from_folder(folder: Path) -> MaskCodec:

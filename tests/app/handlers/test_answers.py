@@ -19,7 +19,11 @@ from dinoclip_viz.app.handlers.files import ServedFiles
 def board():
     """The parts of a workbench that handlers use."""
     return SimpleNamespace(
-        files=ServedFiles(), answers=Cache(2**20, size_of), running=threading.RLock(), tidy=lambda value: value
+        runner=None,
+        files=ServedFiles(),
+        answers=Cache(2**20, size_of),
+        running=threading.RLock(),
+        tidy=lambda value: value,
     )
 
 

@@ -1,0 +1,1 @@
+"""Propagation of masks and points through videos, on the command line."""

@@ -1,0 +1,1 @@
+"""Propagation of masks and points through the frames of a video, and its measures."""
