@@ -136,6 +136,23 @@ def test_a_file_that_comes_in_pieces_is_resumed(hub, cache, monkeypatch):
     assert checked(cache)
 
 
+@pytest.mark.parametrize(
+    ("route", "match", "times"),
+    [
+        ("api", "/revision/main", 1),
+        ("api", "/tree/", 2),
+        ("resolve", "/config.json", 2),
+        ("content", "/storage/", 2),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_asked_twice_at_most(route, match, times, hub, caplog):
+    fault = hub.misbehave("never", on=(route,), match=match)
+    with pytest.raises(EncoderError, match=r"did not answer within 0\.3 s"):
+        dv.load_encoder("dinov2-small")
+    assert fault.met == times
+    assert caplog.text == ""
+
+
 def test_a_renamed_repository_is_found(hub):
     hub.repositories.moved["facebook/old-dinov2"] = "facebook/dinov2-small"
     assert dv.load_encoder("facebook/old-dinov2", device="cpu").dimension == 32
