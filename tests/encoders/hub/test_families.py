@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,8 @@ def test_a_file_that_comes_in_pieces_is_resumed(hub, cache, monkeypatch):
         ("content", "/storage/", 2),
     ],
 )
-def test_a_hub_that_does_not_answer_is_asked_twice_at_most(route, match, times, hub, caplog):
+def test_a_hub_that_does_not_answer_is_asked_twice_without_a_word(route, match, times, hub, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
     fault = hub.misbehave("never", on=(route,), match=match)
     with pytest.raises(EncoderError, match=r"did not answer within 0\.3 s"):
         dv.load_encoder("dinov2-small")
