@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "write one HTML file that shows what a model finds in a folder of images"
 SUFFIXES = (".html", ".htm")
+PROJECTIONS = ("auto", "pca", "umap")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,6 +41,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="most images, spread evenly over a larger folder (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--title", default="", metavar="TEXT", help="of the page; by default the folder's name")
+    parser.add_argument(
+        "--projection", choices=PROJECTIONS, default=PROJECTIONS[0],
+        help="of the embedding map; auto: umap where umap-learn is installed and there are 16 images or more, else pca",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the embedding map (%(default)s)")
     add_levels(parser)
     add_device(parser, progress=True)
@@ -60,7 +65,8 @@ def run(arguments: Namespace) -> Answer:
     with _Bar() as watch:
         made = report(
             arguments.folder, arguments.out, model, labels, arguments.prompts, pairs, arguments.method,
-            arguments.max_images, arguments.levels, arguments.title, arguments.seed, watch,
+            arguments.max_images, arguments.levels, arguments.title, arguments.projection,
+            arguments.seed, watch,
         )  # fmt: skip
     vision = model.guide or model.images
     result = {

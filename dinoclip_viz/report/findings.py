@@ -15,6 +15,7 @@ from dinoclip_viz.report.reading import Asked, Readable
 from dinoclip_viz.report.selection import Pair
 from dinoclip_viz.tasks.correspondence.match import Correspondences, match_features
 from dinoclip_viz.tasks.embedding_map import method_for, project
+from dinoclip_viz.tasks.embedding_map.projection import Method
 from dinoclip_viz.tasks.pca.patch_pca import PatchPCA
 from dinoclip_viz.tasks.retrieval.nearest import nearest_blocks
 from dinoclip_viz.tasks.zero_shot.classify import classify
@@ -63,7 +64,7 @@ class Findings:
         neighbours: number and cosine of each image's nearest other images, best first; empty for one image.
         matches: of pairs of images; empty for one image.
         points: (N, 2) positions on the embedding map; None for fewer than three images.
-        projection: method of the embedding map, "pca" or "umap".
+        projection: method of the embedding map, "pca" or "umap"; "" without a map.
     """
 
     probabilities: NDArray[np.float64] | None
@@ -74,7 +75,9 @@ class Findings:
     projection: str
 
 
-def find(images: Readable, asked: Asked, labels: Sequence[str], pairs: Sequence[Pair], seed: int) -> Findings:
+def find(
+    images: Readable, asked: Asked, labels: Sequence[str], pairs: Sequence[Pair], projection: Method, seed: int
+) -> Findings:
     """The findings on images.
 
     Args:
@@ -82,6 +85,7 @@ def find(images: Readable, asked: Asked, labels: Sequence[str], pairs: Sequence[
         asked: their model.
         labels: none, or T >= 2 names.
         pairs: numbers of two images each; if there is none, the most similar images are paired.
+        projection: method of the embedding map, as in `project`.
         seed: of the embedding map.
     """
     chances = None
@@ -89,9 +93,10 @@ def find(images: Readable, asked: Asked, labels: Sequence[str], pairs: Sequence[
         chances = classify(asked.model, images.answers, labels).double().numpy()
     near = nearest(images.vectors)
     chosen = list(pairs) or similar_pairs(near)
-    points = project(images.vectors, "auto", seed) if len(images.vectors) >= LEAST_POINTS else None
-    projection = method_for(len(images.vectors))
-    return Findings(chances, colours_of(images.parts), near, matched(images, chosen), points, projection)
+    count = len(images.vectors)
+    points = project(images.vectors, projection, seed) if count >= LEAST_POINTS else None
+    method = "" if points is None else method_for(count, projection)
+    return Findings(chances, colours_of(images.parts), near, matched(images, chosen), points, method)
 
 
 def nearest(vectors: Tensor, count: int = NEIGHBOURS) -> tuple[tuple[tuple[int, float], ...], ...]:

@@ -19,6 +19,8 @@ from dinoclip_viz.report.page import Chosen, Record, render
 from dinoclip_viz.report.reading import Asked, Readable, Watch, read
 from dinoclip_viz.report.selection import Pair, Selection, select
 from dinoclip_viz.report.settings import MAX_IMAGES, ReportSettings, listed, model_rows, now, portable, versions
+from dinoclip_viz.tasks.embedding_map import method_for
+from dinoclip_viz.tasks.embedding_map.projection import Method
 from dinoclip_viz.tasks.zero_shot.classify import check_labels
 
 SUFFIXES = (".html", ".htm")
@@ -62,6 +64,7 @@ def report(
     max_images: int = MAX_IMAGES,
     levels: Levels = None,
     title: str = "",
+    projection: Method = "auto",
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Report:
@@ -84,6 +87,7 @@ def report(
         max_images: largest number of images; of more, some are chosen that are spread evenly over the folder.
         levels: of all images, as in `load_image`.
         title: of the page; by default the folder's name.
+        projection: method of the embedding map, as in `tasks.embedding_map.project`.
         seed: of the embedding map.
         watch: called with the name of a step, and the number of finished and of all images.
 
@@ -91,6 +95,7 @@ def report(
         SourceError: there is no such folder, it has no images, or it cannot be read.
         EncoderError: the model cannot be loaded.
         ValueError: no image can be read, or an option is invalid.
+        ModuleNotFoundError: the projection is "umap", and umap-learn is not installed.
         OSError: the file cannot be written.
 
     Examples:
@@ -106,12 +111,13 @@ def report(
     begun = time.monotonic()
     settings = ReportSettings(
         tuple(check_labels(labels)) if labels else (), _prompts(prompts), tuple(pairs), method, max_images,
-        check_levels(levels), seed, title,
+        check_levels(levels), projection, seed, title,
     )  # fmt: skip
     if len(settings.labels) == 1:
         raise ValueError(f"labels has {settings.labels[0]!r} alone; expected two names or more")
     home, file = Path(folder).expanduser(), checked_out(Path(out).expanduser())
     selection = select(home, max_images, settings.pairs, settings.levels)
+    method_for(len(selection.samples), projection)  # raises before anything is encoded
     model = as_model(model)
     asked = Asked(model, bool(settings.labels), settings.prompts, model.check_method(method) if prompts else "")
     partial = _opened(file)
@@ -143,7 +149,7 @@ def _page(
     """The page, its images, and the names of its sections."""
     images = read(selection, asked, watch)
     pairs, missing = _readable_pairs(selection, images)
-    findings = find(images, asked, settings.labels, pairs, settings.seed)
+    findings = find(images, asked, settings.labels, pairs, settings.projection, settings.seed)
     watch("draw", 0, len(images.names))
     chosen = Chosen(bool(settings.pairs), missing)
     record = _record(folder, out, selection, images, asked, settings)
@@ -200,7 +206,7 @@ def _options(selection: Selection, asked: Asked, settings: ReportSettings) -> li
         ("neighbours", str(NEIGHBOURS)),
         ("image vectors", f"{vision.dimension} values, of a crop of {vision.size} × {vision.size} px"),
         ("patch features", f"{vision.patch_dimension} values, of the whole image, patches of {vision.patch} px"),
-        ("seed", str(settings.seed)),
+        ("map", f"{settings.projection}, seed {settings.seed}"),
     ]
 
 

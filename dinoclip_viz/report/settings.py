@@ -17,6 +17,7 @@ from dinoclip_viz.encoders.devices import description, is_embedded
 from dinoclip_viz.images import Levels
 from dinoclip_viz.pipeline.embedding import shown_levels
 from dinoclip_viz.report.reading import Asked
+from dinoclip_viz.tasks.embedding_map.projection import Method
 
 LIBRARIES = ("torch", "torchvision", "transformers", "open_clip_torch", "timm", "numpy", "pillow")
 MAX_IMAGES = 100
@@ -33,6 +34,7 @@ class ReportSettings:
         method: of heat maps; None for the best measured for the model.
         max_images: largest number of images.
         levels: of images, as in `load_image`.
+        projection: of the embedding map, as in `project`.
         seed: of the embedding map.
         title: of the page; "" for the folder's name.
     """
@@ -43,6 +45,7 @@ class ReportSettings:
     method: str | None = None
     max_images: int = MAX_IMAGES
     levels: Levels = None
+    projection: Method = "auto"
     seed: int = 0
     title: str = ""
 
@@ -67,6 +70,7 @@ class ReportSettings:
         words += ["--method", self.method] if self.method else []
         words += ["--max-images", str(self.max_images)] if self.max_images != MAX_IMAGES else []
         words += ["--levels", shown_levels(self.levels).replace(" ", "")] if self.levels else []
+        words += ["--projection", self.projection] if self.projection != "auto" else []
         words += ["--seed", str(self.seed)] if self.seed else []
         words += ["--title", self.title] if self.title else []
         return shlex.join([*words, "--out", shown(out.name)])

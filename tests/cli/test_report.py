@@ -80,3 +80,14 @@ def test_wrong_words_are_refused_in_one_line(dinoclip, folder, tmp_path):
     file.write_text("")
     dinoclip("report", folder, "--out", file / "r.html").refused("file")
     assert not out.exists()
+
+
+def test_what_the_options_accept_is_what_the_function_accepts():
+    from dinoclip_viz.cli import report as verb
+    from dinoclip_viz.cli.parser import build_parser
+    from dinoclip_viz.report.making import SUFFIXES
+    from dinoclip_viz.report.settings import MAX_IMAGES
+    from dinoclip_viz.tasks.embedding_map import METHODS
+
+    assert (verb.PROJECTIONS, verb.SUFFIXES) == (METHODS, SUFFIXES)
+    assert build_parser().parse_args(["report", "x", "--out", "r.html"]).max_images == MAX_IMAGES

@@ -261,6 +261,7 @@ def test_the_guide_gives_the_patches_and_an_adapted_order_of_labels_changes_noth
         ({"pairs": [("0.png", "0.png")]}, "expected two images"),
         ({"prompts": ["a cat"], "method": "none"}, "does not serve"),
         ({"levels": (5, 1)}, "levels"),
+        ({"projection": "tsne"}, "expected one of auto, pca, umap"),
         ({"out": "report.pdf"}, "expected a name in .html or .htm"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -215,6 +216,7 @@ def test_a_gated_or_unreachable_hub_is_one_line(monkeypatch):
 def test_the_embedded_model_has_its_own_codec_and_may_be_missing(taught, codec_folder, monkeypatch):
     entry = replace(CATALOG["playground-paligemma"], weights=str(taught))
     monkeypatch.setitem(CATALOG, entry.name, entry)
+    monkeypatch.setattr("dinoclip_viz.encoders.cache._LOADED", WeakValueDictionary())
     here = load_vlm.__globals__
     monkeypatch.setitem(here, "PLAYGROUND", codec_folder.parent)
     monkeypatch.setitem(here, "EMBEDDED", codec_folder.name)

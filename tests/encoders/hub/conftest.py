@@ -25,14 +25,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _running(served: Path) -> Iterator[Hub]:
-    with Hub(served) as hub, tiny_open_clip(served):
+    with Hub(served) as hub:
         hub.gated = {family.repository for family in FAMILIES.values() if family.gated}
         hub.accepted = {"hf_accepted"}
         yield hub
 
 
 @pytest.fixture
-def hub(_running: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+def hub(_running: Hub, served: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """The test hub, with an empty cache, nobody logged in, and short waits."""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -53,7 +53,8 @@ def hub(_running: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda seconds: None))
     _running.behave()
     _running.requests.clear()
-    yield _running
+    with tiny_open_clip(served):
+        yield _running
     _running.behave()
 
 
