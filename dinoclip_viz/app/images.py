@@ -65,7 +65,7 @@ def image_input(files: ServedFiles, label: str, value: Image.Image, name: str | 
 
     image.preprocess = as_given
     shown_upload = functools.partial(_served, files, preview)
-    image.upload(shown_upload, image, image, queue=False, show_progress="hidden", **HELPER)
+    image.upload(shown_upload, image, image, show_progress="hidden", **HELPER)
     return image
 
 
@@ -94,7 +94,7 @@ def images_input(files: ServedFiles, begin: list[Image.Image], most: int, column
         elem_classes=["images-input"],
     )
     shown_upload = functools.partial(_served, files, previews)
-    images.upload(shown_upload, images, images, queue=False, show_progress="hidden", **HELPER)
+    images.upload(shown_upload, images, images, show_progress="hidden", **HELPER)
     return images
 
 

@@ -54,7 +54,7 @@ class NoticeArea:
         if not {MODEL, GUIDE} <= {*bench.model_names(), *bench.guide_names()}:
             return
         self.button = gr.Button(offer(), size="sm", variant="primary", visible=False, elem_classes=["load-models"])
-        self.note.change(_visible, self.note, self.button, show_progress="hidden", queue=False, **HELPER)
+        self.note.change(_visible, self.note, self.button, show_progress="hidden", **HELPER)
 
 
 def load_recommended(load: Callable[[str, str], tuple[str, str]], progress: gr.Progress) -> tuple[str, str, str, str]:

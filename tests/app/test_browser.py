@@ -48,13 +48,18 @@ def watched(chromium):
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: hosts.add(urlparse(request.url).hostname))
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: errors.append(said(message)) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         return page
 
     yield open_page, hosts, errors
     for context in contexts:
         context.close()
+
+
+def said(message):
+    """A line of the page's console, and what it is about."""
+    return f"{message.text} ({message.location.get('url', '')})"
 
 
 def visit(window, address):
