@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,14 @@ def see_map(page):
     """Scroll to the interactive map and wait until it is drawn."""
     page.locator("#map-plot").scroll_into_view_if_needed()
     page.wait_for_selector("#map-plot [data-ready=true] .main-svg", timeout=30_000)
+
+
+def until(page, condition, seconds=30):
+    """Wait for a condition on the page, whose policy refuses `wait_for_function`."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"not within {seconds} s: {condition}"
+        page.wait_for_timeout(50)
 
 
 def axe(page):
@@ -110,11 +119,11 @@ def test_the_map_shows_points_zooms_and_selects_by_keys_and_lasso(opened):
     stage.focus()
     before = page.evaluate(f"{state}.view")
     page.keyboard.press("+")
-    page.wait_for_function(f"{state}.view[0][0] > {before[0][0]}")
+    until(page, f"{state}.view[0][0] > {before[0][0]}")
     page.keyboard.press("0")
-    page.wait_for_function(f"Math.abs({state}.view[0][0] - {before[0][0]}) < 1e-6")
+    until(page, f"Math.abs({state}.view[0][0] - {before[0][0]}) < 1e-6")
     page.keyboard.press("s")
-    page.wait_for_function(f"{state}.selected?.length === {READABLE}")
+    until(page, f"{state}.selected?.length === {READABLE}")
     assert page.locator(".dvs-sheet img").count() == READABLE
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Lasso").click()
@@ -125,7 +134,7 @@ def test_the_map_shows_points_zooms_and_selects_by_keys_and_lasso(opened):
         if number == 0:
             page.mouse.down()
     page.mouse.up()
-    page.wait_for_function(f"{state}.selected?.length === {READABLE}")
+    until(page, f"{state}.selected?.length === {READABLE}")
 
 
 def test_without_scripts_everything_but_the_interactive_map_is_shown(opened):

@@ -105,6 +105,7 @@ const scatter = (() => {
     let series = []; // rows of each trace
     let hidden = new Set(); // traces that the legend hides
     let selected = null; // rows, ascending; null for no selection
+    let lassoed = false; // whether a lasso is being drawn
     let current = -1; // row whose card is shown
     let drawn = Promise.resolve();
     const Plotly = window.Plotly;
@@ -179,8 +180,10 @@ const scatter = (() => {
       plot.on("plotly_unhover", () => point(-1));
       plot.on("plotly_relayout", () => place());
       plot.on("plotly_relayouting", () => point(-1));
-      plot.on("plotly_selected", (event) => {
-        if (event) took(event.points.map(({ curveNumber, pointNumber }) => series[curveNumber][pointNumber]));
+      plot.on("plotly_selecting", () => { lassoed = true; });
+      plot.on("plotly_selected", (event) => { // also comes, without points, when a map with a lasso is drawn again
+        if (event && lassoed) took(event.points.map(({ curveNumber, pointNumber }) => series[curveNumber][pointNumber]));
+        lassoed = false;
       });
       plot.on("plotly_deselect", () => select(null));
     }
