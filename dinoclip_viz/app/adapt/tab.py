@@ -25,6 +25,7 @@ from dinoclip_viz.app.panel import Panel
 from dinoclip_viz.app.retrieval.gallery import results_gallery
 from dinoclip_viz.app.workbench import Workbench
 from dinoclip_viz.app.zero_shot.tab import LABELS, lines_of
+from dinoclip_viz.encoders.devices import is_embedded
 from dinoclip_viz.images import ImageError
 from dinoclip_viz.models import ImageTextModel
 from dinoclip_viz.playground import DOMAINS
@@ -44,6 +45,8 @@ ABOUT_TUNING = " NoLA tunes the CLIP on its labels, in minutes."
 TUNES = "nola"
 """The method that trains on the images for minutes."""
 FIRST_DOMAIN, FIRST_METHOD, COUNT = "night", "NoLA, labelling network", 400
+FEW = 50
+"""Scenes that the page starts with where an image takes long: a published model on a CPU."""
 SHOWN = 24  # images whose label changed
 
 Answer = tuple[str, Image.Image, list[tuple[Image.Image, str]], str]
@@ -130,6 +133,12 @@ def _changed(found: Comparison, unlabelled: Unlabelled) -> list[tuple[Image.Imag
     return tiles
 
 
+def _first_count(bench: Workbench) -> int:
+    """Number of scenes that the page starts with."""
+    images = bench.model(bench.first_key).images
+    return COUNT if is_embedded(images.name) or images.device.type != "cpu" else FEW
+
+
 def build(bench: Workbench, key: gr.State) -> Panel:
     """The tab, inside the page that is being built."""
     gr.Markdown(
@@ -143,7 +152,7 @@ def build(bench: Workbench, key: gr.State) -> Panel:
         with gr.Column(scale=2, elem_classes=["inputs"]):
             kind = gr.Radio(kinds, value=SCENES, label="Unlabelled images")
             domain = gr.Dropdown([PLAIN, *DOMAINS], value=FIRST_DOMAIN, label="Domain of the scenes")
-            count = gr.Slider(50, MOST, COUNT, step=50, label="Number of scenes")
+            count = gr.Slider(FEW, MOST, _first_count(bench), step=50, label="Number of scenes")
             uploads = gr.File(
                 label="Images to upload", file_count="multiple", file_types=FILE_TYPES, visible=False, height=140
             )

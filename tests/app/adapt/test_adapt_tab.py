@@ -4,8 +4,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from dinoclip_viz.app.adapt.tab import METHODS, _relevant, answer
+from dinoclip_viz.app.adapt.tab import METHODS, _first_count, _relevant, answer
 from dinoclip_viz.app.adapt.unlabelled import FOLDER, MOST, SCENES, UPLOADS, given_images
 from dinoclip_viz.app.notice import NOTICE
 from dinoclip_viz.app.zero_shot.tab import LABELS
@@ -90,3 +91,13 @@ def test_every_method_of_the_tab_is_one_of_adapt():
     from dinoclip_viz.adapt.adapt import METHODS as KNOWN
 
     assert set(METHODS.values()) == set(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "count"),
+    [("playground-dino", "cpu", 400), ("openai/clip-vit-base-patch16", "cpu", 50), ("dinov2-small", "cuda", 400)],
+)
+def test_a_page_starts_with_few_scenes_where_an_image_takes_long(name, device, count):
+    images = SimpleNamespace(name=name, device=torch.device(device))
+    bench = SimpleNamespace(first_key="key", model={"key": SimpleNamespace(images=images)}.get)
+    assert _first_count(bench) == count
