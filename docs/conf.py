@@ -21,7 +21,7 @@ import dinoclip_viz
 sys.path.insert(0, str(Path(__file__).parent))
 
 project = "dinoclip_viz"
-author = "the authors of dinoclip_viz"
+author = "the dinoclip-viz maintainers"
 version = release = dinoclip_viz.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]

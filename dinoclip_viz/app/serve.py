@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -135,5 +139,19 @@ def launch(
     if mcp:
         tools.answer_in_json(demo)
     if wait and not getattr(sys, "ps1", sys.flags.interactive):  # an interactive Python stays usable
-        demo.block_thread()
+        with _stopped_by_sigterm():
+            demo.block_thread()
     return str(address)
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """The process ends as by `sys.exit` when a service manager stops it, so that temporary files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

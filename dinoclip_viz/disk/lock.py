@@ -87,21 +87,9 @@ def _take(file: Path, error: Callable[[str], Exception]) -> None:
     aside = file.with_name(f"{LOCK}.{mine.process}.{threading.get_ident()}.tmp")
     try:
         aside.write_text(json.dumps(asdict(mine)), encoding="utf-8")
-        for _ in range(_TRIES):
-            try:
-                os.link(aside, file)
-                _HERE[file] = mine
+        with _one_at_a_time(file.parent):
+            if _taken(file, aside, mine):
                 return
-            except FileExistsError:
-                other = _read(file)
-                if other is not None and _is_alive(other, mine, aside, file):
-                    break
-                _remove(file, other)
-            except OSError:  # a disk without links
-                with contextlib.suppress(FileExistsError), file.open("x", encoding="utf-8") as opened:
-                    opened.write(json.dumps(asdict(mine)))
-                    _HERE[file] = mine
-                    return
     except OSError as found:
         raise OSError(found.errno, found.strerror, str(file.parent)) from found
     finally:
@@ -111,6 +99,48 @@ def _take(file: Path, error: Callable[[str], Exception]) -> None:
         f"{file.parent} is being written by {_read(file) or 'another process'}; expected one writer: wait until it "
         "ends, or choose another folder"
     )
+
+
+def _taken(file: Path, aside: Path, mine: Holder) -> bool:
+    """Whether the lock is this process's now, after those of processes that have ended were removed."""
+    for _ in range(_TRIES):
+        try:
+            os.link(aside, file)
+            _HERE[file] = mine
+            return True
+        except FileExistsError:
+            other = _read(file)
+            if other is not None and _is_alive(other, mine, aside, file):
+                return False
+            _remove(file, other)
+        except OSError:  # a disk without links
+            with contextlib.suppress(FileExistsError), file.open("x", encoding="utf-8") as opened:
+                opened.write(json.dumps(asdict(mine)))
+                _HERE[file] = mine
+                return True
+    return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Of the threads and processes of this machine, one at a time is inside; the system ends it for a killed one.
+
+    Else one that removes the lock of an ended process could remove the one that another has just put there. Where the
+    disk or the system does not lock folders, `_remove` makes that improbable.
+    """
+    try:
+        import fcntl
+
+        opened = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _remove(file: Path, known: Holder | None) -> None:

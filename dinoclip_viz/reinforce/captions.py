@@ -15,7 +15,8 @@ from dinoclip_viz.data.playground import DrawnImage
 from dinoclip_viz.encoders.base import EncoderError
 from dinoclip_viz.encoders.devices import AUTO, chosen_device, chosen_dtype
 from dinoclip_viz.encoders.errors import one_line
-from dinoclip_viz.encoders.loading import quietly
+from dinoclip_viz.encoders.hub import fetch
+from dinoclip_viz.encoders.loading import HUB_ID, quietly
 from dinoclip_viz.playground.world import sample as scene_of
 from dinoclip_viz.playground.world import words
 
@@ -83,14 +84,20 @@ class ModelCaptions:
         self.name = name
         self._device = chosen_device(device)
         self._dtype = chosen_dtype(dtype, self._device, name)
-        folder = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+        folder = Path(name).expanduser()
         try:
+            if not folder.is_dir():
+                if not HUB_ID.fullmatch(name):
+                    raise ValueError(f"there is no folder {name}")
+                folder, _ = fetch(name, name, "transformers")
             with quietly():
-                self._processor: Any = AutoProcessor.from_pretrained(folder)
-                model: Any = AutoModelForImageTextToText.from_pretrained(
-                    folder, use_safetensors=True, dtype=self._dtype
+                self._processor: Any = AutoProcessor.from_pretrained(
+                    folder, local_files_only=True, trust_remote_code=False
                 )
-        except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+                model: Any = AutoModelForImageTextToText.from_pretrained(
+                    folder, use_safetensors=True, dtype=self._dtype, local_files_only=True, trust_remote_code=False
+                )
+        except (EncoderError, OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
             raise EncoderError(
                 f"captioner {name} cannot be loaded ({one_line(error)}); expected an image-to-text model of "
                 "transformers, such as Salesforce/blip-image-captioning-base, or none"

@@ -1,7 +1,11 @@
 """`dinoclip demo`, with the app's two functions replaced: the app has tests of its own."""
 
+import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -74,3 +78,27 @@ def test_a_demo_with_tools_needs_the_package_before_it_loads_a_model(dinoclip, s
     monkeypatch.setitem(sys.modules, "dinoclip_viz.app.api.tools", absent)
     dinoclip("demo", "--mcp", "--port", free_port()).refused("extra mcp")
     assert served == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM")
+def test_a_demo_that_a_service_manager_stops_leaves_no_files(tmp_path):
+    port = free_port()
+    words = [sys.executable, "-m", "dinoclip_viz", "demo", "--port", str(port)]
+    with subprocess.Popen(words, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL) as demo:
+        try:
+            end = time.monotonic() + 100
+            while not listens(port):
+                assert demo.poll() is None and time.monotonic() < end
+                time.sleep(0.2)
+            assert list(tmp_path.glob("dinoclip-*"))
+            time.sleep(1)
+            demo.send_signal(signal.SIGTERM)
+            assert demo.wait(30) == 0
+        finally:
+            demo.kill()
+    assert list(tmp_path.glob("dinoclip-*")) == []
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -117,7 +117,8 @@ def test_an_invalid_lock_is_replaced(tmp_path, content):
     assert taken(tmp_path)
 
 
-def test_of_many_that_find_a_stale_lock_one_at_a_time_holds_the_folder(tmp_path):
+@pytest.mark.parametrize("again", range(5))
+def test_of_many_that_find_a_stale_lock_one_at_a_time_holds_the_folder(tmp_path, again):
     left(tmp_path / "s", replace(mine(), started="1"))
     inside, most, held = 0, 0, 0
     start, guard = threading.Barrier(8), threading.Lock()

@@ -22,6 +22,7 @@ _WEIGHTS: dict[Library, list[str]] = {
 _SETTINGS = [
     "model.safetensors.index.json",
     "config.json",
+    "generation_config.json",
     "open_clip_config.json",
     "preprocessor_config.json",
     "processor_config.json",

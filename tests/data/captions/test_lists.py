@@ -182,4 +182,5 @@ def test_memory_stays_flat_however_long_a_list_is(tmp_path, name, few, many):
         return most
 
     peak(100)
-    assert peak(many) < peak(few) + 50_000
+    # threads of other tests may allocate meanwhile, hence the least of several
+    assert min(peak(many) for _ in range(3)) < peak(few) + 50_000
