@@ -34,6 +34,7 @@ def copy(tmp_path):
     return tmp_path
 
 
+@pytest.mark.docs
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_can_be_followed(name, copy):

@@ -8,6 +8,7 @@ const scatter = (() => {
   const MOST_WITHOUT_WEBGL = 5000; // points that SVG draws in a bearable time
   const MOST_IMAGES = 120; // images on the sheet
   const STEP = 0.15; // of the view, per key
+  const PAUSE = 150; // ms without a movement after which the map is drawn anew
   const GREY = "#9a9aa2";
   const HELP = "Drag to move the map, or with Lasso to select points; the wheel zooms. Keys on the map: arrows move, + and − "
     + "zoom, 0 shows everything, N and P step through the points, S selects what is in view, Escape clears the selection.";
@@ -87,6 +88,73 @@ const scatter = (() => {
     return [range(data.x), range(data.y)];
   }
 
+  /** Lets the pointer, two fingers and the wheel move a picture of the map; when they pause, `settle` draws the map.
+   *
+   * Drawing 100,000 points takes longer than a frame on many machines, and moving their picture does not.
+   *
+   * @param active whether a drag moves the map now
+   * @param moved called at each movement
+   * @param settle called with the scale and the offset in pixels of the picture, which is then put back
+   */
+  function movable(stage, plot, active, moved, settle) {
+    const pointers = new Map(); // id -> position on the stage
+    let [scale, x, y] = [1, 0, 0];
+    let timer = 0;
+    const moving = () => scale !== 1 || x !== 0 || y !== 0;
+    const positionOf = (event) => {
+      const { left, top } = stage.getBoundingClientRect();
+      return [event.clientX - left - stage.clientLeft, event.clientY - top - stage.clientTop];
+    };
+    const grip = () => { // middle of the pointers, and their mean distance from it
+      const all = [...pointers.values()];
+      const middle = [0, 1].map((axis) => all.reduce((sum, each) => sum + each[axis], 0) / all.length);
+      return [...middle, all.reduce((sum, each) => sum + Math.hypot(each[0] - middle[0], each[1] - middle[1]), 0) / all.length];
+    };
+    const put = () => { plot.style.transform = moving() ? `translate(${x}px, ${y}px) scale(${scale})` : ""; };
+    function move(factor, from, to) {
+      [scale, x, y] = [scale * factor, factor * (x - from[0]) + to[0], factor * (y - from[1]) + to[1]];
+      put();
+      moved();
+      clearTimeout(timer);
+      timer = setTimeout(settled, PAUSE);
+    }
+    function reset() {
+      clearTimeout(timer);
+      [scale, x, y] = [1, 0, 0];
+      put();
+    }
+    function settled() {
+      if (!moving()) return;
+      const given = [scale, x, y];
+      clearTimeout(timer);
+      [scale, x, y] = [1, 0, 0];
+      settle(...given);
+      put();
+    }
+    stage.addEventListener("pointerdown", (event) => {
+      if (!active() || event.button !== 0 || !plot.contains(event.target)) return;
+      pointers.set(event.pointerId, positionOf(event));
+      stage.setPointerCapture(event.pointerId);
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (!pointers.has(event.pointerId)) return;
+      const before = grip();
+      pointers.set(event.pointerId, positionOf(event));
+      const after = grip();
+      if (before.some((value, place) => value !== after[place])) move(before[2] && after[2] ? after[2] / before[2] : 1, before, after);
+    });
+    for (const name of ["pointerup", "pointercancel"]) {
+      stage.addEventListener(name, (event) => pointers.delete(event.pointerId));
+    }
+    stage.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const turned = event.deltaY * [1, 16, 400][event.deltaMode];
+      const at = positionOf(event);
+      move(Math.exp(-0.002 * Math.max(-120, Math.min(120, turned))), at, at);
+    }, { passive: false });
+    return { moving, settled, reset };
+  }
+
   function csvOf(data, rows) {
     const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`;
     const columns = { row: (row) => row };
@@ -154,15 +222,16 @@ const scatter = (() => {
       }
       series = seriesOf(data, by);
       hidden = new Set();
+      moves.reset();
       const [xrange, yrange] = extent(data);
       const axis = { visible: false, zeroline: false, showgrid: false, autorange: false };
       const layout = {
-        dragmode: lasso.ariaPressed === "true" ? "lasso" : "pan", showlegend: false, hovermode: "closest",
+        dragmode: lasso.ariaPressed === "true" && "lasso", showlegend: false, hovermode: "closest",
         margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff", selections: [],
         xaxis: { ...axis, range: xrange }, yaxis: { ...axis, range: yrange, scaleanchor: "x" },
       };
       const traces = series.map((rows, index) => traceOf(data, by, rows, index, type));
-      const config = { displayModeBar: false, scrollZoom: true, responsive: true, doubleClick: false };
+      const config = { displayModeBar: false, scrollZoom: false, responsive: true, doubleClick: false };
       drawn = Plotly.react(plot, traces, layout, config).then(() => {
         if (!plot.dataset.listening) listen();
         if (selected) paint();
@@ -174,12 +243,12 @@ const scatter = (() => {
     function listen() {
       plot.dataset.listening = "true";
       plot.on("plotly_hover", (event) => {
+        if (moves.moving()) return;
         const { curveNumber, pointNumber } = event.points[0];
         point(series[curveNumber][pointNumber]);
       });
       plot.on("plotly_unhover", () => point(-1));
       plot.on("plotly_relayout", () => place());
-      plot.on("plotly_relayouting", () => point(-1));
       plot.on("plotly_selecting", () => { lassoed = true; });
       plot.on("plotly_selected", (event) => { // also comes, without points, when a map with a lasso is drawn again
         if (event && lassoed) took(event.points.map(({ curveNumber, pointNumber }) => series[curveNumber][pointNumber]));
@@ -188,7 +257,17 @@ const scatter = (() => {
       plot.on("plotly_deselect", () => select(null));
     }
 
-    const view = () => [plot.layout.xaxis.range.map(Number), plot.layout.yaxis.range.map(Number)];
+    const drawnView = () => [plot.layout.xaxis.range.map(Number), plot.layout.yaxis.range.map(Number)];
+    function view() {
+      moves.settled();
+      return drawnView();
+    }
+    const moves = movable(stage, plot, () => data && lasso.ariaPressed === "false", () => point(-1), (scale, x, y) => {
+      const [[left, right], [bottom, top]] = drawnView();
+      const across = (at) => left + ((right - left) * (at - x)) / (scale * plot.clientWidth);
+      const down = (at) => top - ((top - bottom) * (at - y)) / (scale * plot.clientHeight);
+      show([[across(0), across(plot.clientWidth)], [down(plot.clientHeight), down(0)]]);
+    });
     const show = ([xrange, yrange]) => Plotly.relayout(plot, { "xaxis.range": xrange, "yaxis.range": yrange });
     function zoom(factor) {
       show(view().map(([low, high]) => {
@@ -197,9 +276,10 @@ const scatter = (() => {
       }));
     }
     function mode(name) {
+      moves.settled();
       move.ariaPressed = String(name === "pan");
       lasso.ariaPressed = String(name === "lasso");
-      Plotly.relayout(plot, { dragmode: name });
+      Plotly.relayout(plot, { dragmode: name === "lasso" && name });
     }
 
     // Legend

@@ -153,6 +153,28 @@ def test_dragging_moves_the_map_and_the_wheel_and_buttons_zoom(opened):
     np.testing.assert_allclose(np.ptp(state(page)["view"], axis=1), np.ptp(before, axis=1) * 0.7, rtol=0.01)
 
 
+def test_a_picture_moves_with_the_pointer_and_the_map_is_drawn_when_it_pauses(opened):
+    page = opened(grid_page())
+    before = np.array(state(page)["view"])
+    picture = "document.querySelector('.dvs-plot').style.transform"
+    x, y = at(page, 2.5, 2.5)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y + 20)
+    assert page.evaluate(picture) == "translate(30px, 20px) scale(1)"
+    page.mouse.move(x + 40, y + 20)
+    page.wait_for_function(f"{picture} === ''")
+    box = page.locator(".dvs-plot").bounding_box()
+    shift = [-40 / box["width"] * np.ptp(before[0]), 20 / box["height"] * np.ptp(before[1])]
+    np.testing.assert_allclose(np.array(state(page)["view"]) - before, np.repeat(shift, 2).reshape(2, 2), atol=1e-3)
+    page.mouse.up()
+    page.keyboard.press("Escape")
+    page.mouse.wheel(0, -100)
+    inside = state(page)["view"]  # asking for the view draws what is still moving
+    assert page.evaluate(picture) == ""
+    assert np.ptp(inside[0]) == pytest.approx(np.ptp(before[0]) * np.exp(-0.2), rel=1e-3)
+
+
 def test_everything_works_by_keys_alone(opened):
     page = opened(grid_page())
     stage = page.locator(".dvs-stage")
