@@ -79,7 +79,7 @@ class PaligemmaRecipe:
         """The recipe of a device: on a GPU, fewer steps of larger batches; `again` continues from trained weights."""
         if device != "cpu":
             return cls(steps=2500, batch=256, rate=6e-3)
-        return cls(steps=1500, rate=2.5e-3, frozen=0.0, seed=7, often=dict(OFTEN_AGAIN)) if again else cls()
+        return cls(steps=1000, rate=2.5e-3, frozen=0.0, seed=7, often=dict(OFTEN_AGAIN)) if again else cls()
 
 
 def new_model(processor: PaliGemmaProcessor, tower: Path, recipe: PaligemmaRecipe) -> PaliGemmaForConditionalGeneration:
