@@ -135,6 +135,17 @@ def test_similarity_gives_the_corresponding_position(client, model, scenes):
     assert image_of(alone["figure"]).width == 768
 
 
+def test_a_position_on_an_object_corresponds_to_itself_in_the_same_image(client, tmp_path):
+    scene = dv.playground.draw(seed=1610, count=1, size=192, objects=1)[0]
+    scene.image.save(tmp_path / "one.png")
+    rows, columns = np.nonzero(scene.instances == 1)
+    nearest = np.hypot(rows - rows.mean(), columns - columns.mean()).argmin()
+    x, y = float(columns[nearest]) + 0.5, float(rows[nearest]) + 0.5
+    found = ask(client, "similarity", image=handle_file(str(tmp_path / "one.png")), x=x, y=y)
+    assert np.hypot(found["position"][0] - x, found["position"][1] - y) < 8
+    assert found["highest"] > 0.95  # between patches
+
+
 def test_search_finds_the_nearest_of_the_gallery(client, scenes):
     found = ask(client, "search", text="a red car", count=4)
     scores = [row["similarity"] for row in found["results"]]
