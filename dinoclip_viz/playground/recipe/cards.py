@@ -147,8 +147,17 @@ def facts(file: Path, machine: str) -> str:
     if not file.is_file():
         return ""
     record = json.loads(file.read_text())
+    runs = [*record.get("before", []), record]
+    if len(runs) > 1:
+        several = [f"{run['steps']:,} steps with seed {_run(run)}" for run in runs]
+        return f"{', continued by '.join(several)}, on {machine}; `--continue` is one run like the last."
+    return f"Seed {_run(record)} on {machine}."
+
+
+def _run(record: Mapping[str, Any]) -> str:
+    """Seed and duration of one run."""
     minutes = f"{record['minutes']} minutes" if "minutes" in record else "half an hour"
-    return f"Seed {record['recipe']['seed']}, {minutes} on {machine}."
+    return f"{record['recipe']['seed']}, {minutes}"
 
 
 def _table(rows: Mapping[str, Mapping[str, float]]) -> str:

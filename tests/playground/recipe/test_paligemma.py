@@ -9,6 +9,7 @@ import torch
 
 from dinoclip_viz.encoders.catalog import PLAYGROUND
 from dinoclip_viz.playground.questions import questions
+from dinoclip_viz.playground.recipe.cards import facts
 from dinoclip_viz.playground.recipe.paligemma import scenes as scenes_module
 from dinoclip_viz.playground.recipe.paligemma.masks import MaskRecipe, new_codec, overlap, train_masks
 from dinoclip_viz.playground.recipe.paligemma.packing import Tokens, pack
@@ -155,3 +156,11 @@ def test_model_learns_resumes_and_loads(drawn: Drawn, tmp_path: Path) -> None:
     assert len(losses) == 2 and losses[1] < losses[0]
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     assert type(model).__name__ == "PaliGemmaForConditionalGeneration"
+    one = PaligemmaRecipe(steps=1, frozen=0.0, **small)
+    again = train_paligemma(drawn, new_codec(0), tmp_path / "again", one, SIGLIP, start=folder)
+    third = train_paligemma(drawn, new_codec(0), tmp_path / "third", one, SIGLIP, start=again)
+    record = json.loads((third / "training.json").read_text())
+    assert [run["steps"] for run in record["before"]] == [100, 1] and "before" not in record["before"][1]
+    told = facts(third / "training.json", "a machine")
+    assert told.startswith("100 steps with seed 6, ") and told.count(", continued by 1 steps with seed 6, ") == 2
+    assert told.endswith("on a machine; `--continue` is one run like the last.")

@@ -206,7 +206,7 @@ def train_paligemma(
         losses.append(loss.item())
         if step % 50 == 49:
             loop.record(loss=float(np.mean(losses[-50:])))
-    return _save(loop, processor, recipe, len(drawn.facts))
+    return _save(loop, processor, recipe, len(drawn.facts), start)
 
 
 def _started(
@@ -261,11 +261,17 @@ def _pixels(drawn: Drawn, rows: Sequence[int], device: torch.device) -> Tensor:
     return torch.from_numpy(drawn.pixels[list(rows)]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _save(loop: Loop, processor: PaliGemmaProcessor, recipe: PaligemmaRecipe, scenes: int) -> Path:
-    """Save the averaged weights and return their folder, in transformers' format."""
+def _save(loop: Loop, processor: PaliGemmaProcessor, recipe: PaligemmaRecipe, scenes: int, start: Path | None) -> Path:
+    """Save the averaged weights and return their folder, in transformers' format.
+
+    The record of the training keeps those of the weights that it continued.
+    """
     target = loop.folder / "model"
     copy.deepcopy(loop.average).half().save_pretrained(target)  # type: ignore[operator]
     processor.save_pretrained(target)
     record = {"recipe": asdict(recipe), "steps": loop.step, "minutes": round(loop.seconds / 60, 1), "scenes": scenes}
+    if start is not None and (start / "training.json").is_file():
+        earlier = json.loads((start / "training.json").read_text())
+        record["before"] = [*earlier.pop("before", []), earlier]
     (target / "training.json").write_text(json.dumps(record, indent=1))
     return target
