@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 project = "dinoclip_viz"
 author = "the dinoclip-viz maintainers"
+project_copyright = f"2026, {author}. Apache-2.0"
 version = release = dinoclip_viz.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
